@@ -1,0 +1,159 @@
+"""The parts that DenseNet (arXiv 1608.06993) and FC-DenseNet (arXiv 1611.09326) share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Pooling = Literal["max", "average"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerStyle:
+    """What all layers of one network have in common, and where the two families differ.
+
+    Raises:
+        ValueError: if the dropout probability lies outside 0 <= dropout < 1.
+    """
+
+    bias: bool
+    """Whether convolutions carry a bias: FC-DenseNet yes, DenseNet no."""
+
+    eps: float
+    """Batch normalisation's epsilon: FC-DenseNet 1e-4, DenseNet 1e-5."""
+
+    dropout: float
+    """Probability that one element is dropped after a convolution; 0 switches dropout off."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"dropout is {self.dropout}, expected 0 <= dropout < 1: "
+                f"0.2 is the papers' choice, 0 switches it off."
+            )
+
+
+class DenseLayer(nn.Sequential):
+    """BN, ReLU, 3x3 convolution, dropout: the k new features of one layer.
+
+    With a bottleneck, BN, ReLU, 1x1 convolution, dropout come first and narrow the stack to
+    `bottleneck * growth_rate` channels (DenseNet-B, 1608.06993 section 3). FC-DenseNet has none
+    (1611.09326 table 1). Dropout is element-wise, as in both authors' code.
+
+    Shapes: (B, in_channels, H, W) -> (B, growth_rate, H, W).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        growth_rate: int,
+        bottleneck: int | None = None,
+        style: LayerStyle,
+    ) -> None:
+        super().__init__()
+        # The attributes are torchvision's names: its weights load as they are.
+        self.norm1 = nn.BatchNorm2d(in_channels, eps=style.eps)
+        self.relu1 = nn.ReLU(inplace=True)
+        if bottleneck is None:
+            self.conv1 = nn.Conv2d(in_channels, growth_rate, 3, padding=1, bias=style.bias)
+            self.dropout1 = nn.Dropout(style.dropout)
+        else:
+            width = bottleneck * growth_rate
+            self.conv1 = nn.Conv2d(in_channels, width, 1, bias=style.bias)
+            self.dropout1 = nn.Dropout(style.dropout)
+            self.norm2 = nn.BatchNorm2d(width, eps=style.eps)
+            self.relu2 = nn.ReLU(inplace=True)
+            self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=style.bias)
+            self.dropout2 = nn.Dropout(style.dropout)
+
+
+class DenseBlock(nn.Module):
+    """Dense layers that each read the stack of all features before them (1608.06993 equation 2).
+
+    `forward` returns the whole stack: the input, then the new features of layer 1, layer 2, ...
+    A caller that wants only the new features takes the last `new_channels` channels.
+
+    Shapes: (B, in_channels, H, W) -> (B, out_channels, H, W), out_channels = in_channels + L * k.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        num_layers: int,
+        growth_rate: int,
+        bottleneck: int | None = None,
+        style: LayerStyle,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.new_channels = num_layers * growth_rate
+        self.out_channels = in_channels + self.new_channels
+        for i in range(num_layers):
+            layer = DenseLayer(
+                in_channels + i * growth_rate,
+                growth_rate=growth_rate,
+                bottleneck=bottleneck,
+                style=style,
+            )
+            self.add_module(f"denselayer{i + 1}", layer)
+
+    def forward(self, stack: Tensor) -> Tensor:
+        for layer in self.children():
+            stack = torch.cat([stack, layer(stack)], dim=1)  # (B, C, H, W) -> (B, C + k, H, W)
+        return stack
+
+
+class TransitionDown(nn.Sequential):
+    """BN, ReLU, 1x1 convolution, dropout, 2x2 pooling: halves height and width, rounding down.
+
+    FC-DenseNet keeps the width and takes the maximum (1611.09326 table 1); DenseNet-C compresses
+    the width by 0.5 and averages (1608.06993 section 3).
+
+    Shapes: (B, in_channels, H, W) -> (B, out_channels, H // 2, W // 2),
+    out_channels = in_channels * compression, rounded down.
+    """
+
+    def __init__(
+        self, in_channels: int, *, compression: float = 1.0, pooling: Pooling, style: LayerStyle
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = int(in_channels * compression)
+        self.norm = nn.BatchNorm2d(in_channels, eps=style.eps)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(in_channels, self.out_channels, 1, bias=style.bias)
+        self.dropout = nn.Dropout(style.dropout)
+        self.pool = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
+
+
+class TransitionUp(nn.Module):
+    """Doubles the new features of the block below, and joins them to the skip connection.
+
+    3x3 transposed convolution of stride 2, with bias (1611.09326 table 1). It takes the block's
+    new features alone: the whole stack would be too wide at full resolution (section 3.2).
+
+    Shapes: new features (B, in_channels, H, W) and skip (B, skip_channels, 2H or 2H + 1, ...)
+    -> (B, out_channels, the skip's height and width), out_channels = in_channels + skip_channels.
+    """
+
+    def __init__(self, in_channels: int, *, skip_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = in_channels + skip_channels
+        self.conv = nn.ConvTranspose2d(in_channels, in_channels, 3, stride=2)
+
+    def forward(self, new_features: Tensor, skip: Tensor) -> Tensor:
+        upsampled = self.conv(new_features)  # (B, C, H, W) -> (B, C, 2H + 1, 2W + 1)
+        # The skip is 2H or 2H + 1 high: there is at most one row too many, and centring rounds to
+        # dropping the last one. Negative padding crops like a slice, but torch.export understands
+        # it for even and odd sizes at once.
+        extra_rows = upsampled.shape[2] - skip.shape[2]
+        extra_columns = upsampled.shape[3] - skip.shape[3]
+        upsampled = F.pad(upsampled, (0, -extra_columns, 0, -extra_rows))
+        return torch.cat([upsampled, skip], dim=1)

@@ -1,0 +1,165 @@
+"""FC-DenseNet, the One Hundred Layers Tiramisu (arXiv 1611.09326)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
+from tiramisu.models.checks import check_blocks, check_count, check_images
+
+
+class FCDenseNet(nn.Module):
+    """A DenseNet that goes down, then up again, and labels every pixel (1611.09326 figure 1).
+
+    Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W), for any height
+    and width of at least 2 ** len(down_blocks) pixels, odd ones included.
+
+    Args:
+        growth_rate: k, the number of new features of each dense layer.
+        down_blocks: number of layers of each dense block on the way down.
+        bottleneck_layers: number of layers of the dense block at the bottom.
+        up_blocks: number of layers of each dense block on the way up, from the bottom.
+        stem_width: number of filters of the first convolution.
+        dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
+        in_channels: number of channels of an image.
+        num_classes: number of channels of the logits.
+
+    Raises:
+        ValueError: for arguments no network can be built from, and, in `forward`, for images of
+            the wrong number of channels or too small.
+    """
+
+    def __init__(
+        self,
+        *,
+        growth_rate: int,
+        down_blocks: Sequence[int],
+        bottleneck_layers: int,
+        up_blocks: Sequence[int],
+        stem_width: int = 48,
+        dropout: float = 0.2,
+        in_channels: int = 3,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        check_count("growth_rate", growth_rate)
+        check_blocks("down_blocks", down_blocks)
+        check_count("bottleneck_layers", bottleneck_layers)
+        check_blocks("up_blocks", up_blocks)
+        check_count("stem_width", stem_width)
+        check_count("in_channels", in_channels)
+        check_count("num_classes", num_classes)
+        if len(down_blocks) != len(up_blocks):
+            raise ValueError(
+                f"There are {len(down_blocks)} down_blocks and {len(up_blocks)} up_blocks, "
+                f"expected as many of each: give every block on the way up one on the way down, "
+                f"whose output it takes over."
+            )
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.min_size = 2 ** len(down_blocks)
+
+        style = LayerStyle(bias=True, eps=1e-4, dropout=dropout)
+        self.features = nn.Sequential(
+            OrderedDict[str, nn.Module](conv0=nn.Conv2d(in_channels, stem_width, 3, padding=1))
+        )
+        width = stem_width
+        skip_widths = []
+        for i, num_layers in enumerate(down_blocks, start=1):
+            block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
+            width = block.out_channels
+            skip_widths.append(width)
+            self.features.add_module(f"denseblock{i}", block)
+            self.features.add_module(
+                f"transition{i}", TransitionDown(width, pooling="max", style=style)
+            )
+
+        block = DenseBlock(
+            width, num_layers=bottleneck_layers, growth_rate=growth_rate, style=style
+        )
+        self.bottleneck = block
+
+        self.decoder = nn.ModuleDict()
+        for i, num_layers in enumerate(up_blocks, start=1):
+            transition = TransitionUp(block.new_channels, skip_channels=skip_widths.pop())
+            block = DenseBlock(
+                transition.out_channels, num_layers=num_layers, growth_rate=growth_rate, style=style
+            )
+            self.decoder[f"transition{i}"] = transition
+            self.decoder[f"denseblock{i}"] = block
+
+        self.classifier = nn.Conv2d(block.out_channels, num_classes, 1)
+        self._init_weights()
+
+    def _init_weights(self) -> None:
+        """HeUniform, biases 0 (section 4.1). Batch normalisation starts as the identity anyway."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size)
+        stack = images
+        skips = []
+        for layer in self.features:
+            stack = layer(stack)
+            if isinstance(layer, DenseBlock):
+                skips.append(stack)
+
+        stack = self.bottleneck(stack)  # (B, C, H / 32, W / 32) for five blocks
+
+        for layer in self.decoder.values():
+            if isinstance(layer, TransitionUp):
+                new_features = stack[:, -layer.in_channels :]
+                stack = layer(new_features, skips.pop())
+            else:
+                stack = layer(stack)
+
+        return self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
+
+
+def fc_densenet56(*, num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> FCDenseNet:
+    """FC-DenseNet56 (table 3): 1.4 M parameters for 11 classes."""
+    return FCDenseNet(
+        growth_rate=12,
+        down_blocks=(4, 4, 4, 4, 4),
+        bottleneck_layers=4,
+        up_blocks=(4, 4, 4, 4, 4),
+        stem_width=48,
+        dropout=dropout,
+        in_channels=in_channels,
+        num_classes=num_classes,
+    )
+
+
+def fc_densenet67(*, num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> FCDenseNet:
+    """FC-DenseNet67 (table 3): 3.5 M parameters for 11 classes."""
+    return FCDenseNet(
+        growth_rate=16,
+        down_blocks=(5, 5, 5, 5, 5),
+        bottleneck_layers=5,
+        up_blocks=(5, 5, 5, 5, 5),
+        stem_width=48,
+        dropout=dropout,
+        in_channels=in_channels,
+        num_classes=num_classes,
+    )
+
+
+def fc_densenet103(*, num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> FCDenseNet:
+    """FC-DenseNet103 (tables 2 and 3): 9.3 M parameters for 11 classes."""
+    return FCDenseNet(
+        growth_rate=16,
+        down_blocks=(4, 5, 7, 10, 12),
+        bottleneck_layers=15,
+        up_blocks=(12, 10, 7, 5, 4),
+        stem_width=48,
+        dropout=dropout,
+        in_channels=in_channels,
+        num_classes=num_classes,
+    )
