@@ -1,0 +1,235 @@
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+from tiny_data import random_label
+from tiramisu.data.streets import draw_scene
+
+from tiramisu.data import dataset as dataset_module
+from tiramisu.data.dataset import EpochSampler, SegmentationDataset, make_loader
+from tiramisu.data.spec import load_spec
+from tiramisu.data.transforms import train_transform
+
+TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5)
+
+
+def make(tiny: Path, split: str = "train", **kwargs) -> SegmentationDataset:
+    return SegmentationDataset(load_spec(str(tiny)), split, root=None, **kwargs)
+
+
+def test_read_gives_the_files(tiny: Path):
+    dataset = make(tiny)
+    assert dataset.names == ["0", "1", "2", "3", "4"]
+    image, label = dataset.read(3)
+    assert np.array_equal(image, np.asarray(Image.open(tiny.parent / "files/train/3.png")))
+    assert np.array_equal(label, random_label(3))
+
+
+def test_a_sample(tiny: Path):
+    dataset = make(tiny)
+    sample = dataset[3]
+    assert sample["image"].dtype == torch.uint8
+    assert sample["label"].dtype == torch.int64
+    assert np.array_equal(sample["image"].permute(1, 2, 0), dataset.read(3)[0])
+    assert np.array_equal(sample["label"], random_label(3))
+    assert sample["index"] == 3
+
+
+def test_padding_is_void(tiny: Path):
+    sample = make(tiny)[-1]
+    assert sample["image"].shape == (3, 12, 16)
+    assert (sample["label"] == 255).all()
+    assert sample["index"] == -1
+
+
+def test_image_scale(tiny: Path):
+    both, image_only = (
+        make(tiny, image_scale=0.5)[0],
+        make(tiny, image_scale=0.5, scale_labels=False)[0],
+    )
+    assert both["image"].shape == (3, 6, 8)
+    assert both["label"].shape == (6, 8)
+    assert torch.equal(both["image"], image_only["image"])
+    assert image_only["label"].shape == (12, 16)
+    with pytest.raises(ValueError, match="image_scale is 2"):
+        make(tiny, image_scale=2)
+
+
+def test_samples_do_not_depend_on_workers(tiny: Path):
+    """Two epochs with 0 and with 2 persistent workers, whatever ran before."""
+    epochs = []
+    for num_workers in (0, 2):
+        torch.manual_seed(num_workers)
+        loader = make_loader(
+            make(tiny, transform=TRANSFORM, seed=3),
+            batch_size=2,
+            shuffle=True,
+            num_workers=num_workers,
+            seed=3,
+        )
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            epochs.append(list(loader))
+    for ours, theirs in zip(epochs[:2], epochs[2:], strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert all(torch.equal(a[key], b[key]) for key in ("image", "label", "index"))
+    first, second = (torch.cat([batch["index"] for batch in epoch]) for epoch in epochs[:2])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == [0, 1, 2, 3, 4]
+    assert not torch.equal(first, second)
+
+
+def test_a_pickled_dataset_gives_the_same_samples(tiny: Path):
+    """As spawned workers get it."""
+    dataset = make(tiny, transform=TRANSFORM)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert all(torch.equal(dataset[key]["image"], copy[key]["image"]) for key in range(12))
+
+
+def test_samples_depend_on_seed_epoch_and_index(tiny: Path):
+    dataset = make(tiny, transform=TRANSFORM)
+    other = make(tiny, transform=TRANSFORM, seed=1)
+    again = dataset[2]["image"]
+    assert torch.equal(dataset[2]["image"], again)
+    assert not torch.equal(dataset[2 + len(dataset)]["image"], again)
+    assert not torch.equal(other[2]["image"], again)
+
+
+def test_loading_leaves_the_global_random_numbers_alone(tiny: Path):
+    loader = make_loader(
+        make(tiny, transform=TRANSFORM), batch_size=2, shuffle=True, num_workers=0, seed=0
+    )
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 (the global state is what is tested)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    list(loader)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize(("length", "world_size"), [(7, 3), (6, 3), (2, 3), (5, 1)])
+def test_processes_share_an_epoch_without_shuffle(length: int, world_size: int):
+    shares = [
+        list(EpochSampler(length, shuffle=False, seed=0, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    keys = [key for share in shares for key in share]
+    assert sorted(key for key in keys if key >= 0) == list(range(length))
+    assert set(keys) - set(range(length)) <= {-1}
+
+
+def test_processes_share_an_epoch_with_shuffle():
+    seen = set()
+    for epoch in range(8):
+        keys = []
+        for rank in range(3):
+            sampler = EpochSampler(7, shuffle=True, seed=0, rank=rank, world_size=3)
+            sampler.set_epoch(epoch)
+            share = list(sampler)
+            assert len(share) == len(sampler) == 2
+            keys += share
+        assert len({*keys}) == 6
+        assert all(epoch * 7 <= key < (epoch + 1) * 7 for key in keys)
+        seen |= {key % 7 for key in keys}
+    assert seen == set(range(7))  # nobody is left out in every epoch
+    with pytest.raises(ValueError, match="2 samples cannot be shared by 3 processes"):
+        EpochSampler(2, shuffle=True, seed=0, world_size=3)
+
+
+def test_cache(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    cached, uncached = make(tiny, cache="auto"), make(tiny, cache=False)
+    expected = uncached.read(2)
+    for dataset in (cached, uncached):
+        make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
+    for path in (tiny.parent / "files").rglob("2.png"):
+        path.unlink()
+    assert all(np.array_equal(a, b) for a, b in zip(cached.read(2), expected, strict=True))
+    with pytest.raises(ValueError, match=r"2\.png"):
+        uncached.read(2)
+    with pytest.raises(ValueError, match=r"2\.png"):  # a spawned worker gets no copy
+        pickle.loads(pickle.dumps(cached)).read(2)
+
+
+@pytest.mark.parametrize(("cache", "kept"), [("auto", False), (True, True)])
+def test_auto_cache_stays_within_the_memory(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, cache: bool, kept: bool
+):
+    size = 5 * 12 * 16 * 4  # bytes of the split
+    memory = psutil.virtual_memory()._replace(available=4 * size)
+    monkeypatch.setattr(dataset_module.psutil, "virtual_memory", lambda: memory)
+    dataset = make(tiny, cache=cache)
+    dataset.preload()
+    assert bool(dataset._cached) == kept
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_broken_file_gives_one_short_message(tiny: Path, num_workers: int):
+    path = tiny.parent / "files/train/1.png"
+    path.write_bytes(b"not an image")
+    loader = make_loader(
+        make(tiny, cache=False), batch_size=5, shuffle=False, num_workers=num_workers, seed=0
+    )
+    with pytest.raises(ValueError, match="cannot read this image") as caught:
+        list(loader)
+    assert str(caught.value) == f"{path}: cannot read this image."
+
+
+def test_different_sizes_in_a_batch_get_the_remedy(tiny: Path):
+    for path in (tiny.parent / "files").rglob("1.png"):
+        Image.open(path).crop((0, 0, 10, 12)).save(path)
+    dataset = make(tiny)
+
+    def load(batch_size: int) -> list:
+        return list(
+            make_loader(dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
+        )
+
+    assert len(load(1)) == 5
+    with pytest.raises(ValueError, match=r"images of different sizes.*crop.*batch size 1"):
+        load(5)
+
+
+def test_a_mask_of_another_size_is_refused(tiny: Path):
+    path = tiny.parent / "files/trainannot/1.png"
+    Image.open(path).crop((0, 0, 10, 12)).save(path)
+    with pytest.raises(ValueError, match=r"is 12 x 16 pixels .* 12 x 10; they must be the same"):
+        make(tiny).read(1)
+
+
+def test_missing_files_are_named(tiny: Path, edit: Callable[[str, str], Path]):
+    (tiny.parent / "files/trainannot/1.png").unlink()
+    with pytest.raises(ValueError, match=r"train has images without a mask \(1, .*1\.png"):
+        make(tiny)
+    edit('images: "val/*.png"', 'images: "eval/*.png"')
+    for path in (tiny.parent / "files/valannot").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match=r"val is empty: no file matches eval/\*\.png"):
+        make(tiny, "val")
+
+
+def test_workers_use_one_thread_each(tiny: Path):
+    before = cv2.getNumThreads()
+    try:
+        dataset_module._init_worker(0)
+        assert cv2.getNumThreads() <= 1
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_streets_are_drawn_from_their_seeds():
+    spec = load_spec("streets")
+    val = SegmentationDataset(spec, "val", root=None, cache=False)
+    assert len(val) == 40
+    image, label = val.read(1)
+    split = spec.split("val")
+    expected = draw_scene(split.first_seed + 1, height=144, width=192)
+    assert np.array_equal(image, expected[0])
+    assert np.array_equal(label, expected[1])
+    names = [set(SegmentationDataset(spec, s, root=None).names) for s in ("train", "val", "test")]
+    assert len(set.union(*names)) == sum(map(len, names))  # no scene is in two splits

@@ -1,0 +1,131 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from tiramisu.data.transforms import train_transform
+
+FULL = {"scale": (0.5, 2.0), "flip": True, "color": 1.0}
+
+
+def colour_of(label: np.ndarray) -> np.ndarray:
+    """An image that shows its label: one far-apart grey a value."""
+    return np.repeat(label[..., None], 3, axis=-1)
+
+
+def blocks(seed: int, *, height: int = 60, width: int = 80, side: int = 10) -> np.ndarray:
+    """uint8 (H, W): squares of the values 0, 50, 100, 150, 200 and 250."""
+    small = np.random.default_rng(seed).integers(0, 6, (height // side, width // side)) * 50
+    return np.kron(small, np.ones((side, side))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("crop", [(32, 40), (100, 30), (100, 120), None])
+def test_no_label_value_is_invented(crop: tuple[int, int] | None):
+    """Single pixels of a rare value among another: any interpolation would show in between."""
+    transform = train_transform(crop=crop, **FULL)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        label = np.where(rng.random((60, 80)) < 0.05, 200, 3).astype(np.uint8)
+        image = rng.integers(0, 256, (60, 80, 3), np.uint8)
+        changed, changed_label = transform(image, label, seed=seed)
+        assert changed.dtype == changed_label.dtype == np.uint8
+        assert set(np.unique(changed_label)) <= {3, 200, 255}
+        assert changed.shape == (*changed_label.shape, 3)
+        assert crop is None or changed_label.shape == crop
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_image_and_label_stay_aligned(axis: int):
+    """On a ramp, a shift between image and label by a part of a pixel shows as a bias."""
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
+    ramp = ramp if axis == 1 else np.ascontiguousarray(ramp.T)
+    transform = train_transform(crop=(120, 120), scale=(0.5, 2.0), flip=True)
+    for seed in range(40):
+        image, label = transform(colour_of(ramp), ramp, seed=seed)
+        inside = label != 255
+        error = (image[..., 0].astype(int) - label)[inside]
+        if (np.diff(label.astype(int), axis=axis)[0, 0]) < 0:
+            error = -error
+        assert np.abs(error).max() <= 1
+        assert abs(error.mean()) < 0.26
+
+
+def test_padding_is_void_and_nothing_else_is():
+    transform = train_transform(crop=(40, 50), flip=False)
+    label = np.full((20, 30), 7, np.uint8)
+    image = np.full((20, 30, 3), 9, np.uint8)
+    corners = set()
+    for seed in range(20):
+        changed, changed_label = transform(image, label, seed=seed)
+        assert (changed_label == 7).sum() == 20 * 30
+        assert ((changed == 9).all(axis=-1) == (changed_label == 7)).all()
+        assert (changed[changed_label == 255] == (124, 116, 104)).all()
+        corners.add(tuple(np.argwhere(changed_label == 7)[0]))
+    assert len(corners) > 10  # the place is random
+
+
+def test_scale_flip_and_place_are_drawn_independently():
+    """albumentations' own seeding would give each step the same numbers."""
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (100, 1))  # a column's value is its place
+    transform = train_transform(crop=(50, 50), scale=(0.5, 2.0), flip=True)
+    rows = []
+    for seed in range(400):
+        _, label = transform(colour_of(ramp), ramp, seed=seed)
+        inside = label[25][label[25] != 255].astype(float)
+        step = (inside[-1] - inside[0]) / (len(inside) - 1)
+        rows.append((1 / abs(step), step < 0, (inside.min() + inside.max()) / 2))
+    scale, flipped, place = np.array(rows, float).T
+    assert scale.min() < 0.6
+    assert scale.max() > 1.9
+    assert 0.4 < flipped.mean() < 0.6
+    for a, b in ((scale, flipped), (scale, place), (flipped, place)):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.15
+
+
+def test_color_changes_the_image_only_and_grows_with_strength():
+    label = blocks(0)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+
+    def change(color: float) -> float:
+        transform = train_transform(crop=None, flip=False, color=color)
+        total = 0.0
+        for seed in range(20):
+            changed, same = transform(image, label, seed=seed)
+            assert np.array_equal(same, label)
+            total += np.abs(changed.astype(int) - image).mean()
+        return total / 20
+
+    assert change(0.0) == 0
+    assert 1 < change(0.3) < change(1.0) < 60
+
+
+def test_the_seed_alone_decides():
+    label = blocks(1)
+    transform = train_transform(crop=(32, 32), **FULL)
+    copy = pickle.loads(pickle.dumps(transform))
+    first = transform(colour_of(label), label, seed=5)
+    transform(colour_of(label), label, seed=6)
+    for again in (transform, copy):
+        for a, b in zip(first, again(colour_of(label), label, seed=5), strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_nothing_asked_nothing_changed():
+    label = blocks(2)
+    image, same = train_transform(crop=None, flip=False)(colour_of(label), label, seed=0)
+    assert np.array_equal(image, colour_of(label))
+    assert np.array_equal(same, label)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop": (0, 10)}, "crop is"),
+        ({"scale": (2.0, 1.0)}, "scale is"),
+        ({"scale": (0.0, 1.0)}, "scale is"),
+        ({"color": 1.5}, "color is"),
+    ],
+)
+def test_values_out_of_range_are_refused(wrong: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        train_transform(**{"crop": None, "flip": False, **wrong})

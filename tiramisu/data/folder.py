@@ -1,0 +1,124 @@
+"""A bare folder of images and masks -> DatasetSpec."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tiramisu.data.files import find_files
+from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
+from tiramisu.data.table import DatasetSpec, FileSplit, distinct_colors
+from tiramisu.shipped import find_shipped
+
+_SPLITS = ("train", "val", "test")
+_IMAGES = "*.{jpg,jpeg,png,bmp,tif,tiff,webp,JPG,JPEG,PNG}"
+_MASKS = "*.{png,bmp,tif,tiff,PNG}"
+_SHOWN = 12  # colours of a colour mask
+_PEEK = 8  # masks to look at where classes.txt already names the classes
+
+
+def spec_from_folder(folder: Path) -> DatasetSpec:
+    """The spec of images/{train,val[,test]} and masks/{train,val[,test]} under `folder`.
+
+    Classes are the lines of classes.txt if there is one (line 1 is value 0), else the values
+    found in the masks; 255 is void. Colours are the masks' palette, if they have one.
+    Raises ValueError with the remedy where that cannot be right.
+    """
+    splits = {
+        name: FileSplit(images=(f"images/{name}/{_IMAGES}",), masks=(f"masks/{name}/{_MASKS}",))
+        for name in _SPLITS
+        if (folder / "images" / name).is_dir()
+    }
+    if not splits:
+        raise ValueError(
+            f"{folder}: expected images/train, images/val, masks/train and masks/val in this "
+            "folder (an image and its mask have the same file name). For any other layout write "
+            f"a YAML: {_template()} shows how."
+        )
+    masks = [p.mask for split in splits.values() for p in find_files(split, folder).pairs]
+    if not masks:
+        raise ValueError(
+            f"{folder}: no image in images/train has a mask (.png) of the same name in masks/train."
+        )
+    listed = folder / "classes.txt"
+    named = listed.is_file()
+    if named:
+        names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
+        names = [name for name in names if name]
+        values = list(range(len(names)))
+        if _find_values(masks[:_PEEK]) == {0, 255}:
+            _check_values(folder, _find_values(masks))
+    else:
+        found = _find_values(masks)
+        _check_values(folder, found)
+        values = sorted(found - {IGNORE_INDEX})
+        names = [f"class_{value}" for value in values]
+    if not 1 <= len(set(names)) == len(names) <= MAX_CLASSES:
+        raise ValueError(
+            f"{listed if named else folder / 'masks'}: {len(names)} classes, {len(set(names))} "
+            f"different names; expected 1 to {MAX_CLASSES}, each once."
+            + ("" if named else " So many values come from JPEG or resized masks.")
+        )
+    return DatasetSpec(
+        name=folder.resolve().name,
+        title=f"the folder {folder}",
+        class_names=tuple(names),
+        colors=_colors(masks[0], values),
+        labels=LabelTable(
+            encoding="index", raw=tuple((value,) for value in values), ignore=(IGNORE_INDEX,)
+        ),
+        splits=splits,
+        root=folder,
+    )
+
+
+def _find_values(masks: list[Path]) -> set[int]:
+    with ThreadPoolExecutor() as pool:
+        return set().union(*pool.map(_values, masks))
+
+
+def _values(mask: Path) -> set[int]:
+    try:
+        codes = read_mask(mask, "index")
+    except ValueError as error:
+        _refuse_colors(mask)
+        raise error
+    return {int(value) for value in np.unique(codes)}
+
+
+def _refuse_colors(mask: Path) -> None:
+    try:
+        codes = np.unique(read_mask(mask, "rgb"))
+    except ValueError:
+        return  # no colour mask: something else is wrong with it
+    show = LabelTable(encoding="rgb", raw=(), ignore=()).show
+    shown = ", ".join(show(int(code)) for code in codes[:_SHOWN])
+    more = f" and {len(codes) - _SHOWN} more" if len(codes) > _SHOWN else ""
+    raise ValueError(
+        f"{mask}: a colour mask, with the colours {shown}{more}. A bare folder needs masks of "
+        "class numbers (0, 1, 2, ...; 255 void). Write a YAML that says which colour is which "
+        f"class: {_template()} shows how."
+    )
+
+
+def _check_values(folder: Path, values: set[int]) -> None:
+    if values == {0, 255}:
+        raise ValueError(
+            f"{folder}: the masks hold only 0 and 255, and 255 is void in a bare folder. If 255 is "
+            f"a class here, copy {_template()}, set root, and write:\n"
+            "classes:\n  - {name: background, raw: [0]}\n  - {name: foreground, raw: [255]}"
+        )
+
+
+def _colors(mask: Path, values: list[int]) -> np.ndarray:
+    """RGB uint8 (C, 3): the palette of the mask if it tells the classes apart, else generated."""
+    with Image.open(mask) as file:
+        palette = np.array(file.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    if len(palette) > max(values) and len(np.unique(palette[values], axis=0)) == len(values):
+        return palette[values]
+    return np.array(distinct_colors(len(values), taken=set()), dtype=np.uint8)
+
+
+def _template() -> Path:
+    return find_shipped("datasets", "template")

@@ -1,0 +1,72 @@
+"""One sample of a split, decoded: from its files, or drawn."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tiramisu.data.files import Pair, SplitFiles, find_files
+from tiramisu.data.labels import LabelTable, read_label
+from tiramisu.data.streets import draw_scene
+from tiramisu.data.table import DrawnSplit, FileSplit
+
+
+class SceneReader:
+    """Draws the scenes of a drawn split."""
+
+    def __init__(self, split: DrawnSplit) -> None:
+        self.split = split
+        self.names = [f"scene_{split.first_seed + i:06d}" for i in range(split.count)]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        seed = self.split.first_seed + index
+        return draw_scene(seed, height=self.split.height, width=self.split.width)
+
+
+class FileReader:
+    """Reads the image and mask files of a split. Looks for them once."""
+
+    def __init__(self, split: FileSplit, root: Path, labels: LabelTable, name: str) -> None:
+        found = find_files(split, root)
+        _require_pairs(found, split, root, name)
+        self.pairs: tuple[Pair, ...] = found.pairs
+        self.labels = labels
+        self.names = [pair.key for pair in found.pairs]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        pair = self.pairs[index]
+        image = read_image(pair.image)
+        label = read_label(pair.mask, self.labels)
+        if image.shape[:2] != label.shape:
+            raise ValueError(
+                f"{pair.image} is {image.shape[0]} x {image.shape[1]} pixels (height x width), its "
+                f"mask {pair.mask} {label.shape[0]} x {label.shape[1]}; they must be the same."
+            )
+        return image, label
+
+
+def read_image(path: Path) -> np.ndarray:
+    """RGB uint8 (H, W, 3), upright as its EXIF data says. Raises ValueError if unreadable."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        reason = "cannot read this image" if path.is_file() else "no such file"
+        raise ValueError(f"{path}: {reason}.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:
+    for problem, items in (
+        ("images without a mask", found.images_without_mask),
+        ("masks without an image", found.masks_without_image),
+        ("listed samples without an image", found.keys_without_image),
+    ):
+        if items:
+            raise ValueError(
+                f"{root}: split {name} has {problem} ({len(items)}, the first is {items[0]}). "
+                "`tiramisu check` lists them all."
+            )
+    if not found.pairs:
+        raise ValueError(
+            f"{root}: split {name} is empty: no file matches {' or '.join(split.images)}. "
+            "Is this the right folder?"
+        )

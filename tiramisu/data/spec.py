@@ -1,0 +1,31 @@
+"""load_spec: from what a user writes after --data to a DatasetSpec."""
+
+from pathlib import Path
+
+from tiramisu.data.folder import spec_from_folder
+from tiramisu.data.labels import IGNORE_INDEX
+from tiramisu.data.parse import parse_spec
+from tiramisu.data.table import DatasetSpec
+from tiramisu.shipped import find_shipped, list_shipped
+
+__all__ = ["IGNORE_INDEX", "DatasetSpec", "list_datasets", "load_spec"]
+
+
+def list_datasets() -> list[str]:
+    """Names of the shipped data sets."""
+    return [name for name in list_shipped("datasets") if name != "template"]
+
+
+def load_spec(data: str) -> DatasetSpec:
+    """Reads and checks the description of a data set; its files are not looked at.
+
+    data: a shipped name ("camvid"), the path of a YAML file (datasets/template.yaml shows one),
+        or a folder with images/train, images/val, masks/train and masks/val (only its masks are
+        read, to find the classes).
+
+    Raises ValueError with file, line and fix if there is a mistake in it.
+    """
+    path = Path(data).expanduser()
+    if data not in list_shipped("datasets") and path.is_dir():
+        return spec_from_folder(path)
+    return parse_spec(find_shipped("datasets", data))
