@@ -1,0 +1,80 @@
+"""Settings: refused when out of range, saved as they are read, and the recipes as published."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tiramisu.engine.config import EvalConfig, PredictConfig, TrainConfig
+from tiramisu.engine.run import save_config
+from tiramisu.shipped import find_shipped, list_shipped
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"lr": 0.0},
+        {"momentum": 1.0},
+        {"image_scale": 1.5},
+        {"scale": (1.5, 0.5)},
+        {"color": 2.0},
+        {"crop": (16, 64)},
+        {"dropout": 1.0},
+        {"ema_decay": 1.0},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_value_out_of_range_names_its_flag(changes: dict) -> None:
+    name = next(iter(changes)).replace("_", "-")
+    with pytest.raises(ValueError, match=rf"--{name} is .*expected"):
+        TrainConfig(**changes)
+
+
+def test_small_tile_and_empty_batch() -> None:
+    with pytest.raises(ValueError, match="--tile is 8"):
+        PredictConfig(checkpoint="x", tile=8)
+    with pytest.raises(ValueError, match="--batch-size is 0"):
+        EvalConfig(checkpoint="x", batch_size=0)
+
+
+def test_every_field_has_its_docstring() -> None:
+    source = Path(__file__).parents[2] / "tiramisu" / "engine" / "config.py"
+    fields = sum(len(dataclasses.fields(c)) for c in (TrainConfig, EvalConfig, PredictConfig))
+    # Three classes and the module have one as well.
+    assert source.read_text().count('"""') == 2 * (fields + 4)
+
+
+@pytest.mark.parametrize("arch", ["fc56", "fc67", "fc103"])
+def test_the_papers_recipe(arch: str) -> None:
+    crops = yaml.safe_load(find_shipped("configs", f"camvid_{arch}").read_text())
+    whole = yaml.safe_load(find_shipped("configs", f"camvid_{arch}_finetune").read_text())
+    assert crops["arch"] == whole["arch"] == arch
+    for recipe in (crops, whole):
+        assert recipe["optimizer"] == "rmsprop"
+        assert recipe["lr_decay"] == 0.995
+        # A penalty of 1e-4 times the sum of squares has this gradient.
+        assert recipe["weight_decay"] == 2e-4
+        assert recipe["decay_norms"] is True
+    assert (crops["lr"], crops["batch_size"], crops["patience"]) == (1e-3, 3, 150)
+    assert (whole["lr"], whole["batch_size"], whole["patience"]) == (1e-4, 1, 50)
+    assert crops["crop"] == [224, 224]
+    assert whole["crop"] is None
+    assert whole["init_from"] == f"runs/camvid_{arch}"
+
+
+def test_every_recipe_names_fields_that_exist() -> None:
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    for recipe in list_shipped("configs"):
+        values = yaml.safe_load(find_shipped("configs", recipe).read_text())
+        assert values.keys() <= names, recipe
+
+
+def test_saved_settings_are_read_back(tmp_path: Path) -> None:
+    config = TrainConfig(crop=(64, 96), scale=(0.5, 2.0), dropout=0.1, resume="x")
+    save_config(config, tmp_path)
+    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert values["crop"] == [64, 96]
+    assert "resume" not in values

@@ -1,0 +1,202 @@
+"""Whole training runs on a data set of a few coloured rectangles."""
+
+import csv
+import math
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback
+
+from tiramisu.engine import train as train_module
+from tiramisu.engine.checkpoint import load_model, read_checkpoint
+from tiramisu.engine.config import EvalConfig, TrainConfig
+from tiramisu.engine.evaluate import evaluate_checkpoint
+from tiramisu.engine.train import train
+
+Quick = Callable[..., TrainConfig]
+
+
+def read_rows(folder: Path) -> list[dict[str, float]]:
+    with (folder / "metrics.csv").open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def weights_of(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "checkpoints" / f"{name}.ckpt")["state_dict"]
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_run_leaves_everything_behind(quick: Quick) -> None:
+    folder = train(quick())
+    for name in (
+        "config.yaml",
+        "metrics.csv",
+        "model.safetensors",
+        "model.json",
+        "curves.png",
+        "samples.png",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "eval/val_running/scores.txt",
+        "eval/val_running/scores.json",
+        "eval/val_running/confusion.png",
+    ):
+        assert (folder / name).is_file(), name
+    assert list((folder / "tensorboard").glob("events*"))
+    rows = read_rows(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(row["images_per_second"] > 0 for row in rows)
+    # The published model is the best epoch's, judged again by itself.
+    model = load_model(folder)
+    assert model.info.metrics["mean_iou"] == pytest.approx(
+        max(row["val_miou"] for row in rows), abs=0.01
+    )
+
+
+def test_a_few_images_can_be_learnt_by_heart(quick: Quick) -> None:
+    folder = train(quick(epochs=12, train_split="val", crop=None, dropout=0.0, flip=False, lr=1e-2))
+    assert load_model(folder).info.metrics["mean_iou"] > 90
+    losses = [row["train_loss"] for row in read_rows(folder)]
+    assert losses[-1] < 0.2 * losses[0]
+
+
+class StopAfter(Callback):
+    """Presses Ctrl-C in the given epoch (from 0), after its first step."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if trainer.current_epoch == self.epoch:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_decay": 0.8, "optimizer": "rmsprop", "schedule": "onecycle", "warmup_epochs": 1.0},
+        {"num_workers": 1, "optimizer": "sgd", "accumulate": 2, "color": 0.5, "scale": (0.8, 1.2)},
+    ],
+    ids=["plain", "ema", "workers"],
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict
+) -> None:
+    changes = {"epochs": 3, "patience": 5, **changes}
+    whole = train(quick(**changes, out=str(tmp_path / "whole")))
+
+    broken = tmp_path / "broken"
+    build = train_module.build_trainer
+
+    def build_interrupted(*args):
+        trainer = build(*args)
+        trainer.callbacks.append(StopAfter(epoch=1))
+        return trainer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "build_trainer", build_interrupted)
+        with pytest.raises(KeyboardInterrupt, match="--resume"):
+            train(quick(**changes, out=str(broken)))
+    assert [row["epoch"] for row in read_rows(broken)] == [1]
+    load_model(broken)  # what was learnt until then is published
+
+    train(quick(**changes, out=str(broken), resume=str(broken)))
+    assert_same(weights_of(broken), weights_of(whole))
+    assert_same(weights_of(broken, "best"), weights_of(whole, "best"))
+    for ours, theirs in zip(read_rows(broken), read_rows(whole), strict=True):
+        for name in ("epoch", "step", "lr", "train_loss", "val_miou"):
+            assert ours[name] == theirs[name]
+
+
+def test_same_seed_same_weights_and_another_seed_others(quick: Quick, tmp_path: Path) -> None:
+    runs = [
+        weights_of(train(quick(epochs=1, seed=seed, out=str(tmp_path / name))))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert_same(runs[0], runs[1])
+    name = "model.network.classifier.weight"
+    assert not torch.equal(runs[0][name], runs[2][name])
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_says_where(quick: Quick) -> None:
+    with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch \d, batch \d.*train\d"):
+        train(quick(optimizer="sgd", lr=1e20))
+
+
+def test_weights_are_taken_from_another_run(quick: Quick, tmp_path: Path) -> None:
+    first = train(quick(out=str(tmp_path / "first"), keep="last"))
+    second = train(quick(out=str(tmp_path / "second"), init_from=str(first), lr=1e-12, epochs=1))
+    name = "model.network.classifier.weight"
+    torch.testing.assert_close(weights_of(second)[name], weights_of(first)[name])
+    with pytest.raises(ValueError, match="does not fit"):
+        train(quick(out=str(tmp_path / "third"), init_from=str(first), arch="fc67"))
+
+
+def test_existing_run_is_not_touched(quick: Quick, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious.txt").write_text("x")
+    with pytest.raises(ValueError, match="already exists"):
+        train(quick())
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["precious.txt"]
+
+
+def test_runs_are_numbered(quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [train(quick(out=None, epochs=1, max_steps=1)).name for _ in range(2)]
+    assert names[1] == f"{names[0]}-2"
+
+
+def test_steps_can_be_limited(quick: Quick) -> None:
+    folder = train(quick(max_steps=3, epochs=5))
+    assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == 3
+    assert math.isnan(read_rows(folder)[-1]["val_miou"])  # stopped within an epoch
+
+
+def test_early_stopping(quick: Quick) -> None:
+    folder = train(quick(epochs=30, patience=1, lr=1e-12))
+    assert len(read_rows(folder)) < 30
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bf16"},
+        {"channels_last": True},
+        {"class_weights": "capped", "label_smoothing": 0.1, "clip_norm": 1.0},
+        {"loss": "cross_entropy+lovasz", "schedule": "poly"},
+        {"image_scale": 0.75, "normalize": "unit", "keep": "last"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_settings_work(quick: Quick, changes: dict) -> None:
+    folder = train(quick(epochs=1, **changes))
+    assert math.isfinite(read_rows(folder)[0]["train_loss"])
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert all(saved[name] == value for name, value in changes.items())
+
+
+def test_small_images_are_judged_at_the_labels_size(quick: Quick) -> None:
+    folder = train(quick(epochs=1, image_scale=0.75))
+    scores = evaluate_checkpoint(
+        EvalConfig(checkpoint=str(folder), accelerator="cpu", out=str(folder / "e"))
+    )
+    assert scores.matrix.sum() == 3 * 62 * 62  # 64x64 less the void frame
+
+
+def test_wrong_machine(quick: Quick) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("has a GPU")
+    with pytest.raises(ValueError, match="no GPU"):
+        train(quick(accelerator="gpu"))
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        train(quick(precision="fp16"))

@@ -1,0 +1,161 @@
+"""What a run shows and writes while it trains: a progress bar, and a row of figures per epoch."""
+
+import csv
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
+
+HISTORY_NAME = "metrics.csv"
+COLUMNS = (
+    "epoch",
+    "step",
+    "lr",
+    "train_loss",
+    "val_miou",
+    "val_accuracy",
+    "images_per_second",
+    "seconds",
+)
+
+
+class History(Callback):
+    """Writes metrics.csv, a row for each epoch; a resumed run goes on with its earlier rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / HISTORY_NAME
+        self.rows: list[dict[str, float]] = []
+        self.images_per_second = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # An interrupted epoch is trained again, so its row, if there is one, goes.
+        self.rows = [r for r in read_history(self.path) if r["epoch"] <= trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.monotonic()
+        self._images = 0
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validated = True
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._images += len(batch["image"]) * trainer.world_size
+        self.images_per_second = self._images / (time.monotonic() - self._start)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics if self._validated else {}
+        nan = float("nan")
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "train_loss": float(trainer.callback_metrics["train/loss"]),
+            "val_miou": float(metrics.get("val/miou", nan)),
+            "val_accuracy": float(metrics.get("val/accuracy", nan)),
+            "images_per_second": self.images_per_second,
+            "seconds": time.monotonic() - self._start,
+        }
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_history(self.path, self.rows)
+
+    @property
+    def best_miou(self) -> float:
+        """Highest val mIoU so far, in percent; NaN before the first validation."""
+        known = [row["val_miou"] for row in self.rows if not math.isnan(row["val_miou"])]
+        return max(known, default=float("nan"))
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of a metrics.csv; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write a metrics.csv anew, complete or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+    partial.replace(path)
+
+
+class Progress(Callback):
+    """One bar over the whole run with the time left, and a line for each epoch.
+
+    Where the output is no terminal (a log file), only the lines appear.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._loss = float("nan")
+        self._bar = tqdm(
+            total=int(trainer.estimated_stepping_batches),
+            initial=trainer.global_step,
+            disable=not (trainer.is_global_zero and sys.stderr.isatty()),
+            dynamic_ncols=True,
+            smoothing=0.05,
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}",
+        )
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        best = self.history.best_miou
+        loss = float(outputs["loss"].detach())
+        self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
+        self._bar.set_description_str(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False
+        )
+        self._bar.set_postfix_str(
+            f"loss {self._loss:.3f}, {self.history.images_per_second:.1f} img/s"
+            + ("" if math.isnan(best) else f", val mIoU {best:.1f}"),
+            refresh=False,
+        )
+        self._bar.update(trainer.global_step - self._bar.n)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        rows = self.history.rows
+        row = rows[-1]
+        left = (trainer.max_epochs - row["epoch"]) * sum(r["seconds"] for r in rows) / len(rows)
+        line = f"epoch {row['epoch']:>3.0f}/{trainer.max_epochs}   loss {row['train_loss']:6.3f}   "
+        if not math.isnan(row["val_miou"]):
+            line += f"val mIoU {row['val_miou']:4.1f} (best {self.history.best_miou:.1f})   "
+        line += f"{row['images_per_second']:.1f} img/s   {tqdm.format_interval(left)} left"
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if hasattr(self, "_bar"):
+            self._bar.close()

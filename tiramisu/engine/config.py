@@ -1,0 +1,232 @@
+"""Every setting of every command, as frozen dataclasses: a field here is a flag there.
+
+No torch in this file, so that `--help` and a wrong flag are answered at once.
+"""
+
+import dataclasses
+from typing import Literal
+
+Accelerator = Literal["auto", "cpu", "gpu"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run."""
+
+    # What is trained, on what.
+    arch: str = "fc56"
+    """Network: fc56, fc67 or fc103."""
+    data: str = "streets"
+    """Data set: a shipped name, a YAML file, or a folder with images/ and masks/."""
+    data_root: str | None = None
+    """Folder that holds the data set's files; by default data/NAME."""
+    train_split: str = "train"
+    """Split to learn from."""
+    val_split: str = "val"
+    """Split to judge by after each epoch."""
+    check_data: bool = True
+    """Read and check every image and label before training starts."""
+    init_from: str | None = None
+    """Run or checkpoint whose weights to start from (its schedule starts anew)."""
+    resume: str | None = None
+    """Run to go on with where it stopped, with the settings it was started with."""
+    out: str | None = None
+    """Folder of this run; by default runs/DATA_ARCH, numbered where that exists."""
+    seed: int = 1
+    """Seed of the weights, the order of samples, their augmentation and dropout."""
+
+    # What the network sees.
+    image_scale: float = 1.0
+    """Shrink images by this factor; predictions are still judged at the labels' full size."""
+    crop: tuple[int, int] | None = None
+    """Height and width of random training crops, in pixels; null trains on whole images."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Random scaling of training images: smallest and largest factor."""
+    flip: bool = True
+    """Mirror training images at random, left to right."""
+    color: float = 0.0
+    """Strength of random brightness, contrast, gamma and colour changes, 0 to 1."""
+    normalize: Literal["unit", "imagenet"] = "imagenet"
+    """Scaling of pixels: unit is 0 to 1, as in the paper; imagenet also sets mean 0 and std 1."""
+    cache: Literal["auto", "yes", "no"] = "auto"
+    """Keep decoded images in memory; auto does where they fit in a quarter of what is free."""
+    num_workers: int = 0
+    """Processes that load and augment beside the training one."""
+
+    # How it learns.
+    epochs: int = 100
+    """Passes over the training split."""
+    max_steps: int | None = None
+    """Stop after this many optimiser steps, even within an epoch."""
+    batch_size: int = 4
+    """Images for each step and device."""
+    accumulate: int = 1
+    """Batches whose gradients are summed up for one optimiser step."""
+    optimizer: Literal["rmsprop", "sgd", "adamw"] = "adamw"
+    """rmsprop is the paper's (epsilon inside the root); sgd has Nesterov momentum."""
+    lr: float = 1e-3
+    """Learning rate at the schedule's peak."""
+    momentum: float = 0.9
+    """Momentum of sgd, decay of the squared gradients of rmsprop, first beta of adamw."""
+    weight_decay: float = 1e-4
+    """Weight decay of convolutions (for rmsprop and sgd added to the gradient)."""
+    decay_norms: bool = False
+    """Decay the scales of batch norm as well, as the paper does; biases never decay."""
+    schedule: Literal["constant", "exponential", "cosine", "poly", "onecycle"] = "cosine"
+    """How the learning rate changes over the run."""
+    lr_decay: float = 0.995
+    """Factor after each epoch, for the exponential schedule."""
+    poly_power: float = 0.9
+    """Exponent of the poly schedule."""
+    warmup_epochs: float = 0.0
+    """Epochs (or a part of one) over which the learning rate rises from near zero."""
+    clip_norm: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    dropout: float | None = None
+    """Dropout rate; null is the network's own (0.2 for FC-DenseNets)."""
+    loss: Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"] = (
+        "cross_entropy"
+    )
+    """Loss over the labelled pixels; a sum weighs both parts equally."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all classes, for cross-entropy."""
+    class_weights: Literal["none", "median_frequency", "capped"] = "none"
+    """Weights for rare classes in cross-entropy; capped limits median frequency to 0.5..5."""
+    ema_decay: float = 0.0
+    """Average the weights over steps with this decay (such as 0.999); 0 does not average."""
+    patience: int = 0
+    """Stop after this many epochs without a better val mIoU; 0 never does."""
+    val_every: int = 1
+    """Epochs between validations."""
+    eval_batch_size: int = 1
+    """Images at a time in validation; more than 1 needs images of one size."""
+    keep: Literal["best", "last"] = "best"
+    """Epoch whose weights are published: the best by val mIoU, or the last."""
+
+    # On what machine.
+    accelerator: Accelerator = "auto"
+    """Where to compute."""
+    devices: int = 1
+    """Devices (GPUs, or processes on a CPU) on each machine."""
+    num_nodes: int = 1
+    """Machines."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the computation; weights are always kept in fp32."""
+    compile: bool = False
+    """Compile the network with torch.compile: a slow start, then faster steps."""
+    channels_last: bool = False
+    """Store activations channels last, which convolutions on most devices prefer."""
+    sync_bn: bool = False
+    """Share batch norm's statistics between devices (GPUs only)."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        _require(
+            self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "1 or more"
+        )
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
+        _require(self.eval_batch_size >= 1, "eval_batch_size", self.eval_batch_size, "1 or more")
+        _require(self.accumulate >= 1, "accumulate", self.accumulate, "1 or more")
+        _require(self.val_every >= 1, "val_every", self.val_every, "1 or more")
+        _require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
+        _require(self.devices >= 1, "devices", self.devices, "1 or more")
+        _require(self.num_nodes >= 1, "num_nodes", self.num_nodes, "1 or more")
+        _require(self.lr > 0, "lr", self.lr, "above 0")
+        _require(0 <= self.momentum < 1, "momentum", self.momentum, "0 up to, not including, 1")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        _require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "0 or more")
+        _require(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 (off) or more")
+        _require(self.patience >= 0, "patience", self.patience, "0 (off) or more")
+        _require(0 < self.image_scale <= 1, "image_scale", self.image_scale, "above 0, at most 1")
+        _require(
+            0 < self.scale[0] <= self.scale[1], "scale", self.scale, "two factors above 0, in order"
+        )
+        _require(0 <= self.color <= 1, "color", self.color, "0 to 1")
+        _require(
+            0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 (off) up to, not including, 1"
+        )
+        _require(
+            self.dropout is None or 0 <= self.dropout < 1,
+            "dropout",
+            self.dropout,
+            "0 up to, not including, 1",
+        )
+        _require(
+            0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to 1"
+        )
+        _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "above 0, at most 1")
+        smallest = 32 if self.batch_size > 1 else 64
+        _require(
+            self.crop is None or min(self.crop) >= smallest,
+            "crop",
+            self.crop,
+            f"sides of {smallest} pixels or more (batch norm needs several values), or null",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """An evaluation of a trained model."""
+
+    checkpoint: str
+    """Run's folder, model.safetensors, or .ckpt."""
+    data: str | None = None
+    """Data set: a shipped name, a YAML file, or a folder; by default the one trained on."""
+    data_root: str | None = None
+    """Folder that holds the data set's files; by default data/NAME."""
+    split: str = "val"
+    """Split to judge on."""
+    bn: Literal["running", "recalibrated", "batch"] = "running"
+    """Batch norm's statistics: as trained; measured anew on train_split; or of each batch itself,
+    which looks at the other test images and is not comparable with the first two."""
+    train_split: str = "train"
+    """Split on which `--bn recalibrated` measures."""
+    batch_size: int | None = None
+    """Images at a time; by default 1, and 10 for `--bn batch`, as the paper's authors ran it."""
+    tta: bool = False
+    """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
+    out: str | None = None
+    """Folder for the table, JSON and picture; by default eval/SPLIT_BN in the run's folder."""
+    overwrite: bool = False
+    """Replace an earlier evaluation in that folder."""
+    accelerator: Accelerator = "auto"
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.batch_size is None or self.batch_size >= 1,
+            "batch_size",
+            self.batch_size,
+            "1 or more",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """A prediction on images or videos."""
+
+    checkpoint: str
+    """Run's folder, model.safetensors, or .ckpt."""
+    out: str = "predictions"
+    """Folder for masks, overlays and JSON."""
+    tile: int | Literal["auto", "off"] = "auto"
+    """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole."""
+    tta: bool = False
+    """Average with the mirrored image."""
+    overwrite: bool = False
+    """Replace earlier predictions in the folder."""
+    accelerator: Accelerator = "auto"
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        _require(
+            isinstance(self.tile, str) or self.tile >= 64,
+            "tile",
+            self.tile,
+            "64 or more, auto or off",
+        )
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"--{name.replace('_', '-')} is {value}; expected {expected}")

@@ -1,0 +1,182 @@
+"""Judging a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+from tqdm import tqdm
+
+from tiramisu.data.dataset import SegmentationDataset, make_loader
+from tiramisu.data.spec import load_spec
+from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.checkpoint import SegmentationModel, find_checkpoint, load_model
+from tiramisu.engine.config import EvalConfig
+from tiramisu.engine.devices import pick_device
+from tiramisu.engine.metrics import Scores, new_confusion_matrix, score
+from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
+from tiramisu.engine.run import read_settings
+
+TTA_SCALES = (0.75, 1.0, 1.25)
+# Consecutive frames whose common statistics the paper's authors used at test time.
+PAPER_BATCH = 10
+
+
+def evaluate_checkpoint(config: EvalConfig) -> Scores:
+    """Evaluate a trained model; prints the table and writes it with a JSON and a picture.
+
+    Raises:
+        ValueError, FileNotFoundError: something the user can mend; the message says how.
+    """
+    model = load_model(config.checkpoint, device=pick_device(config.accelerator))
+    trained_with = read_settings(find_checkpoint(config.checkpoint))
+    data = config.data or model.info.dataset
+    # Where the run found its data set, ours is too, unless the user says otherwise.
+    same_data = trained_with.get("data") == data
+    root = config.data_root or (trained_with.get("data_root") if same_data else None)
+    spec = load_spec(data)
+    _check_classes(model, spec, data)
+    out = _output_folder(config)
+
+    def open_split(split: str) -> SegmentationDataset:
+        scale = model.info.image_scale
+        return SegmentationDataset(
+            spec, split, root=root, image_scale=scale, scale_labels=False, cache=False
+        )
+
+    dataset = open_split(config.split)
+    if config.bn == "recalibrated":
+        model = recalibrate_batch_norm(model, open_split(config.train_split))
+    elif config.bn == "batch":
+        model = use_batch_statistics(model)
+    batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
+    scores = evaluate(model, dataset, batch_size=batch_size, tta=config.tta)
+
+    table = format_scores(scores, spec, arch=model.info.arch)
+    settings = {
+        "checkpoint": config.checkpoint,
+        "arch": model.info.arch,
+        "data": data,
+        "split": config.split,
+        "images": len(dataset),
+        "bn": config.bn,
+        "batch_size": batch_size,
+        "tta": config.tta,
+        "image_scale": model.info.image_scale,
+    }
+    save_scores(scores, spec, out, table=table, settings=settings)
+    statistics = f"batch norm {config.bn}" + (f" of {batch_size}" if config.bn == "batch" else "")
+    print(
+        f"\n{model.info.arch} on {spec.name} {config.split}: {len(dataset)} images, {statistics}"
+        f"{', test-time augmentation' if config.tta else ''} (in %)\n\n{table}\n\nwritten to {out}"
+    )
+    return scores
+
+
+def evaluate(
+    model: SegmentationModel,
+    dataset: SegmentationDataset,
+    *,
+    batch_size: int = 1,
+    tta: bool = False,
+    num_workers: int = 0,
+) -> Scores:
+    """Scores of a model over all images of a data set, at the labels' own size.
+
+    Batch norm is used as the model holds it: see `recalibrate_batch_norm` and
+    `use_batch_statistics` for the other two modes.
+    """
+    device = next(model.parameters()).device
+    confusion = new_confusion_matrix(len(model.info.class_names)).to(device)
+    loader = make_loader(
+        dataset, batch_size=batch_size, shuffle=False, num_workers=num_workers, seed=0
+    )
+    with torch.inference_mode():
+        for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
+            images, labels = batch["image"].to(device), batch["label"].to(device)
+            size = labels.shape[-2:]
+            if tta:
+                predicted = augmented_probabilities(model, images, size=size).argmax(dim=1)
+            else:
+                predicted = model(images, size=size).argmax(dim=1)
+            confusion.update(predicted, labels)
+    return score(confusion.compute())
+
+
+def augmented_probabilities(
+    model: SegmentationModel,
+    images: Tensor,
+    *,
+    size: tuple[int, int],
+    scales: Iterable[float] = TTA_SCALES,
+) -> Tensor:
+    """Mean class probabilities over scaled and mirrored copies, (B, 3, H, W) -> (B, C, *size)."""
+    views = []
+    for scale in scales:
+        scaled = images.float()
+        if scale != 1:
+            scaled = F.interpolate(scaled, scale_factor=scale, mode="bilinear", antialias=scale < 1)
+        views.append(model(scaled, size=size).softmax(dim=1))
+        views.append(model(scaled.flip(-1), size=size).flip(-1).softmax(dim=1))
+    return torch.stack(views).mean(dim=0)
+
+
+def recalibrate_batch_norm(
+    model: SegmentationModel, dataset: SegmentationDataset
+) -> SegmentationModel:
+    """A copy of a model whose batch norm statistics are the plain mean over a (training) split.
+
+    Whole images, one at a time, without augmentation and dropout: what the network will meet in
+    use, where the running averages remember small augmented crops of the last few steps.
+    """
+    model = copy.deepcopy(model)
+    device = next(model.parameters()).device
+    loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
+    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    rates = [dropout.p for dropout in dropouts]
+    for dropout in dropouts:
+        dropout.p = 0.0
+    bar = tqdm(loader, desc="measuring batch norm", disable=None, leave=False)
+    update_bn((batch["image"].to(device) for batch in bar), model)
+    for dropout, rate in zip(dropouts, rates, strict=True):
+        dropout.p = rate
+    return model.eval()
+
+
+def use_batch_statistics(model: SegmentationModel) -> SegmentationModel:
+    """A copy of a model that normalises each batch by the batch's own statistics.
+
+    As the paper's authors evaluated, with batches of 10 consecutive frames. A prediction then
+    depends on the other images of its batch, so name the mode beside every figure.
+    """
+    model = copy.deepcopy(model).eval()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            # Without running statistics batch norm has only the batch to go by, in eval mode too.
+            module.track_running_stats = False
+            module.running_mean = module.running_var = None
+    return model
+
+
+def _check_classes(model: SegmentationModel, spec: DatasetSpec, data: str) -> None:
+    if model.info.class_names != spec.class_names:
+        raise ValueError(
+            f"the model knows the classes {', '.join(model.info.class_names)}, the data set {data} "
+            f"has {', '.join(spec.class_names)}: evaluate it on the data set it was trained for"
+        )
+
+
+def _output_folder(config: EvalConfig) -> Path:
+    """Where the results go; refuses to replace earlier ones unless asked to."""
+    name = f"{config.split}_{config.bn}" + ("_tta" if config.tta else "")
+    out = Path(config.out or find_checkpoint(config.checkpoint).parent / "eval" / name)
+    if (out / JSON_NAME).exists() and not config.overwrite:
+        raise ValueError(
+            f"{out} already holds an evaluation; replace it by --overwrite, or choose another "
+            "folder by --out"
+        )
+    return out

@@ -1,0 +1,256 @@
+"""Pictures of what a network sees and says; every one is an RGB array, uint8 (H, W, 3)."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from tiramisu.data.labels import IGNORE_INDEX
+
+Picture = npt.NDArray[np.uint8]  # RGB (H, W, 3)
+Label = npt.NDArray[np.uint8]  # class ids (H, W), IGNORE_INDEX where nothing is known
+Colors = npt.ArrayLike  # one RGB colour, 0..255, for each class: (C, 3)
+
+WHITE = (255, 255, 255)
+BLACK = (0, 0, 0)
+GRAY = (110, 110, 110)
+RED = (230, 30, 30)
+SMALLEST_TEXT = 14
+"""Height of the smallest font, in pixels: below it, text is hard to read on a screen."""
+
+
+def save_png(path: str | Path, picture: Picture) -> None:
+    """Write an RGB picture; raises ValueError where the file cannot be written."""
+    ok, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert ok, "PNG holds any uint8 picture"
+    try:
+        Path(path).write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise ValueError(
+            f"cannot write {path} ({error.strerror}); give a folder that exists and is writable"
+        ) from None
+
+
+def color_labels(label: Label, colors: Colors) -> Picture:
+    """Class ids (H, W) -> their colours (H, W, 3); void is black."""
+    table = np.zeros((256, 3), np.uint8)
+    num_classes = len(np.asarray(colors))
+    table[:num_classes] = colors
+    unknown = label[(label >= num_classes) & (label != IGNORE_INDEX)]
+    if unknown.size:
+        raise ValueError(
+            f"the label holds class {unknown[0]}, but there are colours for classes 0 to "
+            f"{num_classes - 1}; void pixels must be {IGNORE_INDEX}"
+        )
+    return table[label]
+
+
+def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.5) -> Picture:
+    """Lay the classes' colours over an image; void pixels show the image alone.
+
+    Args:
+        image: RGB (H, W, 3).
+        label: class ids (H, W), of the image's size.
+        colors: RGB (C, 3).
+        opacity: 0 shows the image alone, 1 the colours alone.
+    """
+    if image.shape[:2] != label.shape:
+        raise ValueError(
+            f"the image is {_size(image)} and its label {_size(label)}; expected one size: resize "
+            "the label with nearest neighbours"
+        )
+    blended = cv2.addWeighted(image, 1 - opacity, color_labels(label, colors), opacity, 0)
+    return np.where((label == IGNORE_INDEX)[..., None], image, blended).astype(np.uint8)
+
+
+def add_legend(
+    image: Picture,
+    class_names: Sequence[str],
+    colors: Colors,
+    *,
+    shares: Mapping[str, float] | None = None,
+) -> Picture:
+    """Put a legend below an image.
+
+    Args:
+        image: RGB (H, W, 3), of any size; a small one is widened with white to hold the text.
+        class_names: C names.
+        colors: RGB (C, 3).
+        shares: share of the image, 0..1, by class name. With it, only classes that are present
+            are listed, the largest first, with their shares; without it, all classes.
+
+    Returns:
+        RGB (H + legend, W or more, 3), the image at the top left.
+    """
+    return stack([image, draw_legend(class_names, colors, size=image.shape[:2], shares=shares)])
+
+
+def draw_legend(
+    class_names: Sequence[str],
+    colors: Colors,
+    *,
+    size: tuple[int, int],
+    shares: Mapping[str, float] | None = None,
+) -> Picture:
+    """Draw the legend strip for a picture of `size` (H, W); see `add_legend`."""
+    palette = [tuple(int(value) for value in color) for color in np.asarray(colors)]
+    entries = [(name, "", color) for name, color in zip(class_names, palette, strict=True)]
+    if shares is not None:
+        present = [entry for entry in entries if shares.get(entry[0], 0) > 0]
+        present.sort(key=lambda entry: -shares[entry[0]])
+        entries = [(name, _percent(shares[name]), color) for name, _, color in present]
+    text_height = _text_height(max(size))
+    font = _font(text_height)
+    gap = text_height // 2
+    swatch = text_height + gap
+    name_width = max((_width(name, font) for name, _, _ in entries), default=0)
+    share_width = max((_width(share, font) for _, share, _ in entries), default=0)
+    column = swatch + gap + name_width + (2 * gap + share_width if share_width else 0)
+    row = text_height + gap
+
+    # As many columns as fit, then as even as they can be: 7 entries in 4 + 3 rather than 6 + 1.
+    num_columns = max(1, (size[1] - gap) // (column + 2 * gap))
+    num_rows = math.ceil(len(entries) / num_columns)
+    num_columns = math.ceil(len(entries) / max(num_rows, 1))
+    width = max(size[1], num_columns * (column + 2 * gap))
+    strip = Image.new("RGB", (width, num_rows * row + 2 * gap), WHITE)
+    draw = ImageDraw.Draw(strip)
+    for index, (name, share, color) in enumerate(entries):
+        # Down the columns, as a sorted list is read.
+        x = gap + index // num_rows * (column + 2 * gap)
+        y = gap + index % num_rows * row
+        middle = y + row // 2
+        box = (x, middle - text_height // 2, x + swatch, middle + text_height // 2)
+        draw.rectangle(box, fill=color, outline=GRAY)
+        draw.text((x + swatch + gap, middle), name, fill=BLACK, font=font, anchor="lm")
+        draw.text((x + column, middle), share, fill=GRAY, font=font, anchor="rm")
+    return np.asarray(strip)
+
+
+def sample_grid(
+    images: Sequence[Picture],
+    truths: Sequence[Label],
+    predictions: Sequence[Label],
+    *,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    colors: Colors,
+    errors: bool = True,
+    cell_width: int = 400,
+) -> Picture:
+    """Show samples one below the other: image, truth, prediction, and where they differ.
+
+    Args:
+        images: RGB (H, W, 3) each.
+        truths: class ids (H, W) each, with void.
+        predictions: class ids, each of its truth's size.
+        names: a caption for each sample; its accuracy (without void) is added.
+        class_names: C names, for the legend.
+        colors: RGB (C, 3).
+        errors: add a column with wrong pixels red, right ones gray and void black.
+        cell_width: width of each picture in the grid, in pixels.
+    """
+    headings = ["image", "truth", "prediction", *(["errors (red)"] if errors else [])]
+    gap = 8
+    width = len(headings) * (cell_width + gap) - gap
+    columns = [index * (cell_width + gap) for index in range(len(headings))]
+    rows = [_caption(headings, columns, width=width, cell_width=cell_width)]
+    for image, truth, prediction, name in zip(images, truths, predictions, names, strict=True):
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"{name}: the truth is {_size(truth)} and the prediction {_size(prediction)}; "
+                "expected one size"
+            )
+        known = truth != IGNORE_INDEX
+        right = np.count_nonzero((truth == prediction)[known])
+        score = f"{_percent(right / known.sum())} right" if known.any() else "all void"
+        size = (cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1])))
+        small = _resize(image, size)
+        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        prediction = cv2.resize(prediction, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        cells = [small, color_labels(truth, colors), color_labels(prediction, colors)]
+        if errors:
+            cells.append(_mark_errors(small, truth, prediction))
+        row = np.full((size[1], width, 3), 255, np.uint8)
+        for x, cell in zip(columns, cells, strict=True):
+            row[:, x : x + cell_width] = cell
+        caption = _caption([name, "", score], columns, width=width, cell_width=cell_width)
+        # The space shows that a caption belongs to the row above it.
+        rows += [row, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
+    if any((truth == IGNORE_INDEX).any() for truth in truths):
+        class_names = [*class_names, "void"]
+        colors = np.vstack([np.asarray(colors), BLACK])
+    return stack([*rows, draw_legend(class_names, colors, size=(1, width))])
+
+
+def stack(pictures: Sequence[Picture]) -> Picture:
+    """Put pictures one below the other, widened with white to the widest."""
+    width = max(picture.shape[1] for picture in pictures)
+    widened = [
+        np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+        for picture in pictures
+    ]
+    return np.vstack(widened)
+
+
+def _mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
+    marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
+    marked[truth != prediction] = RED
+    marked[truth == IGNORE_INDEX] = BLACK
+    return marked
+
+
+def _caption(
+    texts: Sequence[str], columns: Sequence[int], *, width: int, cell_width: int
+) -> Picture:
+    """One line of text with an entry at each column; long entries end in an ellipsis."""
+    text_height = _text_height(width)
+    font = _font(text_height)
+    line = Image.new("RGB", (width, 2 * text_height), WHITE)
+    draw = ImageDraw.Draw(line)
+    for text, x, following in zip(texts, columns, [*texts[1:], "end"], strict=False):
+        room = cell_width if following else 2 * cell_width
+        short = text
+        while short and _width(short, font) > room - 4:
+            text = text[:-1]
+            short = f"{text}…" if text else ""
+        draw.text((x + 2, text_height), short, fill=BLACK, font=font, anchor="lm")
+    return np.asarray(line)
+
+
+def _resize(image: Picture, size: tuple[int, int]) -> Picture:
+    """Resize to (width, height): area averages down, hard pixels up (small images stay honest)."""
+    shrinks = size[0] < image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    return cv2.resize(image, size, interpolation=how).astype(np.uint8)
+
+
+@functools.cache
+def _font(height: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: it can write more than ASCII."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), height)
+
+
+def _text_height(longest_side: int) -> int:
+    """Text that stays readable when a large picture is shown on a smaller screen."""
+    return min(max(SMALLEST_TEXT, longest_side // 80), 64)
+
+
+def _width(text: str, font: ImageFont.FreeTypeFont) -> int:
+    return math.ceil(font.getlength(text))
+
+
+def _percent(share: float) -> str:
+    return "<0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def _size(array: npt.NDArray[np.uint8]) -> str:
+    return f"{array.shape[1]} x {array.shape[0]} pixels"

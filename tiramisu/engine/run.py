@@ -1,0 +1,95 @@
+"""The folder of a run: its name, its settings, and what is found in it later."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tiramisu.engine.config import TrainConfig
+
+CONFIG_NAME = "config.yaml"
+CHECKPOINTS = "checkpoints"
+# Lightning starts a process per device with the same command: they find the folder here.
+FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes (Lightning and torchrun set the variables)."""
+    return all(int(os.environ.get(name, 0)) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def open_run_folder(config: TrainConfig, *, data_name: str) -> Path:
+    """Create the folder of a new run, or return that of the run to resume.
+
+    Raises:
+        ValueError: `out` already holds something.
+        FileNotFoundError: there is nothing to resume.
+    """
+    if not is_main_process():
+        return Path(
+            os.environ.get(FOLDER_VARIABLE) or config.out or _default_name(config, data_name)
+        )
+    if config.resume is not None:
+        folder = find_run(config.resume)
+    elif config.out is not None:
+        folder = Path(config.out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(
+                f"--out {folder} already exists; go on with that run by --resume {folder}, or "
+                "choose another folder"
+            )
+    else:
+        folder = _next_free(Path(_default_name(config, data_name)))
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def find_run(path: str) -> Path:
+    """The folder of a run that can be resumed."""
+    folder = Path(path)
+    if not (folder / CONFIG_NAME).is_file():
+        raise FileNotFoundError(f"there is no run to resume in {folder}: {CONFIG_NAME} is missing")
+    if not (folder / CHECKPOINTS / "last.ckpt").is_file():
+        raise FileNotFoundError(
+            f"the run in {folder} did not finish its first epoch, so there is nothing to resume: "
+            "start it anew"
+        )
+    return folder
+
+
+def read_settings(checkpoint: Path) -> dict[str, Any]:
+    """The settings of the run that a checkpoint file belongs to; empty if it was moved away."""
+    folder = checkpoint.parent
+    if folder.name == CHECKPOINTS:
+        folder = folder.parent
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        return {}
+    settings = yaml.safe_load(path.read_text())
+    return settings if isinstance(settings, dict) else {}
+
+
+def save_config(config: TrainConfig, folder: Path) -> None:
+    """Write the resolved settings, in a form that --config reads."""
+    values = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+        if name != "resume"
+    }
+    (folder / CONFIG_NAME).write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def _default_name(config: TrainConfig, data_name: str) -> str:
+    return f"runs/{data_name}_{re.sub(r'[^A-Za-z0-9.-]+', '-', config.arch)}"
+
+
+def _next_free(folder: Path) -> Path:
+    free, number = folder, 2
+    while free.exists():
+        free = folder.with_name(f"{folder.name}-{number}")
+        number += 1
+    return free

@@ -1,0 +1,98 @@
+"""How a network learns, on one screen: forward, loss, step, optimiser."""
+
+import dataclasses
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.metrics import new_confusion_matrix, score
+from tiramisu.engine.optim import build_optimizer, lr_factor
+
+
+class SegmentationTask(pl.LightningModule):
+    """Trains a model on batches {"image": (B, 3, H, W) uint8, "label": (B, H, W), "index": (B,)}.
+
+    Args:
+        model: the network with its normalisation.
+        config: the run's settings.
+        loss: takes logits (B, C, H, W) and labels (B, H, W).
+        batches_per_epoch: training batches of each process.
+        names: name of each training sample, for the message when something goes wrong.
+    """
+
+    def __init__(
+        self,
+        model: SegmentationModel,
+        config: TrainConfig,
+        *,
+        loss: nn.Module,
+        batches_per_epoch: int,
+        names: list[str],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.loss = loss
+        self.batches_per_epoch = batches_per_epoch
+        self.names = names
+        self.confusion = new_confusion_matrix(len(model.info.class_names))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout of an epoch depends on (seed, epoch, process) alone, so a resumed run draws the
+        # same numbers as one that was never interrupted.
+        torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        logits = self(batch["image"])  # (B, C, H, W)
+        loss = self.loss(logits, batch["label"])
+        if not math.isfinite(loss.item()):
+            raise ValueError(self._describe_divergence(loss, batch, batch_index))
+        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        labels = batch["label"]
+        logits = self.model(batch["image"], size=labels.shape[-2:])
+        self.confusion.update(logits.argmax(dim=1), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        scores = score(self.confusion.compute())
+        self.confusion.reset()
+        self.log("val/miou", 100 * scores.mean_iou)
+        self.log("val/accuracy", 100 * scores.pixel_accuracy)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.model.network, self.config)
+        steps_per_epoch = math.ceil(self.batches_per_epoch / self.config.accumulate)
+        steps = self.config.max_steps or math.inf
+        epochs = min(self.config.epochs, steps / steps_per_epoch)
+        schedule = LambdaLR(
+            optimizer,
+            lambda step: lr_factor(self.config, epoch=step / steps_per_epoch, epochs=epochs),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["model_info"] = dataclasses.asdict(self.model.info)
+
+    def _describe_divergence(self, loss: Tensor, batch: dict[str, Tensor], batch_index: int) -> str:
+        lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        images = ", ".join(self.names[i] for i in batch["index"].tolist())
+        return (
+            f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_index + 1} "
+            f"(step {self.global_step + 1}, learning rate {lr:.3g}, images {images}): training "
+            "stopped, and the last epoch before it is kept. Try a smaller --lr, --clip-norm 1, "
+            "or --precision fp32"
+        )

@@ -1,0 +1,284 @@
+"""A training run from its settings to its published model, tables and pictures."""
+
+import dataclasses
+import signal
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from tiramisu.data.check import check_dataset
+from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.spec import load_spec
+from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.callbacks import History, Progress
+from tiramisu.engine.checkpoint import (
+    ModelInfo,
+    SegmentationModel,
+    load_model,
+    load_weights,
+    read_checkpoint,
+    save_model,
+)
+from tiramisu.engine.config import EvalConfig, TrainConfig
+from tiramisu.engine.evaluate import evaluate_checkpoint
+from tiramisu.engine.loading import RunData, count_pixels
+from tiramisu.engine.losses import balance_classes, build_loss
+from tiramisu.engine.pictures import sample_grid, save_png
+from tiramisu.engine.plots import plot_curves
+from tiramisu.engine.run import CHECKPOINTS, is_main_process, open_run_folder, save_config
+from tiramisu.engine.task import SegmentationTask
+
+# Of ImageNet's training images, as the field has used them since AlexNet.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+NUM_SAMPLES = 4
+
+
+def train(config: TrainConfig) -> Path:
+    """Run a training from beginning to end; returns the run's folder.
+
+    The folder then holds config.yaml, metrics.csv, TensorBoard's events, checkpoints/, the
+    published model (model.safetensors, model.json), scores, and pictures.
+
+    Raises:
+        ValueError, FileNotFoundError: something the user can mend; the message says how.
+        KeyboardInterrupt: stopped by the user, after all that was learnt has been saved.
+    """
+    _check_machine(config)
+    spec = load_spec(config.data)
+    root = Path(config.data_root) if config.data_root else None
+    model = build_model_for(spec, config)
+    if config.check_data and is_main_process():
+        check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
+    data = RunData(spec, config)
+    task = build_task(model, data, config)
+
+    folder = open_run_folder(config, data_name=spec.name)
+    if is_main_process():
+        save_config(config, folder)
+        print(f"{config.arch} on {spec.title}: {len(data.train_set)} images, run in {folder}")
+    history = History(folder)
+    trainer = build_trainer(config, folder, history)
+    last = folder / CHECKPOINTS / "last.ckpt"
+    try:
+        fit(trainer, task, data, resume=last if config.resume else None)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped after {len(history.rows)} of {config.epochs} epochs; go on with --resume "
+            f"{folder}"
+            if last.is_file()
+            else f"stopped within the first epoch: nothing to keep in {folder}"
+        ) from None
+    finally:
+        # Whatever ended the run, what its epochs have learnt is ready for use.
+        if trainer.is_global_zero and last.is_file():
+            publish(folder, keep=config.keep)
+            save_png(folder / "curves.png", plot_curves(history.rows))
+    if trainer.is_global_zero:
+        report(folder, data.val_set, config)
+    return folder
+
+
+def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel:
+    """The network of a run, freshly initialised or with the weights it starts from."""
+    pl.seed_everything(config.seed, verbose=False)
+    imagenet = config.normalize == "imagenet"
+    info = ModelInfo(
+        arch=config.arch,
+        class_names=spec.class_names,
+        colors=tuple((int(r), int(g), int(b)) for r, g, b in spec.colors),
+        mean=IMAGENET_MEAN if imagenet else (0.0, 0.0, 0.0),
+        std=IMAGENET_STD if imagenet else (1.0, 1.0, 1.0),
+        image_scale=config.image_scale,
+        dropout=config.dropout,
+        dataset=config.data,
+    )
+    model = SegmentationModel.build(info)
+    if config.init_from is not None:
+        start = load_model(config.init_from)
+        load_weights(
+            model.network, start.network.state_dict(), origin=f"--init-from {config.init_from}"
+        )
+    if config.channels_last:
+        model.network.to(memory_format=torch.channels_last)
+    if config.compile:
+        model.network.compile()
+    return model
+
+
+def build_task(model: SegmentationModel, data: RunData, config: TrainConfig) -> SegmentationTask:
+    """The model with its loss, ready to be fitted."""
+    num_classes = len(model.info.class_names)
+    weight = None
+    if config.class_weights != "none":
+        pixels = count_pixels(data.train_set)
+        weight = balance_classes(pixels, capped=config.class_weights == "capped")
+    loss = build_loss(
+        config.loss,
+        num_classes=num_classes,
+        weight=weight,
+        label_smoothing=config.label_smoothing,
+    )
+    return SegmentationTask(
+        model,
+        config,
+        loss=loss,
+        batches_per_epoch=data.batches_per_epoch,
+        names=data.train_set.names,
+    )
+
+
+def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
+    """Lightning's Trainer with what a run shows, keeps and obeys."""
+    checkpoints = folder / CHECKPOINTS
+    callbacks: list[Callback] = [
+        history,
+        Progress(history),
+        LearningRateMonitor(logging_interval="epoch"),
+        ModelCheckpoint(
+            checkpoints,
+            filename="best",
+            monitor="val/miou",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
+    ]
+    if config.ema_decay > 0:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+    if config.patience > 0:
+        callbacks.append(
+            EarlyStopping(
+                "val/miou",
+                mode="max",
+                patience=config.patience,
+                # Judged when validation ends: not every epoch has one.
+                check_on_train_epoch_end=False,
+            )
+        )
+    # Last, so that it saves what all others have seen of the epoch.
+    callbacks.append(
+        ModelCheckpoint(
+            checkpoints,
+            filename="last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    many = config.devices * config.num_nodes > 1
+    try:
+        return pl.Trainer(
+            default_root_dir=folder,
+            max_epochs=config.epochs,
+            max_steps=config.max_steps or -1,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy="ddp" if many else "auto",
+            precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+            sync_batchnorm=config.sync_bn,
+            gradient_clip_val=config.clip_norm or None,
+            accumulate_grad_batches=config.accumulate,
+            check_val_every_n_epoch=config.val_every,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            # Our sampler shares the epoch between processes without counting an image twice.
+            use_distributed_sampler=False,
+            logger=TensorBoardLogger(
+                folder, name="tensorboard", version="", default_hp_metric=False
+            ),
+            callbacks=callbacks,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, RuntimeError) as error:
+        raise ValueError(
+            f"this machine cannot train with --accelerator {config.accelerator} --devices "
+            f"{config.devices}: {' '.join(str(error).split())}"
+        ) from None
+
+
+def fit(trainer: pl.Trainer, task: SegmentationTask, data: RunData, *, resume: Path | None) -> None:
+    """Train; Ctrl-C raises KeyboardInterrupt once Lightning has put everything away."""
+    if resume is not None:
+        read_checkpoint(resume)
+    previous = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+    except SystemExit:
+        # Lightning leaves this way after Ctrl-C, with further ones ignored.
+        signal.signal(signal.SIGINT, previous)
+        raise KeyboardInterrupt from None
+
+
+def publish(folder: Path, *, keep: str) -> None:
+    """Write the run's model (the best or the last epoch's) for use elsewhere."""
+    checkpoint = folder / CHECKPOINTS / f"{keep}.ckpt"
+    if not checkpoint.is_file():
+        # Stopped before the first validation: there is no best epoch yet.
+        checkpoint = folder / CHECKPOINTS / "last.ckpt"
+    save_model(load_model(checkpoint), folder)
+
+
+def report(folder: Path, val_set: SegmentationDataset, config: TrainConfig) -> None:
+    """Evaluate the published model by itself, and write and print what it can do."""
+    scores = evaluate_checkpoint(
+        EvalConfig(
+            checkpoint=str(folder),
+            data=config.data,
+            data_root=config.data_root,
+            split=config.val_split,
+            batch_size=config.eval_batch_size,
+            overwrite=True,
+            accelerator=config.accelerator,
+        )
+    )
+    model = load_model(folder)
+    metrics = {"mean_iou": 100 * scores.mean_iou, "pixel_accuracy": 100 * scores.pixel_accuracy}
+    model.info = dataclasses.replace(model.info, metrics=metrics)
+    save_model(model, folder)
+    save_samples(model, val_set, folder / "samples.png")
+    print(f"the model, curves.png and samples.png are in {folder}")
+
+
+def save_samples(model: SegmentationModel, dataset: SegmentationDataset, path: Path) -> None:
+    """A grid of images, their labels and predictions, evenly picked over a split."""
+    picked = np.unique(np.linspace(0, len(dataset) - 1, NUM_SAMPLES).round().astype(int))
+    pairs = [dataset.read(int(index)) for index in picked]
+    predictions = []
+    for index in picked:
+        sample = dataset[int(index)]
+        with torch.inference_mode():
+            logits = model(sample["image"][None], size=tuple(sample["label"].shape))
+        predictions.append(logits[0].argmax(dim=0).numpy().astype(np.uint8))
+    grid = sample_grid(
+        [image for image, _ in pairs],
+        [label for _, label in pairs],
+        predictions,
+        names=[dataset.names[index] for index in picked],
+        class_names=model.info.class_names,
+        colors=dataset.spec.colors,
+    )
+    save_png(path, grid)
+
+
+def _check_machine(config: TrainConfig) -> None:
+    """Refuse what this machine cannot do, before anything is written."""
+    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    if config.accelerator == "gpu" and not on_gpu:
+        raise ValueError("--accelerator gpu: torch sees no GPU on this machine; use auto or cpu")
+    if config.precision == "fp16" and not on_gpu:
+        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    if config.sync_bn and not on_gpu:
+        raise ValueError("--sync-bn needs GPUs")
