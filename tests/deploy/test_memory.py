@@ -1,0 +1,83 @@
+import subprocess
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from tiramisu.deploy.memory import UNKNOWN_BYTES_PER_PIXEL, bytes_per_pixel, is_out_of_memory
+
+
+def test_counts_what_is_alive_at_the_peak() -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 8, 3, padding=1)
+            self.last = nn.Conv2d(8, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x / 255)  # 3 floats, then 8 beside them
+            x = torch.relu(x)  # 8 and 8 floats: the peak, 64 bytes a pixel
+            return self.last(x.relu_())  # 8 and 4 floats
+
+    assert bytes_per_pixel(Network()) == 64
+
+
+def test_views_count_once() -> None:
+    class Views(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.float()
+            return x.view(-1).reshape(x.shape).transpose(1, 3).flatten().add_(1)
+
+    # Three floats, and the copy that flattening out of order makes.
+    assert bytes_per_pixel(Views()) == 24
+
+
+def test_network_that_needs_values_gets_a_cautious_guess() -> None:
+    class Peeks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.float().mean().item() > 0 else -x
+
+    assert bytes_per_pixel(Peeks()) == UNKNOWN_BYTES_PER_PIXEL
+
+
+def test_measuring_leaves_the_model_alone() -> None:
+    model = nn.Conv2d(3, 2, 1)
+    model.register_forward_pre_hook(lambda _, args: (args[0].float(),))
+    bytes_per_pixel(model)
+    assert model.weight.device.type == "cpu"
+
+
+def test_tells_out_of_memory_from_other_errors() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_rule_bounds_the_real_peak_of_a_network() -> None:
+    """A fresh process predicts with FC-DenseNet56 and stays below what the rule said."""
+    script = """
+import resource, sys, torch
+from tiramisu.deploy.memory import bytes_per_pixel
+from tiramisu.deploy.predict import FIXED_BYTES, SAFETY
+from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+
+torch.set_num_threads(1)
+names = tuple("abcdefghijk")
+model = SegmentationModel.build(ModelInfo(arch="fc56", class_names=names, colors=((0, 0, 0),) * 11))
+height, width = 288, 384
+# ru_maxrss counts in bytes on macOS and in kilobytes elsewhere.
+unit = 1 if sys.platform == "darwin" else 1024
+peak = lambda: unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with torch.inference_mode():
+    model.eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    before = peak()
+    model(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+used = peak() - before
+live = bytes_per_pixel(model) * height * width
+print(used, live, SAFETY * live + FIXED_BYTES)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    used, live, bound = map(float, done.stdout.split())
+    assert 0.8 * live < used < bound

@@ -1,0 +1,149 @@
+"""Prediction of files: images and videos in; masks, overlays and JSON out."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from tiramisu.deploy.inputs import Input, find_inputs
+from tiramisu.deploy.predict import Prediction, Tile, check_options, predict, read_image
+from tiramisu.deploy.video import predict_video
+from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.pictures import Picture, add_legend, save_png
+
+
+def predict_files(
+    model: SegmentationModel,
+    sources: Sequence[str | Path],
+    *,
+    out: str | Path,
+    tile: Tile = "auto",
+    overlap: float = 0.25,
+    tta: bool = False,
+    opacity: float = 0.5,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> list[Path]:
+    """Predict images and videos, and write the results into a folder.
+
+    Of an image: `NAME_mask.png` (class ids, with the classes' colours as its palette),
+    `NAME_overlay.png` (the image under the classes' colours, and a legend with their shares) and
+    `NAME.json`. Of a video: `NAME_overlay.mp4` (silent, at the video's rate, with a legend of all
+    classes) and `NAME.json` with the mean shares. NAME is the file's own without its ending, and
+    longer where two would be the same. A mask has its image's size in pixels, and the orientation
+    in which the image is displayed: one that EXIF marks as turned is turned first.
+
+    Args:
+        model: a model in evaluation mode, on any device.
+        sources: files, folders and patterns; see `find_inputs`.
+        out: folder for the results; it is made if need be.
+        tile, overlap, tta: see `predict_probabilities`.
+        opacity: of the colours in overlays, 0 to 1.
+        overwrite: replace results that exist.
+        progress: show a progress bar.
+
+    Returns:
+        The files written, in order.
+
+    Raises:
+        FileNotFoundError: a source does not exist.
+        ValueError: before any work, if an option is wrong, there is nothing to predict, or results
+            exist already or would replace an input; at the end, if a file could not be read (all
+            others are done by then).
+    """
+    check_options(model, tile=tile, overlap=overlap)
+    inputs = find_inputs(sources)
+    out = _prepare_folder(Path(out), sources, inputs, overwrite=overwrite)
+    written: list[Path] = []
+    failures: list[str] = []
+    for item in tqdm(inputs, unit=" files", disable=not progress):
+        targets = _targets(item, out)
+        started = time.perf_counter()
+        try:
+            if item.is_video:
+                summary = predict_video(
+                    model,
+                    item.path,
+                    out=targets[0],
+                    tile=tile,
+                    overlap=overlap,
+                    tta=tta,
+                    opacity=opacity,
+                    progress=progress,
+                )
+            else:
+                image = read_image(item.path)
+                prediction = predict(model, image, tile=tile, overlap=overlap, tta=tta)
+                summary = _write_image(image, prediction, out=targets, opacity=opacity)
+        except ValueError as error:
+            failures.append(str(error))
+            continue
+        seconds = round(time.perf_counter() - started, 3)
+        described = {"input": str(item.path), **summary, "seconds": seconds}
+        targets[-1].write_text(json.dumps(described, indent=2) + "\n")
+        written += targets
+    if failures:
+        raise ValueError(
+            f"{len(failures)} of {len(inputs)} files failed, the others are done: "
+            + "; ".join(failures)
+        )
+    return written
+
+
+def save_mask(path: str | Path, prediction: Prediction) -> None:
+    """Write class ids as a PNG whose palette holds the classes' colours."""
+    image = Image.fromarray(prediction.mask)
+    image.putpalette([value for color in prediction.colors for value in color])
+    image.save(path)
+
+
+def _targets(item: Input, out: Path) -> list[Path]:
+    endings = ["_overlay.mp4"] if item.is_video else ["_mask.png", "_overlay.png"]
+    return [out / f"{item.name}{ending}" for ending in (*endings, ".json")]
+
+
+def _prepare_folder(
+    out: Path, sources: Sequence[str | Path], inputs: Sequence[Input], *, overwrite: bool
+) -> Path:
+    """Make the folder for the results, unless they would do harm there."""
+    if any(Path(source).resolve() == out.resolve() for source in sources):
+        raise ValueError(
+            f"{out} is to be read and written: its masks would be inputs next time; give another "
+            "folder for the results"
+        )
+    targets = [target for item in inputs for target in _targets(item, out)]
+    own = {item.path.resolve() for item in inputs}
+    if lost := [target for target in targets if target.resolve() in own]:
+        raise ValueError(f"the results would replace the input {lost[0]}; give another folder")
+    existing = [target.name for target in targets if target.exists()]
+    if existing and not overwrite:
+        more = f" and {len(existing) - 5} more" if len(existing) > 5 else ""
+        raise ValueError(
+            f"{out} holds results already: {', '.join(existing[:5])}{more}; give another folder, "
+            "or overwrite them (--overwrite)"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {out} ({error.strerror})") from None
+    return out
+
+
+def _write_image(
+    image: Picture, prediction: Prediction, *, out: Sequence[Path], opacity: float
+) -> dict[str, object]:
+    mask_path, overlay_path, _ = out
+    shares = prediction.shares
+    colored = prediction.overlay(image, opacity=opacity)
+    legend = add_legend(colored, prediction.class_names, prediction.colors, shares=shares)
+    save_png(overlay_path, legend)
+    save_mask(mask_path, prediction)
+    return {
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "shares": shares,
+        "mean_confidence": float(prediction.confidence.mean()),
+    }

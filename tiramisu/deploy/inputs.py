@@ -1,0 +1,104 @@
+"""What a user names on the command line -> files to predict, each with a name for its results."""
+
+import dataclasses
+import glob
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
+SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input:
+    """A file to predict."""
+
+    path: Path
+    """An image or a video."""
+    name: str
+    """What the names of its results begin with; no two inputs share one."""
+
+    @property
+    def is_video(self) -> bool:
+        return self.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
+    """Find the images and videos that a user means.
+
+    Args:
+        sources: files, folders (their own files, not those of folders inside) and patterns such
+            as `frames/*.png`, where `**` matches folders at any depth. Folders and patterns are
+            sorted, and what is neither image nor video in them is skipped with a warning.
+
+    Raises:
+        FileNotFoundError: a source does not exist or its pattern matches nothing.
+        ValueError: a file named by itself is neither an image nor a video, or nothing is left.
+    """
+    found: dict[Path, Path] = {}
+    for source in sources:
+        for path in _expand(source):
+            found.setdefault(path.resolve(), path)
+    paths = list(found.values())
+    if not paths:
+        raise ValueError(
+            f"no images or videos in {', '.join(map(str, sources)) or 'an empty list'}; expected "
+            f"files that end in {' '.join(sorted(SUFFIXES))}"
+        )
+    names = _distinct_names(paths)
+    return [Input(path=path, name=name) for path, name in zip(paths, names, strict=True)]
+
+
+def _expand(source: str | Path) -> list[Path]:
+    path = Path(source)
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(
+                f"{path} is neither an image nor a video by its name; expected an ending of "
+                f"{' '.join(sorted(SUFFIXES))}"
+            )
+        return [path]
+    if path.is_dir():
+        entries = sorted(path.iterdir())
+    else:
+        entries = sorted(map(Path, glob.glob(str(source), recursive=True)))
+        if not entries:
+            raise FileNotFoundError(f"there is no {source}; give images, videos or folders of them")
+    kept = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in SUFFIXES]
+    skipped = [str(entry) for entry in entries if entry not in set(kept)]
+    if skipped:
+        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        log.warning(
+            "skipped what is no image or video in %s: %s%s", source, ", ".join(skipped[:3]), more
+        )
+    return kept
+
+
+def _distinct_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each path: its stem, or as much more as tells it from the others."""
+    choices = [_names(path, number) for number, path in enumerate(paths, start=1)]
+    names = [next(choice) for choice in choices]
+    # Some file systems hold a.png and A.PNG for the same file.
+    while clashes := {name for name, n in Counter(map(str.casefold, names)).items() if n > 1}:
+        names = [
+            next(choice) if name.casefold() in clashes else name
+            for name, choice in zip(names, choices, strict=True)
+        ]
+    return names
+
+
+def _names(path: Path, number: int) -> Iterator[str]:
+    stem, suffix = path.stem, path.suffix.lstrip(".")
+    folder = path.resolve().parent.name
+    yield stem
+    yield f"{folder}_{stem}"
+    yield f"{folder}_{stem}_{suffix}"
+    extended = f"{folder}_{stem}_{suffix}_{number}"
+    while True:
+        yield extended
+        extended += f"_{number}"
