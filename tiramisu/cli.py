@@ -1,0 +1,295 @@
+"""The commands, one function each; `tools/*.py` and the console command `tiramisu` both call them.
+
+A user's mistake ends in one line and exit code 2. Set TIRAMISU_TRACEBACK=1 to see the traceback.
+"""
+
+import os
+import sys
+import warnings
+from argparse import SUPPRESS, Action
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from jsonargparse import (
+    ActionConfigFile,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    set_parsing_settings,
+)
+
+from tiramisu.engine.config import EvalConfig, PredictConfig, TrainConfig
+from tiramisu.shipped import find_shipped, list_shipped
+
+# The commands import torch and Lightning only when they run, so that --help answers at once.
+
+
+def train(argv: Sequence[str]) -> None:
+    """Train a network, evaluate it, and publish it in a run's folder."""
+    parser = _Parser(
+        "train",
+        description="Train a network, evaluate it, and publish it in a run's folder. Without "
+        "--config the recipe configs/DATA_ARCH.yaml is used where there is one.",
+        usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
+    )
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="Settings: a YAML file, or a name in configs/"
+    )
+    parser.add_argument("--download", action="store_true", help="Fetch the data set first")
+    parser.add_config(TrainConfig)
+    values = parser.parse_args(_with_recipe(argv))
+    download = values.pop("download")
+    values.pop("config")
+    config = TrainConfig(**values.as_dict())
+    if download:
+        _download(config.data, config.data_root)
+
+    from tiramisu.engine.train import train as run
+
+    _quieten_libraries()
+    run(config)
+
+
+def evaluate(argv: Sequence[str]) -> None:
+    """Evaluate a trained model on a split."""
+    parser = _Parser(
+        "eval",
+        description="Evaluate a trained model on a whole split: IoU per class, mean IoU, accuracy.",
+        usage="%(prog)s --checkpoint RUN [--data NAME] [--split NAME] [options]",
+    )
+    parser.add_config(EvalConfig)
+    config = EvalConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.engine.evaluate import evaluate_checkpoint
+
+    _quieten_libraries()
+    evaluate_checkpoint(config)
+
+
+def predict(argv: Sequence[str]) -> None:
+    """Predict every pixel of images and videos."""
+    parser = _Parser(
+        "predict",
+        description="Predict every pixel of images and videos: an index mask, an overlay and a "
+        "JSON of class shares for each.",
+        usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Image, folder, glob or video")
+    parser.add_config(PredictConfig)
+    values = parser.parse_args(argv)
+    inputs = values.pop("inputs")
+    config = PredictConfig(**values.as_dict())
+
+    from tiramisu.deploy.files import predict_files
+    from tiramisu.engine.checkpoint import load_model
+    from tiramisu.engine.devices import pick_device
+
+    model = load_model(config.checkpoint, device=pick_device(config.accelerator))
+    predict_files(
+        model,
+        inputs,
+        out=Path(config.out),
+        tile=None if config.tile == "off" else config.tile,
+        tta=config.tta,
+        overwrite=config.overwrite,
+    )
+
+
+def summary(argv: Sequence[str]) -> None:
+    """Print a network's blocks with widths, parameters and multiply-adds."""
+    parser = _Parser(
+        "summary",
+        description="Print a network block by block, as the paper's table 2, with output widths, "
+        "parameters and multiply-adds.",
+    )
+    parser.add_argument("--arch", type=str, default="fc103", help="Network")
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        default=None,
+        help="Classes; by default 11, or 1000 for DenseNets",
+    )
+    parser.add_argument(
+        "--size",
+        type=tuple[int, int],
+        default=None,
+        help="Input [height,width]; by default [360,480], or [224,224] for DenseNets",
+    )
+    values = parser.parse_args(argv)
+
+    from tiramisu.models import build_model, format_summary, list_models, summarize
+
+    classifies = values.arch in list_models("classification")
+    num_classes = values.num_classes or (1000 if classifies else 11)
+    height, width = values.size or ((224, 224) if classifies else (360, 480))
+    network = build_model(values.arch, num_classes=num_classes)
+    print(format_summary(summarize(network, height=height, width=width)))
+
+
+def check(argv: Sequence[str]) -> None:
+    """Check a data set's files."""
+    parser = _Parser(
+        "check",
+        description="Read every image and label of a data set and list all that is wrong.",
+    )
+    _add_data_arguments(parser)
+    parser.add_argument(
+        "--splits",
+        type=list[str],
+        default=None,
+        help="Splits to check; by default all that have files",
+    )
+    values = parser.parse_args(argv)
+
+    from tiramisu.data.check import check_dataset
+    from tiramisu.data.spec import load_spec
+
+    spec = load_spec(values.data)
+    root = Path(values.data_root) if values.data_root else None
+    print(check_dataset(spec, root=root, splits=values.splits or list(spec.splits)))
+
+
+def download(argv: Sequence[str]) -> None:
+    """Fetch a data set and verify every file."""
+    parser = _Parser(
+        "download",
+        description="Fetch a data set, verify every file against its checksum, and put it in "
+        "place. Broken off, it goes on where it stopped.",
+    )
+    _add_data_arguments(parser)
+    values = parser.parse_args(argv)
+    _download(values.data, values.data_root)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train,
+    "eval": evaluate,
+    "predict": predict,
+    "summary": summary,
+    "check": check,
+    "download": download,
+}
+
+
+def main() -> NoReturn:
+    """The console command `tiramisu COMMAND ...`."""
+    argv = sys.argv[1:]
+    if argv[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"tiramisu-seg {version('tiramisu-seg')}")
+        sys.exit(0)
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: tiramisu COMMAND [options]\n\nCommands:")
+        for name, command in COMMANDS.items():
+            print(f"  {name:10}{command.__doc__}")
+        print("\n`tiramisu COMMAND --help` lists a command's options.")
+        sys.exit(0 if argv else 2)
+    if argv[0] not in COMMANDS:
+        print(
+            f"tiramisu: error: unknown command {argv[0]!r}; the commands are {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    run(argv[0], argv[1:])
+
+
+def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit code: 0 well, 2 the user's mistake, 130 Ctrl-C."""
+    try:
+        COMMANDS[command](sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'stopped'}", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        if os.environ.get("TIRAMISU_TRACEBACK"):
+            raise
+        print(f"tiramisu {command}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+class _Formatter(DefaultHelpFormatter):
+    """Help without Python's type names: the text and the default say what is meant."""
+
+    def _get_help_string(self, action: Action) -> str:
+        has_default = action.option_strings and action.default not in (None, SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if has_default else str(action.help)
+
+
+class _Parser(ArgumentParser):
+    """jsonargparse's parser, with --dashed-names beside underscored ones and one-line errors."""
+
+    def __init__(self, command: str, *, description: str, usage: str | None = None) -> None:
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        super().__init__(
+            prog=f"tiramisu {command}",
+            description=description,
+            usage=usage,
+            formatter_class=_Formatter,
+        )
+
+    def add_config(self, config: type) -> None:
+        """Add a flag for each field of a configuration."""
+        self.add_class_arguments(config)
+        for action in self._actions:
+            if action.metavar is None and not isinstance(action.default, bool):
+                action.metavar = {int: "N", float: "X"}.get(type(action.default), "VALUE")
+            # The field `data_root` is read from YAML under its own name, and shown as --data-root.
+            names = [n for n in action.option_strings if "_" in n and n != "--print_config"]
+            for name in names:
+                dashed = name.replace("_", "-")
+                self._option_string_actions[dashed] = action
+                action.option_strings = [dashed]
+            # A switch may be given bare: --compile stands for --compile true.
+            if isinstance(action.default, bool) and action.nargs is None:
+                action.nargs, action.const = "?", True
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise ValueError(" ".join(message.split()).replace("Parser key ", "--"))
+
+
+def _with_recipe(argv: Sequence[str]) -> list[str]:
+    """Put first the settings that a command starts from: a run's to resume, else a recipe."""
+    given = {}
+    for word, value in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, inline = word.partition("=")
+        given[name] = inline if equals else value
+    argv = list(argv)
+    if "--resume" in given:
+        from tiramisu.engine.run import CONFIG_NAME, find_run
+
+        return ["--config", str(find_run(given["--resume"]) / CONFIG_NAME), *argv]
+    if "--config" in given:
+        return [
+            str(find_shipped("configs", word)) if before == "--config" else word
+            for before, word in zip(["", *argv], argv, strict=False)
+        ]
+    defaults = TrainConfig()
+    name = f"{given.get('--data', defaults.data)}_{given.get('--arch', defaults.arch)}"
+    if name in list_shipped("configs"):
+        return ["--config", str(find_shipped("configs", name)), *argv]
+    return argv
+
+
+def _add_data_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("data", type=str, help="Data set: a shipped name, a YAML file or a folder")
+    parser.add_argument(
+        "--data-root", type=str, default=None, help="Its folder; by default data/NAME"
+    )
+
+
+def _download(data: str, data_root: str | None) -> None:
+    from tiramisu.data.download import download_dataset
+    from tiramisu.data.spec import load_spec
+
+    spec = load_spec(data)
+    download_dataset(spec, Path(data_root or Path("data", spec.name)))
+
+
+def _quieten_libraries() -> None:
+    """Keep the screen for what the user asked: Lightning's tips and known warnings go."""
+    import logging
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
