@@ -137,7 +137,7 @@ def check(argv: Sequence[str]) -> None:
         "--splits",
         type=list[str],
         default=None,
-        help="Splits to check; by default all that have files",
+        help="Splits to check, [train,val]; by default train, val and test",
     )
     values = parser.parse_args(argv)
 
@@ -146,7 +146,7 @@ def check(argv: Sequence[str]) -> None:
 
     spec = load_spec(values.data)
     root = Path(values.data_root) if values.data_root else None
-    print(check_dataset(spec, root=root, splits=values.splits or list(spec.splits)))
+    print(check_dataset(spec, root=root, splits=values.splits))
 
 
 def download(argv: Sequence[str]) -> None:

@@ -138,12 +138,16 @@ class Progress(Callback):
         )
         self._bar.update(trainer.global_step - self._bar.n)
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar.set_description_str("validating")
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         rows = self.history.rows
         row = rows[-1]
-        left = (trainer.max_epochs - row["epoch"]) * sum(r["seconds"] for r in rows) / len(rows)
+        seconds_per_step = sum(r["seconds"] for r in rows) / row["step"]
+        left = (self._bar.total - row["step"]) * seconds_per_step
         line = f"epoch {row['epoch']:>3.0f}/{trainer.max_epochs}   loss {row['train_loss']:6.3f}   "
         if not math.isnan(row["val_miou"]):
             line += f"val mIoU {row['val_miou']:4.1f} (best {self.history.best_miou:.1f})   "

@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -50,12 +50,12 @@ class PaperRMSprop(Optimizer):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            grads: Sequence[Tensor] = [p.grad for p in params]
+            grads = [p.grad for p in params if p.grad is not None]
             for p in params:
                 self.state[p].setdefault("mean_square", torch.zeros_like(p))
             mean_squares = [self.state[p]["mean_square"] for p in params]
             if group["weight_decay"]:
-                grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+                grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
             torch._foreach_mul_(mean_squares, group["rho"])
             torch._foreach_addcmul_(mean_squares, grads, grads, 1 - group["rho"])
             roots = torch._foreach_add(mean_squares, group["eps"])

@@ -37,7 +37,7 @@ def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
     if scores.absent:
         names = ", ".join(spec.class_names[c] for c in scores.absent)
         lines.append(f"In neither labels nor predictions, so in no mean: {names}.")
-    lines += [f"[{i + 1}] {row.title}" for i, row in enumerate(published)]
+    lines += [f"[{i + 1}] {row.title}, {row.split} split" for i, row in enumerate(published)]
     return "\n".join(lines).rstrip()
 
 

@@ -1,0 +1,121 @@
+"""What `pip install tiramisu-seg` gives: a wheel, built here and used far from the clone."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CLONE = Path(__file__).parents[1]
+# All that could end up in a wheel. A copy is built, so that the clone stays as it is.
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "tiramisu", "datasets", "configs")
+NOT_FOR_THE_WHEEL = ("tests", "tools")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    # Python finds the new environment by its own path alone: PYTHONPATH could show it the clone.
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command} left with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for tool in ("pip", "setuptools"):
+        if importlib.util.find_spec(tool) is None:
+            pytest.skip(f"building a wheel takes {tool}, which this environment does not have")
+    setuptools = importlib.metadata.version("setuptools")
+    if int(setuptools.split(".")[0]) < 77:
+        pytest.skip(f"building a wheel takes setuptools 77 or later, here is {setuptools}")
+
+    folder = tmp_path_factory.mktemp("build")
+    source = folder / "source"
+    source.mkdir()
+    for name in (*SOURCES, *NOT_FOR_THE_WHEEL):
+        if (CLONE / name).is_dir():
+            shutil.copytree(CLONE / name, source / name, ignore=shutil.ignore_patterns("*.pyc"))
+        else:
+            shutil.copy(CLONE / name, source)
+    options = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
+    run(sys.executable, "-m", "pip", "wheel", source, *options, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment that holds the wheel and borrows everything else from this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=os.name != "nt")
+    variables = {"base": str(folder), "platbase": str(folder)}
+    packages = Path(sysconfig.get_path("purelib", scheme="venv", vars=variables))
+    # Python does not read the .pth files of a folder that a .pth file added: the editable install
+    # of the clone, which lives in one, stays behind.
+    borrowed = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    (packages / "borrowed.pth").write_text("\n".join(sorted(borrowed)) + "\n")
+    options = ("--no-deps", "--no-index", "--ignore-installed")
+    pip = (sys.executable, "-m", "pip", "--python", scripts(folder) / "python")
+    run(*pip, "install", *options, wheel, cwd=folder)
+    return folder
+
+
+def scripts(environment: Path) -> Path:
+    return environment / ("Scripts" if os.name == "nt" else "bin")
+
+
+def test_holds_the_package_its_tables_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    assert {name.split("/")[0] for name in names} == {"tiramisu", info}
+    assert f"{info}/licenses/LICENSE" in names
+    assert "tiramisu/py.typed" in names
+    modules = {str(path.relative_to(CLONE)) for path in (CLONE / "tiramisu").rglob("*.py")}
+    tables = {
+        f"tiramisu/{path.relative_to(CLONE)}"
+        for folder in ("datasets", "configs")
+        for path in (CLONE / folder).iterdir()
+    }
+    assert "tiramisu/datasets/camvid.sha256" in tables
+    shipped = {name for name in names if name.startswith("tiramisu/")}
+    assert shipped == modules | tables | {"tiramisu/py.typed"}
+
+
+def test_the_new_environment_uses_the_wheel(environment: Path, tmp_path: Path) -> None:
+    where = "import tiramisu, torch; print(tiramisu.__file__, torch.__file__, sep='\\n')"
+    package, torch = run(scripts(environment) / "python", "-c", where, cwd=tmp_path).splitlines()
+    assert Path(package).is_relative_to(environment)
+    assert not Path(torch).is_relative_to(environment)
+
+
+def test_version_and_summary(environment: Path, tmp_path: Path) -> None:
+    tiramisu = scripts(environment) / "tiramisu"
+    version = importlib.metadata.version("tiramisu-seg")
+    assert run(tiramisu, "--version", cwd=tmp_path) == f"tiramisu-seg {version}\n"
+    assert "1,376,795" in run(tiramisu, "summary", "--arch", "fc56", cwd=tmp_path)
+
+
+def test_trains_with_the_tables_of_the_wheel(environment: Path, tmp_path: Path) -> None:
+    train = (scripts(environment) / "tiramisu", "train", "--arch", "fc56", "--data", "streets")
+    short = ("--epochs", "1", "--max-steps", "1", "--batch-size", "1", "--crop", "[64,64]")
+    quick = ("--check-data", "false", "--cache", "no", "--accelerator", "cpu", "--out", "run")
+    run(*train, *short, *quick, cwd=tmp_path)
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.yaml", "model.safetensors", "model.json", "samples.png"} <= made
+    # From configs/streets_fc56.yaml, which only the wheel can have shown to this process.
+    assert "schedule: onecycle" in (tmp_path / "run" / "config.yaml").read_text()
