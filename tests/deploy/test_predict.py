@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tiramisu.data.reader import read_image
 from tiramisu.deploy import predict as predict_module
-from tiramisu.deploy.predict import predict, predict_probabilities, read_image
+from tiramisu.deploy.predict import predict, predict_probabilities
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 
 MakeModel = Callable[..., SegmentationModel]

@@ -13,7 +13,7 @@ from tiramisu.data.spec import load_spec
 from tiramisu.engine.checkpoint import SegmentationModel, load_model
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.evaluate import (
-    augmented_probabilities,
+    augmented_logits,
     evaluate,
     evaluate_checkpoint,
     recalibrate_batch_norm,
@@ -91,9 +91,9 @@ def test_augmentation_averages_mirrored_and_scaled_views(model) -> None:
     torch.manual_seed(0)
     images = torch.randint(0, 256, (1, 3, 48, 64)).float()
     with torch.inference_mode():
-        mirrored = augmented_probabilities(model, images.flip(-1), size=(48, 64))
-        probabilities = augmented_probabilities(model, images, size=(48, 64))
-        single = augmented_probabilities(model, images, size=(48, 64), scales=[1.0])
+        mirrored = augmented_logits(model, images.flip(-1)).exp()
+        probabilities = augmented_logits(model, images).exp()
+        single = augmented_logits(model, images, scales=[1.0]).exp()
         plain = model(images).softmax(1)
         flipped = model(images.flip(-1)).flip(-1).softmax(1)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(1, 48, 64))

@@ -45,13 +45,19 @@ class FileReader:
         return image, label
 
 
-def read_image(path: Path) -> np.ndarray:
-    """RGB uint8 (H, W, 3), upright as its EXIF data says. Raises ValueError if unreadable."""
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as RGB uint8 (H, W, 3), turned the way its EXIF orientation says.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or is no image.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no image {path}")
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        reason = "cannot read this image" if path.is_file() else "no such file"
-        raise ValueError(f"{path}: {reason}.")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise ValueError(f"{path} is damaged or is no image; expected a file such as PNG or JPEG")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:

@@ -1,6 +1,8 @@
 """Prediction of one image, whole where memory allows it and in blended tiles where not."""
 
 import dataclasses
+import functools
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -11,15 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tiramisu.data.reader import read_image
 from tiramisu.deploy.memory import bytes_per_pixel, free_bytes, is_out_of_memory
 from tiramisu.deploy.tiles import place_tiles
 from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.evaluate import MIN_SIDE, TTA_SCALES, augmented_logits
 from tiramisu.engine.pictures import Picture, overlay
 
 Tile = int | Literal["auto"] | None
 
-MIN_SIDE = 32
-"""Smaller images are padded: FC-DenseNets halve their input five times."""
+WHOLE = sys.maxsize
+"""A tile that no image is larger than."""
 TILES = (1024, 768, 512, 384, 256, 128)
 """Tiles that `tile="auto"` chooses from; beyond 1024 pixels more context does not pay."""
 SAFETY = 1.5
@@ -89,7 +93,7 @@ def predict_probabilities(
     """Predict the probability of every class at every pixel of an image.
 
     The network sees the image shrunk by `model.info.image_scale`; its logits are resized back.
-    They are blended where tiles overlap, and averaged over mirrored images, before the softmax.
+    They are blended where tiles overlap, before the softmax.
 
     Args:
         model: a model in evaluation mode, on any device.
@@ -100,7 +104,8 @@ def predict_probabilities(
             pass may take up to 80 % of the free memory, by `bytes_per_pixel` and a margin. If
             memory runs out all the same, it goes on with smaller tiles.
         overlap: part of a tile that it shares with the next, 0 to 0.5.
-        tta: average with the prediction for the mirrored image (twice the time).
+        tta: average over scaled and mirrored copies, as `augmented_logits` does (seven times the
+            time).
 
     Returns:
         Probabilities (C, H, W) of the image's size, float32, on the CPU.
@@ -116,15 +121,19 @@ def predict_probabilities(
     images = _prepare(rgb, scale=model.info.image_scale)  # (1, 3, h, w)
 
     if tile == "auto":
-        sides = _tiles_to_try(model, images, num_pixels=height * width)
+        # Test-time augmentation keeps all its views until they are averaged. Beside them: a
+        # resized copy of the logits, and the mask with its confidence.
+        num_views, growth = (2 * len(TTA_SCALES), max(TTA_SCALES)) if tta else (1, 1.0)
+        kept = height * width * (4 * len(model.info.class_names) * (num_views + 1) + 12)
+        seen_height, seen_width = (growth * side for side in images.shape[-2:])
+        affordable = _affordable_pixels(model, kept=kept)
+        sides = _tiles_to_try(seen_height, seen_width, affordable=affordable)
     else:
-        sides = [tile or max(images.shape)]
+        sides = [tile or WHOLE]
     for side in sides:
+        run = functools.partial(_run_tiles, model, tile=side, overlap=overlap)
         try:
-            logits = _run_tiles(model, images, tile=side, overlap=overlap)
-            if tta:
-                mirrored = _run_tiles(model, images.flip(-1), tile=side, overlap=overlap)
-                logits.add_(mirrored.flip(-1)).div_(2)
+            logits = (augmented_logits(run, images) if tta else run(images))[0]
             break
         except RuntimeError as error:
             if side == sides[-1] or not is_out_of_memory(error):
@@ -150,21 +159,6 @@ def check_options(model: SegmentationModel, *, tile: Tile, overlap: float) -> No
         raise ValueError(f"tile is {tile!r}; expected {MIN_SIDE} pixels or more, 'auto' or None")
     if not 0 <= overlap <= 0.5:
         raise ValueError(f"overlap is {overlap}; expected a part of the tile from 0 to 0.5")
-
-
-def read_image(path: str | Path) -> Picture:
-    """Read an image file as RGB (H, W, 3), turned the way its EXIF orientation says.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or is no image.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no image {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"{path} is damaged or is no image; expected a file such as PNG or JPEG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
 def to_rgb(image: npt.NDArray[np.uint8]) -> Picture:
@@ -207,41 +201,34 @@ def _prepare(rgb: Picture, *, scale: float) -> Tensor:
     return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous()
 
 
-def _tiles_to_try(model: SegmentationModel, images: Tensor, *, num_pixels: int) -> list[int]:
-    """Sides of tiles that fit into memory, the most wanted first: whole, then ever smaller.
-
-    Args:
-        model: the model to run.
-        images: what it will see, (1, 3, h, w).
-        num_pixels: size of the image that comes out, H * W.
-    """
-    height, width = images.shape[-2:]
-    whole = max(height, width)
-    sides = [whole, *(side for side in TILES if side < whole)]
-
+def _affordable_pixels(model: SegmentationModel, *, kept: int) -> float:
+    """Pixels that a forward pass may have in the free memory, beside `kept` bytes of results."""
     device = next(model.parameters()).device
-    budget = SPARE * free_bytes(device) - FIXED_BYTES
-    if device.type == "cpu":
-        # The logits as they come, a resized or mirrored copy, and the mask with its confidence.
-        budget -= num_pixels * (8 * len(model.info.class_names) + 12)
-    affordable = budget / (SAFETY * bytes_per_pixel(model))
+    budget = SPARE * free_bytes(device) - FIXED_BYTES - (kept if device.type == "cpu" else 0)
+    return budget / (SAFETY * bytes_per_pixel(model))
+
+
+def _tiles_to_try(height: float, width: float, *, affordable: float) -> list[int]:
+    """Sides of tiles that fit into memory, the most wanted first: whole, then ever smaller."""
+    smaller = [side for side in TILES if side < max(height, width)]
+    sides = [WHOLE, *smaller]
     fitting = [side for side in sides if min(side, height) * min(side, width) <= affordable]
     return fitting or sides[-1:]
 
 
 def _run_tiles(model: SegmentationModel, images: Tensor, *, tile: int, overlap: float) -> Tensor:
-    """Logits (C, H, W), float32 on the CPU, of an image (1, 3, H, W), gathered tile by tile."""
+    """Logits (1, C, H, W), float32 on the CPU, of an image (1, 3, H, W), gathered by tiles."""
     device = next(model.parameters()).device
     height, width = images.shape[-2:]
     if tile >= max(height, width):
-        return model(images.to(device))[0].float().cpu()
+        return model(images.to(device)).float().cpu()
     rows = place_tiles(height, tile=tile, overlap=overlap)
     columns = place_tiles(width, tile=tile, overlap=overlap)
-    logits = torch.zeros(len(model.info.class_names), height, width)
+    logits = torch.zeros(1, len(model.info.class_names), height, width)
     for top, row_weights in rows:
         for left, column_weights in columns:
             part = images[..., top : top + len(row_weights), left : left + len(column_weights)]
             weights = row_weights[:, None] * column_weights
-            seen = model(part.to(device))[0].float().cpu()  # (C, tile, tile)
-            logits[:, top : top + tile, left : left + tile] += seen * weights
+            seen = model(part.to(device)).float().cpu()  # (1, C, tile, tile)
+            logits[..., top : top + tile, left : left + tile] += seen * weights
     return logits

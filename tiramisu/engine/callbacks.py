@@ -147,7 +147,7 @@ class Progress(Callback):
         rows = self.history.rows
         row = rows[-1]
         seconds_per_step = sum(r["seconds"] for r in rows) / row["step"]
-        left = (self._bar.total - row["step"]) * seconds_per_step
+        left = (trainer.estimated_stepping_batches - row["step"]) * seconds_per_step
         line = f"epoch {row['epoch']:>3.0f}/{trainer.max_epochs}   loss {row['train_loss']:6.3f}   "
         if not math.isnan(row["val_miou"]):
             line += f"val mIoU {row['val_miou']:4.1f} (best {self.history.best_miou:.1f})   "

@@ -212,7 +212,7 @@ class PredictConfig:
     tile: int | Literal["auto", "off"] = "auto"
     """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole."""
     tta: bool = False
-    """Average with the mirrored image."""
+    """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"

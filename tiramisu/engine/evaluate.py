@@ -1,7 +1,7 @@
 """Judging a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -22,6 +22,8 @@ from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
 
 TTA_SCALES = (0.75, 1.0, 1.25)
+# FC-DenseNets halve their input five times.
+MIN_SIDE = 32
 # Consecutive frames whose common statistics the paper's authors used at test time.
 PAPER_BATCH = 10
 
@@ -100,29 +102,41 @@ def evaluate(
             images, labels = batch["image"].to(device), batch["label"].to(device)
             size = labels.shape[-2:]
             if tta:
-                predicted = augmented_probabilities(model, images, size=size).argmax(dim=1)
+                predicted = augmented_logits(model, images, size=size).argmax(dim=1)
             else:
                 predicted = model(images, size=size).argmax(dim=1)
             confusion.update(predicted, labels)
     return score(confusion.compute())
 
 
-def augmented_probabilities(
-    model: SegmentationModel,
+def augmented_logits(
+    run: Callable[[Tensor], Tensor],
     images: Tensor,
     *,
-    size: tuple[int, int],
+    size: tuple[int, int] | None = None,
     scales: Iterable[float] = TTA_SCALES,
 ) -> Tensor:
-    """Mean class probabilities over scaled and mirrored copies, (B, 3, H, W) -> (B, C, *size)."""
+    """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
+
+    Averages probabilities, and gives their logarithms, of which a softmax makes them again.
+
+    Args:
+        run: a model, or what runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w).
+        images: (B, 3, H, W) RGB in 0..255.
+        size: height and width of what comes out; by default the images'.
+        scales: factors of the copies.
+    """
+    size = size or (images.shape[-2], images.shape[-1])
     views = []
     for scale in scales:
-        scaled = images.float()
+        view = images.float()
         if scale != 1:
-            scaled = F.interpolate(scaled, scale_factor=scale, mode="bilinear", antialias=scale < 1)
-        views.append(model(scaled, size=size).softmax(dim=1))
-        views.append(model(scaled.flip(-1), size=size).flip(-1).softmax(dim=1))
-    return torch.stack(views).mean(dim=0)
+            scaled = [max(MIN_SIDE, round(side * scale)) for side in images.shape[-2:]]
+            view = F.interpolate(view, size=scaled, mode="bilinear", antialias=scale < 1)
+        for logits in (run(view), run(view.flip(-1)).flip(-1)):
+            views.append(F.interpolate(logits.float(), size=size, mode="bilinear").softmax(dim=1))
+    # A probability that vanishes in float32 keeps a finite logarithm.
+    return torch.stack(views).mean(dim=0).clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def recalibrate_batch_norm(

@@ -13,13 +13,15 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from tiramisu.data.labels import IGNORE_INDEX
 
 
-def new_confusion_matrix(num_classes: int) -> MulticlassConfusionMatrix:
+def new_confusion_matrix(num_classes: int, *, shared: bool = False) -> MulticlassConfusionMatrix:
     """An empty int64 matrix (truth, prediction) that skips void pixels.
 
-    Update it with predictions (B, H, W) and labels (B, H, W). Processes that share a split are
-    summed up when it is computed.
+    Update it with predictions (B, H, W) and labels (B, H, W). Where the processes of a run share a
+    split, their counts are summed up when it is computed.
     """
-    return MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE_INDEX, validate_args=False)
+    return MulticlassConfusionMatrix(
+        num_classes, ignore_index=IGNORE_INDEX, validate_args=False, sync_on_compute=shared
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ class SegmentationTask(pl.LightningModule):
         self.loss = loss
         self.batches_per_epoch = batches_per_epoch
         self.names = names
-        self.confusion = new_confusion_matrix(len(model.info.class_names))
+        self.confusion = new_confusion_matrix(len(model.info.class_names), shared=True)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)

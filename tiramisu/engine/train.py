@@ -59,7 +59,7 @@ def train(config: TrainConfig) -> Path:
     spec = load_spec(config.data)
     root = Path(config.data_root) if config.data_root else None
     model = build_model_for(spec, config)
-    if config.check_data and is_main_process():
+    if config.check_data and not spec.drawn and is_main_process():
         check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
     data = RunData(spec, config)
     task = build_task(model, data, config)
