@@ -11,6 +11,8 @@ from PIL import Image
 
 from tiramisu import cli
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel, save_model
+from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.run import save_config
 
 Run = Callable[..., str]
 
@@ -192,6 +194,24 @@ def test_settings_come_from_recipe_then_file_then_flags(capsys, tmp_path: Path) 
     assert (values["lr"], values["batch_size"]) == (0.25, 9)
     # Names may be written either way.
     assert resolved("--batch_size", "5", "--image-scale=0.5")["image_scale"] == 0.5
+
+
+def test_recipes_are_found_by_name_either_way(capsys) -> None:
+    for argv in (["--config", "camvid_fc67"], ["--config=camvid_fc67"]):
+        with pytest.raises(SystemExit):
+            cli.run("train", [*argv, "--print_config"])
+        assert yaml.safe_load(capsys.readouterr().out)["arch"] == "fc67"
+
+
+def test_settings_of_a_run_are_read_back_as_they_were(capsys, tmp_path: Path) -> None:
+    config = TrainConfig(crop=(64, 96), scale=(0.5, 2.0), dropout=0.1, loss="cross_entropy+dice")
+    save_config(config, tmp_path)
+    with pytest.raises(SystemExit):
+        cli.run("train", ["--config", str(tmp_path / "config.yaml"), "--print_config"])
+    values = yaml.safe_load(capsys.readouterr().out)
+    values.pop("download", None)
+    values.update(crop=tuple(values["crop"]), scale=tuple(values["scale"]))
+    assert TrainConfig(**values) == config
 
 
 def test_a_switch_may_be_bare(capsys) -> None:

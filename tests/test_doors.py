@@ -109,7 +109,6 @@ def test_public_names() -> None:
         "load_model",
         "predict",
     } <= set(tiramisu.__all__)
-    assert len(tiramisu.__all__) == len(set(tiramisu.__all__))
     for name in tiramisu.__all__:
         assert getattr(tiramisu, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):

@@ -4,10 +4,12 @@ A user's mistake ends in one line and exit code 2. Set TIRAMISU_TRACEBACK=1 to s
 """
 
 import os
+import re
 import sys
 import warnings
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,16 +40,16 @@ def train(argv: Sequence[str]) -> None:
     parser.add_argument("--download", action="store_true", help="Fetch the data set first")
     parser.add_config(TrainConfig)
     values = parser.parse_args(_with_recipe(argv))
-    download = values.pop("download")
+    fetch_first = values.pop("download")
     values.pop("config")
     config = TrainConfig(**values.as_dict())
-    if download:
+    if fetch_first:
         _download(config.data, config.data_root)
 
-    from tiramisu.engine.train import train as run
+    from tiramisu.engine.train import train as run_training
 
     _quieten_libraries()
-    run(config)
+    run_training(config)
 
 
 def evaluate(argv: Sequence[str]) -> None:
@@ -120,7 +122,9 @@ def summary(argv: Sequence[str]) -> None:
     from tiramisu.models import build_model, format_summary, list_models, summarize
 
     classifies = values.arch in list_models("classification")
-    num_classes = values.num_classes or (1000 if classifies else 11)
+    num_classes = values.num_classes
+    if num_classes is None:
+        num_classes = 1000 if classifies else 11
     height, width = values.size or ((224, 224) if classifies else (360, 480))
     network = build_model(values.arch, num_classes=num_classes)
     print(format_summary(summarize(network, height=height, width=width)))
@@ -246,16 +250,15 @@ class _Parser(ArgumentParser):
                 action.nargs, action.const = "?", True
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ValueError(" ".join(message.split()).replace("Parser key ", "--"))
+        message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
+        raise ValueError(message)
 
 
 def _with_recipe(argv: Sequence[str]) -> list[str]:
     """Put first the settings that a command starts from: a run's to resume, else a recipe."""
-    given = {}
-    for word, value in zip(argv, [*argv[1:], ""], strict=True):
-        name, equals, inline = word.partition("=")
-        given[name] = inline if equals else value
-    argv = list(argv)
+    # --name=value is the same as --name value.
+    argv = [part for word in argv for part in _split_flag(word)]
+    given = dict(pairwise([*argv, ""]))
     if "--resume" in given:
         from tiramisu.engine.run import CONFIG_NAME, find_run
 
@@ -270,6 +273,10 @@ def _with_recipe(argv: Sequence[str]) -> list[str]:
     if name in list_shipped("configs"):
         return ["--config", str(find_shipped("configs", name)), *argv]
     return argv
+
+
+def _split_flag(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--") and "=" in word else [word]
 
 
 def _add_data_arguments(parser: ArgumentParser) -> None:

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from tiramisu.engine.config import EvalConfig, PredictConfig, TrainConfig
-from tiramisu.engine.run import save_config
-from tiramisu.shipped import find_shipped, list_shipped
+from tiramisu.shipped import find_shipped
 
 
 @pytest.mark.parametrize(
@@ -63,18 +62,3 @@ def test_the_papers_recipe(arch: str) -> None:
     assert crops["crop"] == [224, 224]
     assert whole["crop"] is None
     assert whole["init_from"] == f"runs/camvid_{arch}"
-
-
-def test_every_recipe_names_fields_that_exist() -> None:
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
-    for recipe in list_shipped("configs"):
-        values = yaml.safe_load(find_shipped("configs", recipe).read_text())
-        assert values.keys() <= names, recipe
-
-
-def test_saved_settings_are_read_back(tmp_path: Path) -> None:
-    config = TrainConfig(crop=(64, 96), scale=(0.5, 2.0), dropout=0.1, resume="x")
-    save_config(config, tmp_path)
-    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    assert values["crop"] == [64, 96]
-    assert "resume" not in values

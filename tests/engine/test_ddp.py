@@ -38,7 +38,7 @@ class Counting(SegmentationTask):
         super().on_validation_epoch_end()
 
 task = Counting(
-    build_model_for(spec, config), config, loss=build_loss("cross_entropy", num_classes=3),
+    build_model_for(spec, config), config, loss=build_loss("cross_entropy"),
     batches_per_epoch=1, names=[],
 )
 trainer = pl.Trainer(

@@ -110,7 +110,8 @@ def test_command_writes_its_folder_and_replaces_nothing(
             checkpoint=str(run), bn=bn, accelerator="cpu", overwrite=True, batch_size=3
         )
         scores = evaluate_checkpoint(config)
-        saved = json.loads((run / "eval" / f"val_{bn}" / "scores.json").read_text())
+        name = f"{rectangles.name}_val_{'batch3' if bn == 'batch' else bn}"
+        saved = json.loads((run / "eval" / name / "scores.json").read_text())
         assert saved["bn"] == bn
         assert saved["mean_iou"] == pytest.approx(scores.mean_iou, abs=1e-6)
         assert saved["confusion_matrix"] == scores.matrix.tolist()

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tiramisu.engine.losses import CrossEntropy, balance_classes, build_loss
+from tiramisu.engine.losses import balance_classes, build_loss
 
 NAMES = ["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"]
 
@@ -21,7 +21,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_void_pixels_neither_count_nor_get_a_gradient(name, batch) -> None:
     logits, labels = batch
-    loss = build_loss(name, num_classes=3)
+    loss = build_loss(name)
     (gradient,) = torch.autograd.grad(loss(logits, labels), logits)
     assert gradient[:, :, 2:].abs().sum() > 0
     assert gradient[:, :, :2].abs().max() == 0
@@ -31,7 +31,7 @@ def test_void_pixels_neither_count_nor_get_a_gradient(name, batch) -> None:
 def test_better_logits_lose_less(name, batch) -> None:
     _, labels = batch
     right = F.one_hot(labels.clamp(max=2), 3).permute(0, 3, 1, 2).float()
-    loss = build_loss(name, num_classes=3)
+    loss = build_loss(name)
     assert loss(4 * right, labels) < loss(0 * right, labels) < loss(-4 * right, labels)
 
 
@@ -39,16 +39,27 @@ def test_better_logits_lose_less(name, batch) -> None:
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 1.0, 4.0])])
 def test_cross_entropy_is_torchs(weight, smoothing, batch) -> None:
     logits, labels = batch
-    ours = CrossEntropy(3, weight=weight, label_smoothing=smoothing)(logits, labels)
+    loss = build_loss("cross_entropy", weight=weight, label_smoothing=smoothing)
+    ours = loss(logits, labels)
     theirs = F.cross_entropy(
         logits, labels, weight=weight, ignore_index=255, label_smoothing=smoothing
     )
     torch.testing.assert_close(ours, theirs)
 
 
-def test_batch_of_void_alone_costs_nothing(batch) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_of_void_alone_costs_nothing(name, batch) -> None:
     logits, labels = batch
-    assert CrossEntropy(3)(logits, torch.full_like(labels, 255)).item() == 0
+    loss = build_loss(name)(logits, torch.full_like(labels, 255))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.item() == 0
+    assert gradient.abs().max() == 0
+
+
+def test_two_losses_add_up(batch) -> None:
+    logits, labels = batch
+    both = build_loss("cross_entropy+dice")(logits, labels)
+    assert both > build_loss("cross_entropy")(logits, labels) > 0
 
 
 def test_median_frequency_weights() -> None:

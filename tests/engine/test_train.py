@@ -15,6 +15,7 @@ from tiramisu.engine import train as train_module
 from tiramisu.engine.checkpoint import load_model, read_checkpoint
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.evaluate import evaluate_checkpoint
+from tiramisu.engine.task import SegmentationTask
 from tiramisu.engine.train import train
 
 Quick = Callable[..., TrainConfig]
@@ -46,9 +47,9 @@ def test_run_leaves_everything_behind(quick: Quick) -> None:
         "samples.png",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
-        "eval/val_running/scores.txt",
-        "eval/val_running/scores.json",
-        "eval/val_running/confusion.png",
+        "scores/scores.txt",
+        "scores/scores.json",
+        "scores/confusion.png",
     ):
         assert (folder / name).is_file(), name
     assert list((folder / "tensorboard").glob("events*"))
@@ -116,6 +117,62 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     for ours, theirs in zip(read_rows(broken), read_rows(whole), strict=True):
         for name in ("epoch", "step", "lr", "train_loss", "val_miou"):
             assert ours[name] == theirs[name]
+
+
+def test_averaged_weights_are_the_published_ones(quick: Quick) -> None:
+    folder = train(quick(ema_decay=0.9, keep="last"))
+    last = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+    name = "model.network.classifier.weight"
+    assert not torch.equal(last["state_dict"][name], last["current_model_state"][name])
+    published = load_model(folder).network.state_dict()["classifier.weight"]
+    assert torch.equal(published, last["state_dict"][name])
+
+
+def test_resumed_run_keeps_its_settings(quick: Quick, tmp_path: Path) -> None:
+    folder = train(quick(epochs=1))
+    before = (folder / "config.yaml").read_text()
+    for changes in ({"lr": 0.5}, {"arch": "fc67"}, {"optimizer": "sgd"}, {"ema_decay": 0.5}):
+        with pytest.raises(ValueError, match="a resumed run may change only"):
+            train(quick(epochs=2, resume=str(folder), **changes))
+    assert (folder / "config.yaml").read_text() == before
+
+
+def test_finished_run_resumed_and_moved_keeps_its_best(quick: Quick, tmp_path: Path) -> None:
+    folder = train(quick())
+    moved = folder.rename(tmp_path / "elsewhere")
+    kept = ["metrics.csv", "curves.png", "model.safetensors", "checkpoints/best.ckpt"]
+    before = [(moved / name).read_bytes() for name in kept]
+    train(quick(resume=str(moved)))
+    assert [(moved / name).read_bytes() for name in kept] == before
+    # An unbeatable score is remembered: one more epoch does not replace the best.
+    path = moved / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    for state in checkpoint["callbacks"].values():
+        if state.get("monitor") == "val/miou" and "best_model_score" in state:
+            state["best_model_score"] = torch.tensor(100.0)
+    torch.save(checkpoint, path)
+    train(quick(resume=str(moved), epochs=3))
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == before[-1]
+
+
+def test_run_that_learnt_nothing_leaves_nothing(quick: Quick, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="loss is"):
+        train(quick(optimizer="sgd", lr=1e30, epochs=1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_little_memory_is_said_plainly(quick: Quick, monkeypatch) -> None:
+    def fail(*_) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(SegmentationTask, "training_step", fail)
+    with pytest.raises(ValueError, match="--batch-size"):
+        train(quick())
+
+
+def test_learning_rates_are_those_of_their_epochs(quick: Quick) -> None:
+    folder = train(quick(epochs=3, schedule="exponential", lr_decay=0.5, lr=8e-4))
+    assert [row["lr"] for row in read_rows(folder)] == pytest.approx([8e-4, 4e-4, 2e-4])
 
 
 def test_same_seed_same_weights_and_another_seed_others(quick: Quick, tmp_path: Path) -> None:

@@ -3,12 +3,9 @@
 from pathlib import Path
 
 from tiramisu.data.folder import spec_from_folder
-from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.parse import parse_spec
 from tiramisu.data.table import DatasetSpec
 from tiramisu.shipped import find_shipped, list_shipped
-
-__all__ = ["IGNORE_INDEX", "DatasetSpec", "list_datasets", "load_spec"]
 
 
 def list_datasets() -> list[str]:

@@ -12,6 +12,7 @@ from tiramisu.deploy.inputs import Input, find_inputs
 from tiramisu.deploy.predict import Prediction, Tile, check_options, predict, read_image
 from tiramisu.deploy.video import predict_video
 from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.pictures import Picture, add_legend, save_png
 
 
@@ -78,8 +79,11 @@ def predict_files(
                 image = read_image(item.path)
                 prediction = predict(model, image, tile=tile, overlap=overlap, tta=tta)
                 summary = _write_image(image, prediction, out=targets, opacity=opacity)
-        except ValueError as error:
-            failures.append(str(error))
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                raise
+            oom = f"{item.path}: out of memory; give a smaller --tile"
+            failures.append(oom if isinstance(error, RuntimeError) else str(error))
             continue
         seconds = round(time.perf_counter() - started, 3)
         described = {"input": str(item.path), **summary, "seconds": seconds}

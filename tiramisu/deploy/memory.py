@@ -43,12 +43,6 @@ def free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a forward pass failed for want of memory; the CPU says so only in words."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
-
-
 class _LiveBytes(TorchDispatchMode):
     """Follows the bytes of all tensors that operations make and that are still held."""
 

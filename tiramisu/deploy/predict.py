@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tiramisu.data.reader import read_image
-from tiramisu.deploy.memory import bytes_per_pixel, free_bytes, is_out_of_memory
+from tiramisu.deploy.memory import bytes_per_pixel, free_bytes
 from tiramisu.deploy.tiles import place_tiles
 from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.evaluate import MIN_SIDE, TTA_SCALES, augmented_logits
 from tiramisu.engine.pictures import Picture, overlay
 

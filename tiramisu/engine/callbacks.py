@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from tqdm import tqdm
 
 HISTORY_NAME = "metrics.csv"
@@ -29,16 +29,17 @@ class History(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / HISTORY_NAME
-        self.rows: list[dict[str, float]] = []
+        self.rows = read_history(self.path)
         self.images_per_second = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # An interrupted epoch is trained again, so its row, if there is one, goes.
-        self.rows = [r for r in read_history(self.path) if r["epoch"] <= trainer.current_epoch]
+        self.rows = [row for row in self.rows if row["epoch"] <= trainer.current_epoch]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
         self._images = 0
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._validated = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -61,7 +62,7 @@ class History(Callback):
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": self._lr,
             "train_loss": float(trainer.callback_metrics["train/loss"]),
             "val_miou": float(metrics.get("val/miou", nan)),
             "val_accuracy": float(metrics.get("val/accuracy", nan)),
@@ -93,8 +94,36 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     with partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+        for row in rows:
+            whole = {name: int(row[name]) for name in ("epoch", "step")}
+            writer.writerow({name: f"{row[name]:.6g}" for name in COLUMNS} | whole)
     partial.replace(path)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps best.ckpt, the epoch with the highest val mIoU, wherever the run's folder is moved."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder,
+            filename="best",
+            monitor="val/miou",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning forgets the best score where the folder has another path than it had.
+        assert self.dirpath is not None
+        best = str(Path(self.dirpath) / "best.ckpt")
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": best,
+            "kth_best_model_path": best,
+            "best_k_models": dict.fromkeys([best], state_dict["best_model_score"]),
+        }
+        super().load_state_dict({**state_dict, **moved})
 
 
 class Progress(Callback):

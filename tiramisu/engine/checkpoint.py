@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tiramisu.engine.run import BEST, LAST
 from tiramisu.models import build_model, list_models
 
 WEIGHTS_NAME = "model.safetensors"
@@ -168,11 +169,11 @@ def find_checkpoint(path: str | Path) -> Path:
             f"there is no checkpoint {path}; give a run's folder, such as runs/NAME"
         )
     # An interrupted run has no published model yet, but its best or last epoch.
-    for name in (WEIGHTS_NAME, "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+    for name in (WEIGHTS_NAME, BEST, LAST):
         if (path / name).is_file():
             return path / name
     raise FileNotFoundError(
-        f"nothing to load in {path}: expected {WEIGHTS_NAME} or checkpoints/last.ckpt, which a "
+        f"nothing to load in {path}: expected {WEIGHTS_NAME} or {LAST}, which a "
         "run writes after its first epoch"
     )
 

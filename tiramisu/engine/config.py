@@ -87,7 +87,8 @@ class TrainConfig:
     loss: Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"] = (
         "cross_entropy"
     )
-    """Loss over the labelled pixels; a sum weighs both parts equally."""
+    """Loss over the labelled pixels; a sum weighs both parts equally. focal judges each class by
+    itself (sigmoids), so its probabilities are no shares of one."""
     label_smoothing: float = 0.0
     """Share of the target spread evenly over all classes, for cross-entropy."""
     class_weights: Literal["none", "median_frequency", "capped"] = "none"
@@ -155,6 +156,15 @@ class TrainConfig:
             0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to 1"
         )
         _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "above 0, at most 1")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 up to 4294967295")
+        _require(self.poly_power > 0, "poly_power", self.poly_power, "above 0")
+        plain = self.class_weights == "none" and self.label_smoothing == 0
+        _require(
+            plain or self.loss != "focal",
+            "loss",
+            self.loss,
+            "a cross-entropy where --class-weights or --label-smoothing is given",
+        )
         smallest = 32 if self.batch_size > 1 else 64
         _require(
             self.crop is None or min(self.crop) >= smallest,
@@ -186,7 +196,7 @@ class EvalConfig:
     tta: bool = False
     """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
     out: str | None = None
-    """Folder for the table, JSON and picture; by default eval/SPLIT_BN in the run's folder."""
+    """Folder for the table, JSON and picture; by default eval/DATA_SPLIT_BN in the run's folder."""
     overwrite: bool = False
     """Replace an earlier evaluation in that folder."""
     accelerator: Accelerator = "auto"

@@ -1,4 +1,4 @@
-"""Choosing where to compute, outside of training (there Lightning chooses)."""
+"""Where to compute, and what it says when its memory is too small."""
 
 import torch
 
@@ -16,3 +16,9 @@ def pick_device(accelerator: Accelerator) -> torch.device:
     if accelerator == "gpu":
         raise ValueError("--accelerator gpu: torch sees no GPU on this machine; use auto or cpu")
     return torch.device("cpu")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a forward pass failed for want of memory; the CPU says so only in words."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

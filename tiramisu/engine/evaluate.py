@@ -36,13 +36,14 @@ def evaluate_checkpoint(config: EvalConfig) -> Scores:
     """
     model = load_model(config.checkpoint, device=pick_device(config.accelerator))
     trained_with = read_settings(find_checkpoint(config.checkpoint))
-    data = config.data or model.info.dataset
     # Where the run found its data set, ours is too, unless the user says otherwise.
-    same_data = trained_with.get("data") == data
+    data = config.data or trained_with.get("data", model.info.dataset)
+    same_data = data in (trained_with.get("data"), model.info.dataset)
     root = config.data_root or (trained_with.get("data_root") if same_data else None)
     spec = load_spec(data)
     _check_classes(model, spec, data)
-    out = _output_folder(config)
+    batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
+    out = _output_folder(config, spec, batch_size=batch_size)
 
     def open_split(split: str) -> SegmentationDataset:
         scale = model.info.image_scale
@@ -55,7 +56,6 @@ def evaluate_checkpoint(config: EvalConfig) -> Scores:
         model = recalibrate_batch_norm(model, open_split(config.train_split))
     elif config.bn == "batch":
         model = use_batch_statistics(model)
-    batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     scores = evaluate(model, dataset, batch_size=batch_size, tta=config.tta)
 
     table = format_scores(scores, spec, arch=model.info.arch)
@@ -85,7 +85,6 @@ def evaluate(
     *,
     batch_size: int = 1,
     tta: bool = False,
-    num_workers: int = 0,
 ) -> Scores:
     """Scores of a model over all images of a data set, at the labels' own size.
 
@@ -94,9 +93,7 @@ def evaluate(
     """
     device = next(model.parameters()).device
     confusion = new_confusion_matrix(len(model.info.class_names)).to(device)
-    loader = make_loader(
-        dataset, batch_size=batch_size, shuffle=False, num_workers=num_workers, seed=0
-    )
+    loader = make_loader(dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
     with torch.inference_mode():
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
             images, labels = batch["image"].to(device), batch["label"].to(device)
@@ -184,9 +181,10 @@ def _check_classes(model: SegmentationModel, spec: DatasetSpec, data: str) -> No
         )
 
 
-def _output_folder(config: EvalConfig) -> Path:
+def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) -> Path:
     """Where the results go; refuses to replace earlier ones unless asked to."""
-    name = f"{config.split}_{config.bn}" + ("_tta" if config.tta else "")
+    statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
+    name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
     out = Path(config.out or find_checkpoint(config.checkpoint).parent / "eval" / name)
     if (out / JSON_NAME).exists() and not config.overwrite:
         raise ValueError(

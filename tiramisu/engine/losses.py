@@ -1,7 +1,8 @@
 """Losses over the labelled pixels of a batch: void pixels weigh nothing."""
 
+from collections.abc import Sequence
+
 import torch
-import torch.nn.functional as F
 from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
 
@@ -11,63 +12,37 @@ from tiramisu.data.labels import IGNORE_INDEX
 CAPPED_WEIGHTS = (0.5, 5.0)
 
 
-class CrossEntropy(nn.Module):
-    """Mean cross-entropy over labelled pixels, optionally weighted by class and smoothed.
-
-    Unlike `F.cross_entropy`, a batch without any labelled pixel gives 0 instead of NaN.
-    """
-
-    weight: Tensor
-
-    def __init__(
-        self, num_classes: int, *, weight: Tensor | None = None, label_smoothing: float = 0.0
-    ) -> None:
-        super().__init__()
-        weight = torch.ones(num_classes) if weight is None else weight
-        self.register_buffer("weight", weight, persistent=False)
-        self.label_smoothing = label_smoothing
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, C, H, W), labels (B, H, W) -> a number."""
-        total = F.cross_entropy(
-            logits.float(),
-            labels,
-            weight=self.weight,
-            ignore_index=IGNORE_INDEX,
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
-        )
-        labelled = labels != IGNORE_INDEX
-        weights = self.weight[labels.clamp(max=len(self.weight) - 1)] * labelled
-        return total / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
-
-
 class SumOfLosses(nn.Module):
-    """Two losses, equally weighted."""
+    """Adds up losses; a batch without any labelled pixel, of which most make NaN, costs 0."""
 
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+    def __init__(self, losses: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.first = first
-        self.second = second
+        self.losses = nn.ModuleList(losses)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self.first(logits, labels) + self.second(logits.float(), labels)
+        """Logits (B, C, H, W) and int64 labels (B, H, W) -> a number."""
+        logits = logits.float()
+        if not (labels != IGNORE_INDEX).any():
+            return 0 * logits.sum()
+        return torch.stack([loss(logits, labels) for loss in self.losses]).sum()
 
 
 def build_loss(
-    name: str, *, num_classes: int, weight: Tensor | None = None, label_smoothing: float = 0.0
-) -> nn.Module:
-    """The loss of a configuration; takes logits (B, C, H, W) and int64 labels (B, H, W)."""
-    cross_entropy = CrossEntropy(num_classes, weight=weight, label_smoothing=label_smoothing)
+    name: str, *, weight: Tensor | None = None, label_smoothing: float = 0.0
+) -> SumOfLosses:
+    """The loss of a configuration; class weights (C,) and smoothing are for cross-entropy."""
+    cross_entropy = nn.CrossEntropyLoss(
+        weight, ignore_index=IGNORE_INDEX, label_smoothing=label_smoothing
+    )
     match name:
         case "cross_entropy":
-            return cross_entropy
+            return SumOfLosses([cross_entropy])
         case "cross_entropy+dice":
-            return SumOfLosses(cross_entropy, DiceLoss("multiclass", ignore_index=IGNORE_INDEX))
+            return SumOfLosses([cross_entropy, DiceLoss("multiclass", ignore_index=IGNORE_INDEX)])
         case "cross_entropy+lovasz":
-            return SumOfLosses(cross_entropy, LovaszLoss("multiclass", ignore_index=IGNORE_INDEX))
+            return SumOfLosses([cross_entropy, LovaszLoss("multiclass", ignore_index=IGNORE_INDEX)])
         case "focal":
-            return FocalLoss("multiclass", ignore_index=IGNORE_INDEX)
+            return SumOfLosses([FocalLoss("multiclass", ignore_index=IGNORE_INDEX)])
     raise ValueError(f"unknown loss {name!r}")
 
 

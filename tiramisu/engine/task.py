@@ -56,7 +56,9 @@ class SegmentationTask(pl.LightningModule):
         loss = self.loss(logits, batch["label"])
         if not math.isfinite(loss.item()):
             raise ValueError(self._describe_divergence(loss, batch, batch_index))
-        self.log("train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits))
+        self.log(
+            "train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits), sync_dist=True
+        )
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:

@@ -1,6 +1,8 @@
 """A training run from its settings to its published model, tables and pictures."""
 
 import dataclasses
+import math
+import shutil
 import signal
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from tiramisu.data.check import check_dataset
 from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
-from tiramisu.engine.callbacks import History, Progress
+from tiramisu.engine.callbacks import BestCheckpoint, History, Progress
 from tiramisu.engine.checkpoint import (
     ModelInfo,
     SegmentationModel,
@@ -31,12 +33,22 @@ from tiramisu.engine.checkpoint import (
     save_model,
 )
 from tiramisu.engine.config import EvalConfig, TrainConfig
+from tiramisu.engine.devices import is_out_of_memory, pick_device
 from tiramisu.engine.evaluate import evaluate_checkpoint
 from tiramisu.engine.loading import RunData, count_pixels
 from tiramisu.engine.losses import balance_classes, build_loss
 from tiramisu.engine.pictures import sample_grid, save_png
 from tiramisu.engine.plots import plot_curves
-from tiramisu.engine.run import CHECKPOINTS, is_main_process, open_run_folder, save_config
+from tiramisu.engine.run import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    check_resumable,
+    is_main_process,
+    open_run_folder,
+    save_config,
+    use_absolute_paths,
+)
 from tiramisu.engine.task import SegmentationTask
 
 # Of ImageNet's training images, as the field has used them since AlexNet.
@@ -56,35 +68,38 @@ def train(config: TrainConfig) -> Path:
         KeyboardInterrupt: stopped by the user, after all that was learnt has been saved.
     """
     _check_machine(config)
+    config = use_absolute_paths(config)
+    if config.resume is not None:
+        check_resumable(config)
     spec = load_spec(config.data)
     root = Path(config.data_root) if config.data_root else None
     model = build_model_for(spec, config)
     if config.check_data and not spec.drawn and is_main_process():
-        check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
+        checked = check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
+        for warning in checked.warnings:
+            print(f"Warning: {warning}")
     data = RunData(spec, config)
     task = build_task(model, data, config)
 
     folder = open_run_folder(config, data_name=spec.name)
+    history = History(folder)
+    trainer = build_trainer(config, folder, history)
     if is_main_process():
         save_config(config, folder)
         print(f"{config.arch} on {spec.title}: {len(data.train_set)} images, run in {folder}")
-    history = History(folder)
-    trainer = build_trainer(config, folder, history)
-    last = folder / CHECKPOINTS / "last.ckpt"
+    epochs_before = len(history.rows)
     try:
-        fit(trainer, task, data, resume=last if config.resume else None)
+        fit(trainer, task, data, resume=folder / LAST if config.resume else None)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"stopped after {len(history.rows)} of {config.epochs} epochs; go on with --resume "
             f"{folder}"
-            if last.is_file()
-            else f"stopped within the first epoch: nothing to keep in {folder}"
+            if history.rows
+            else "stopped within the first epoch: nothing is kept"
         ) from None
     finally:
-        # Whatever ended the run, what its epochs have learnt is ready for use.
-        if trainer.is_global_zero and last.is_file():
-            publish(folder, keep=config.keep)
-            save_png(folder / "curves.png", plot_curves(history.rows))
+        if trainer.is_global_zero:
+            keep_what_was_learnt(folder, history, epochs_before=epochs_before, keep=config.keep)
     if trainer.is_global_zero:
         report(folder, data.val_set, config)
     return folder
@@ -102,7 +117,7 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel
         std=IMAGENET_STD if imagenet else (1.0, 1.0, 1.0),
         image_scale=config.image_scale,
         dropout=config.dropout,
-        dataset=config.data,
+        dataset=spec.name,
     )
     model = SegmentationModel.build(info)
     if config.init_from is not None:
@@ -119,14 +134,12 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel
 
 def build_task(model: SegmentationModel, data: RunData, config: TrainConfig) -> SegmentationTask:
     """The model with its loss, ready to be fitted."""
-    num_classes = len(model.info.class_names)
     weight = None
     if config.class_weights != "none":
         pixels = count_pixels(data.train_set)
         weight = balance_classes(pixels, capped=config.class_weights == "capped")
     loss = build_loss(
         config.loss,
-        num_classes=num_classes,
         weight=weight,
         label_smoothing=config.label_smoothing,
     )
@@ -146,14 +159,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
         history,
         Progress(history),
         LearningRateMonitor(logging_interval="epoch"),
-        ModelCheckpoint(
-            checkpoints,
-            filename="best",
-            monitor="val/miou",
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        ),
+        BestCheckpoint(checkpoints),
     ]
     if config.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
@@ -162,7 +168,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
             EarlyStopping(
                 "val/miou",
                 mode="max",
-                patience=config.patience,
+                patience=math.ceil(config.patience / config.val_every),
                 # Judged when validation ends: not every epoch has one.
                 check_on_train_epoch_end=False,
             )
@@ -220,15 +226,24 @@ def fit(trainer: pl.Trainer, task: SegmentationTask, data: RunData, *, resume: P
         # Lightning leaves this way after Ctrl-C, with further ones ignored.
         signal.signal(signal.SIGINT, previous)
         raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(
+            "the memory is too small for this training: give a smaller --batch-size (and "
+            "--accumulate to make up for it) or a smaller --crop"
+        ) from None
 
 
-def publish(folder: Path, *, keep: str) -> None:
-    """Write the run's model (the best or the last epoch's) for use elsewhere."""
-    checkpoint = folder / CHECKPOINTS / f"{keep}.ckpt"
-    if not checkpoint.is_file():
-        # Stopped before the first validation: there is no best epoch yet.
-        checkpoint = folder / CHECKPOINTS / "last.ckpt"
-    save_model(load_model(checkpoint), folder)
+def keep_what_was_learnt(folder: Path, history: History, *, epochs_before: int, keep: str) -> None:
+    """Whatever ended a run: make its epochs ready for use, or leave no trace if there are none."""
+    if not (folder / LAST).is_file():
+        shutil.rmtree(folder)
+    elif len(history.rows) > epochs_before:
+        # Stopped before the first validation, there is no best epoch yet.
+        best = folder / (BEST if keep == "best" else LAST)
+        save_model(load_model(best if best.is_file() else folder / LAST), folder)
+        save_png(folder / "curves.png", plot_curves(history.rows))
 
 
 def report(folder: Path, val_set: SegmentationDataset, config: TrainConfig) -> None:
@@ -240,6 +255,7 @@ def report(folder: Path, val_set: SegmentationDataset, config: TrainConfig) -> N
             data_root=config.data_root,
             split=config.val_split,
             batch_size=config.eval_batch_size,
+            out=str(folder / "scores"),
             overwrite=True,
             accelerator=config.accelerator,
         )
@@ -275,10 +291,8 @@ def save_samples(model: SegmentationModel, dataset: SegmentationDataset, path: P
 
 def _check_machine(config: TrainConfig) -> None:
     """Refuse what this machine cannot do, before anything is written."""
-    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
-    if config.accelerator == "gpu" and not on_gpu:
-        raise ValueError("--accelerator gpu: torch sees no GPU on this machine; use auto or cpu")
-    if config.precision == "fp16" and not on_gpu:
+    device = pick_device(config.accelerator)
+    if config.precision == "fp16" and device.type == "cpu":
         raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-    if config.sync_bn and not on_gpu:
+    if config.sync_bn and device.type != "cuda":
         raise ValueError("--sync-bn needs GPUs")
