@@ -48,6 +48,43 @@ trainer = pl.Trainer(
 trainer.validate(task, datamodule=RunData(spec, config), verbose=False)
 """
 
+LEARN = """
+import sys
+from pathlib import Path
+import lightning.pytorch as pl
+import torch
+from tiramisu.data.spec import load_spec
+from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.loading import RunData
+from tiramisu.engine.losses import build_loss
+from tiramisu.engine.task import SegmentationTask
+from tiramisu.engine.train import build_model_for
+
+config = TrainConfig(data=sys.argv[1], devices=2, batch_size=3, dropout=0.0, optimizer="sgd")
+spec = load_spec(config.data)
+data = RunData(spec, config)
+
+class Telling(SegmentationTask):
+    def training_step(self, batch, batch_index):
+        torch.save(batch["index"], f"seen{self.global_rank}.pt")
+        return super().training_step(batch, batch_index)
+
+    def on_train_end(self):
+        torch.save(dict(self.named_parameters()), f"weights{self.global_rank}.pt")
+
+task = Telling(
+    build_model_for(spec, config), config, loss=build_loss("cross_entropy"),
+    batches_per_epoch=data.batches_per_epoch, names=data.train_set.names,
+)
+torch.save(dict(task.named_parameters()), "before.pt")
+trainer = pl.Trainer(
+    accelerator="cpu", devices=2, strategy="ddp", logger=False, max_epochs=1,
+    use_distributed_sampler=False, enable_progress_bar=False, enable_checkpointing=False,
+    num_sanity_val_steps=0, limit_val_batches=0,
+)
+trainer.fit(task, datamodule=data)
+"""
+
 
 def run(arguments: list[str], cwd: Path) -> None:
     done = subprocess.run(
@@ -86,6 +123,24 @@ def test_two_processes_train_by_the_command(rectangles: Path, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["run"]
     rows = (folder / "metrics.csv").read_text().splitlines()
     assert rows[1].split(",")[:2] == ["1", "1"]  # six images, two processes, pairs: one step
+
+
+def test_two_processes_learn_the_same_from_different_images(
+    rectangles: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "learn.py").write_text(LEARN)
+    run(["learn.py", str(rectangles)], tmp_path)
+
+    def load(name: str):
+        return torch.load(tmp_path / f"{name}.pt", weights_only=True)
+
+    seen = torch.cat([load("seen0"), load("seen1")])
+    assert sorted(seen.tolist()) == [0, 1, 2, 3, 4, 5]
+    before, first, second = load("before"), load("weights0"), load("weights1")
+    name = "model.network.classifier.weight"
+    assert not torch.equal(first[name], before[name])
+    # Equal only if the gradients of both were averaged: each saw other images.
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
