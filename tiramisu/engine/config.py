@@ -57,7 +57,8 @@ class TrainConfig:
     epochs: int = 100
     """Passes over the training split."""
     max_steps: int | None = None
-    """Stop after this many optimiser steps, even within an epoch."""
+    """Stop after this many optimiser steps, even within an epoch (whose part is not validated, and
+    published only by `keep: last`)."""
     batch_size: int = 4
     """Images for each step and device."""
     accumulate: int = 1
