@@ -87,7 +87,7 @@ def predict(argv: Sequence[str]) -> None:
     from tiramisu.engine.devices import pick_device
 
     model = load_model(config.checkpoint, device=pick_device(config.accelerator))
-    predict_files(
+    written = predict_files(
         model,
         inputs,
         out=Path(config.out),
@@ -95,6 +95,7 @@ def predict(argv: Sequence[str]) -> None:
         tta=config.tta,
         overwrite=config.overwrite,
     )
+    print(f"{len(written)} files written to {config.out}")
 
 
 def summary(argv: Sequence[str]) -> None:

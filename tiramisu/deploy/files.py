@@ -60,7 +60,7 @@ def predict_files(
     out = _prepare_folder(Path(out), sources, inputs, overwrite=overwrite)
     written: list[Path] = []
     failures: list[str] = []
-    for item in tqdm(inputs, unit=" files", disable=not progress):
+    for item in tqdm(inputs, unit=" files", disable=None if progress else True):
         targets = _targets(item, out)
         started = time.perf_counter()
         try:

@@ -60,7 +60,7 @@ def predict_video(
             total=announced or None,
             unit=" frames",
             leave=False,
-            disable=not progress,
+            disable=None if progress else True,
         )
         for frame in bar:
             prediction = predict(model, frame, tile=tile, overlap=overlap, tta=tta)
