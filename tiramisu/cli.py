@@ -3,6 +3,7 @@
 A user's mistake ends in one line and exit code 2. Set TIRAMISU_TRACEBACK=1 to see the traceback.
 """
 
+import difflib
 import os
 import re
 import sys
@@ -239,7 +240,8 @@ class _Parser(ArgumentParser):
         self.add_class_arguments(config)
         for action in self._actions:
             if action.metavar is None and not isinstance(action.default, bool):
-                action.metavar = {int: "N", float: "X"}.get(type(action.default), "VALUE")
+                short = {int: "N", float: "X"}.get(type(action.default), "VALUE")
+                action.metavar = {"crop": "[H,W]", "scale": "[MIN,MAX]"}.get(action.dest, short)
             # The field `data_root` is read from YAML under its own name, and shown as --data-root.
             names = [n for n in action.option_strings if "_" in n and n != "--print_config"]
             for name in names:
@@ -251,6 +253,12 @@ class _Parser(ArgumentParser):
                 action.nargs, action.const = "?", True
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = message.replace("<class '", "").replace("'>", "")
+        unknown = re.search(r"(?:Option '|unrecognized arguments: --)([\w-]+)", message)
+        if unknown is not None:
+            names = [name.lstrip("-") for name in self._option_string_actions]
+            close = difflib.get_close_matches(unknown.group(1), names, n=1)
+            message += f"; did you mean {close[0]}?" if close else ""
         message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
         raise ValueError(message)
 

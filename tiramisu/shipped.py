@@ -11,7 +11,8 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def list_shipped(kind: Kind) -> list[str]:
     """Names (file names without .yaml) of the shipped files of one kind, sorted."""
-    return sorted(path.stem for path in _folder(kind).glob("*.yaml"))
+    # The template is there to be copied, not used.
+    return sorted(p.stem for p in _folder(kind).glob("*.yaml") if p.stem != "template")
 
 
 def find_shipped(kind: Kind, name: str) -> Path:

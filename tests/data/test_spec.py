@@ -199,7 +199,7 @@ def test_root(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         ValueError,
-        match=r"data/camvid: no such.*--data-root DIR.*--download",
+        match=r"data/camvid: no such.*--data-root DIR.*tiramisu download camvid",
     ):
         load_spec("camvid").find_root(None)
     os.makedirs("data/camvid")
@@ -223,13 +223,20 @@ class TestBareFolder:
 
     def test_the_values_are_the_classes(self, tmp_path: Path):
         label = random_label(0)
-        label[label == 1] = 7
+        label[0, 5] = 3
         spec = load_spec(self.write(tmp_path, [random_label(1) % 2, label]))
-        assert spec.class_names == ("class_0", "class_1", "class_2", "class_7")
-        assert spec.labels.decode(np.uint8([[0, 7, 255]])).tolist() == [[0, 3, 255]]
+        assert spec.class_names == ("class_0", "class_1", "class_2", "class_3")
+        assert spec.labels.decode(np.uint8([[0, 3, 255]])).tolist() == [[0, 3, 255]]
         assert list(spec.splits) == ["train", "val"]
         assert spec.find_root(None) == tmp_path
         assert len(np.unique(spec.colors, axis=0)) == 4
+
+    def test_a_gap_in_the_values_may_be_a_mistake(self, tmp_path: Path):
+        label = random_label(0)
+        label[0, 5] = 77
+        folder = self.write(tmp_path, [random_label(1), label])
+        with pytest.raises(ValueError, match=r"0, 1, 2, 77; expected.*without a gap.*classes\.txt"):
+            load_spec(folder)
 
     def test_classes_txt_names_them(self, tmp_path: Path):
         (tmp_path / "classes.txt").write_text("ground\ntree\nfruit\nnest\n\n")

@@ -219,6 +219,22 @@ def test_steps_can_be_limited(quick: Quick) -> None:
     assert math.isnan(read_rows(folder)[-1]["val_miou"])  # stopped within an epoch
 
 
+@pytest.mark.parametrize("steps", [2, 3], ids=["end of an epoch", "within an epoch"])
+def test_run_that_max_steps_ended_is_complete(quick: Quick, steps: int) -> None:
+    folder = train(quick(max_steps=steps, epochs=2))  # two steps an epoch
+    with pytest.raises(ValueError, match="--init-from"):
+        train(quick(max_steps=steps, epochs=2, resume=str(folder)))
+
+
+def test_finished_run_says_so_and_goes_on_for_more_epochs(quick: Quick, capsys) -> None:
+    folder = train(quick(epochs=1))
+    train(quick(epochs=1, resume=str(folder)))
+    assert "nothing was left to train" in capsys.readouterr().out
+    train(quick(epochs=3, resume=str(folder)))
+    assert [row["epoch"] for row in read_rows(folder)] == [1, 2, 3]
+    assert [row["step"] for row in read_rows(folder)] == [2, 4, 6]
+
+
 def test_early_stopping(quick: Quick) -> None:
     folder = train(quick(epochs=30, patience=1, lr=1e-12))
     assert len(read_rows(folder)) < 30

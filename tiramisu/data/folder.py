@@ -39,7 +39,8 @@ def spec_from_folder(folder: Path) -> DatasetSpec:
     masks = [p.mask for split in splits.values() for p in find_files(split, folder).pairs]
     if not masks:
         raise ValueError(
-            f"{folder}: no image in images/train has a mask (.png) of the same name in masks/train."
+            f"{folder}: no image in images/train has a mask (.png) of the same name in "
+            "masks/train. Masks must be PNG: JPEG would change the numbers of the classes."
         )
     listed = folder / "classes.txt"
     named = listed.is_file()
@@ -108,6 +109,15 @@ def _check_values(folder: Path, values: set[int]) -> None:
             f"{folder}: the masks hold only 0 and 255, and 255 is void in a bare folder. If 255 is "
             f"a class here, copy {_template()}, set root, and write:\n"
             "classes:\n  - {name: background, raw: [0]}\n  - {name: foreground, raw: [255]}"
+        )
+
+    labelled = sorted(values - {IGNORE_INDEX})
+    if labelled != list(range(len(labelled))):
+        raise ValueError(
+            f"{folder}: the masks hold the numbers {', '.join(map(str, labelled))}; expected 0, 1, "
+            "2, ... without a gap (and 255, void). If they are right, name all classes, also those "
+            "that do not occur, in classes.txt, one a line; if not, `tiramisu check` shows with "
+            "that file where the wrong ones are."
         )
 
 

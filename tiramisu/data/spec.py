@@ -10,7 +10,7 @@ from tiramisu.shipped import find_shipped, list_shipped
 
 def list_datasets() -> list[str]:
     """Names of the shipped data sets."""
-    return [name for name in list_shipped("datasets") if name != "template"]
+    return list_shipped("datasets")
 
 
 def load_spec(data: str) -> DatasetSpec:

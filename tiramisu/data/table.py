@@ -108,7 +108,7 @@ class DatasetSpec:
         fetch = ""
         if self.source is not None:
             fetch = f" (it is at {self.source.homepage})"
-            fetch = ", or fetch it with --download" if self.source.url else fetch
+            fetch = f", or fetch it: tiramisu download {self.name}" if self.source.url else fetch
         raise ValueError(
             f"{found}: no such folder. Say where {self.name} is with --data-root DIR{fetch}."
         )

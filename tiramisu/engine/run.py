@@ -19,7 +19,6 @@ FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
 # What a resumed run may do differently: none of it changes what an epoch learns.
 CHANGEABLE = (
     "epochs",
-    "max_steps",
     "patience",
     "keep",
     "data_root",

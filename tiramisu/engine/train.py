@@ -71,6 +71,7 @@ def train(config: TrainConfig) -> Path:
     config = use_absolute_paths(config)
     if config.resume is not None:
         check_resumable(config)
+        _check_steps_left(config)
     spec = load_spec(config.data)
     root = Path(config.data_root) if config.data_root else None
     model = build_model_for(spec, config)
@@ -87,7 +88,8 @@ def train(config: TrainConfig) -> Path:
     if is_main_process():
         save_config(config, folder)
         print(f"{config.arch} on {spec.title}: {len(data.train_set)} images, run in {folder}")
-    epochs_before = len(history.rows)
+    rows_before = list(history.rows)
+    steps_before = rows_before[-1]["step"] if config.resume and rows_before else 0
     try:
         fit(trainer, task, data, resume=folder / LAST if config.resume else None)
     except KeyboardInterrupt:
@@ -99,8 +101,10 @@ def train(config: TrainConfig) -> Path:
         ) from None
     finally:
         if trainer.is_global_zero:
-            keep_what_was_learnt(folder, history, epochs_before=epochs_before, keep=config.keep)
+            keep_what_was_learnt(folder, history, rows_before=rows_before, keep=config.keep)
     if trainer.is_global_zero:
+        if trainer.global_step == steps_before:
+            print("nothing was left to train; raise --epochs to go on")
         report(folder, data.val_set, config)
     return folder
 
@@ -217,8 +221,6 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
 
 def fit(trainer: pl.Trainer, task: SegmentationTask, data: RunData, *, resume: Path | None) -> None:
     """Train; Ctrl-C raises KeyboardInterrupt once Lightning has put everything away."""
-    if resume is not None:
-        read_checkpoint(resume)
     previous = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -235,11 +237,13 @@ def fit(trainer: pl.Trainer, task: SegmentationTask, data: RunData, *, resume: P
         ) from None
 
 
-def keep_what_was_learnt(folder: Path, history: History, *, epochs_before: int, keep: str) -> None:
+def keep_what_was_learnt(
+    folder: Path, history: History, *, rows_before: list[dict[str, float]], keep: str
+) -> None:
     """Whatever ended a run: make its epochs ready for use, or leave no trace if there are none."""
     if not (folder / LAST).is_file():
         shutil.rmtree(folder)
-    elif len(history.rows) > epochs_before:
+    elif history.rows != rows_before:
         # Stopped before the first validation, there is no best epoch yet.
         best = folder / (BEST if keep == "best" else LAST)
         save_model(load_model(best if best.is_file() else folder / LAST), folder)
@@ -287,6 +291,19 @@ def save_samples(model: SegmentationModel, dataset: SegmentationDataset, path: P
         colors=dataset.spec.colors,
     )
     save_png(path, grid)
+
+
+def _check_steps_left(config: TrainConfig) -> None:
+    """Read a run's last checkpoint, and refuse a run that --max-steps has ended.
+
+    Its schedule is over, and Lightning miscounts epochs when it goes on from there.
+    """
+    steps = read_checkpoint(Path(str(config.resume), LAST))["global_step"]
+    if config.max_steps is not None and steps >= config.max_steps:
+        raise ValueError(
+            f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
+            f"To learn on, start a new run with --init-from {config.resume}"
+        )
 
 
 def _check_machine(config: TrainConfig) -> None:
