@@ -4,7 +4,8 @@ import sys
 import torch
 from torch import Tensor, nn
 
-from tiramisu.deploy.memory import UNKNOWN_BYTES_PER_PIXEL, bytes_per_pixel, is_out_of_memory
+from tiramisu.deploy.memory import UNKNOWN_BYTES_PER_PIXEL, bytes_per_pixel
+from tiramisu.engine.devices import is_out_of_memory
 
 
 def test_counts_what_is_alive_at_the_peak() -> None:
