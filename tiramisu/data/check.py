@@ -91,11 +91,7 @@ def _find_pairs(split: FileSplit, root: Path) -> tuple[tuple[Pair, ...], list[st
     except ValueError as error:
         return (), [str(error)]
     problems = []
-    for title, items in (
-        ("images without a mask", found.images_without_mask),
-        ("masks without an image", found.masks_without_image),
-        ("listed samples without an image", found.keys_without_image),
-    ):
+    for title, items in found.unpaired.items():
         if items:
             shown = [str(i.relative_to(root) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {_some(shown)}")

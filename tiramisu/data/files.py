@@ -31,6 +31,15 @@ class SplitFiles:
     keys_without_image: tuple[str, ...]
     """Named in the split's list file, but there is no such image."""
 
+    @property
+    def unpaired(self) -> dict[str, tuple[Path, ...] | tuple[str, ...]]:
+        """What is left over, by what is wrong with it."""
+        return {
+            "images without a mask": self.images_without_mask,
+            "masks without an image": self.masks_without_image,
+            "listed samples without an image": self.keys_without_image,
+        }
+
 
 def find_files(split: FileSplit, root: Path) -> SplitFiles:
     """Pairs the images of a split with their masks.

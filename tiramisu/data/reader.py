@@ -61,11 +61,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:
-    for problem, items in (
-        ("images without a mask", found.images_without_mask),
-        ("masks without an image", found.masks_without_image),
-        ("listed samples without an image", found.keys_without_image),
-    ):
+    for problem, items in found.unpaired.items():
         if items:
             raise ValueError(
                 f"{root}: split {name} has {problem} ({len(items)}, the first is {items[0]}). "

@@ -1,4 +1,4 @@
-"""What a check of a data set found, for people and for class weights."""
+"""What a check of a data set found."""
 
 from dataclasses import dataclass
 

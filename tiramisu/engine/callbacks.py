@@ -35,13 +35,8 @@ class History(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # What the checkpoint has not seen is trained again, so its rows, if there are any, go.
         self.rows = [row for row in self.rows if row["step"] <= trainer.global_step]
-        self._begin_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._begin_epoch(trainer)
-
-    def _begin_epoch(self, trainer: pl.Trainer) -> None:
-        # Not only when an epoch starts: a run that max_steps stopped is resumed within one.
         self._start = time.monotonic()
         self._images = 0
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -62,8 +57,6 @@ class History(Callback):
         self.images_per_second = self._images / (time.monotonic() - self._start)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._images == 0:
-            return  # resumed at the very end of an epoch, which has its row already
         metrics = trainer.callback_metrics if self._validated else {}
         nan = float("nan")
         row = {
@@ -76,7 +69,7 @@ class History(Callback):
             "images_per_second": self.images_per_second,
             "seconds": time.monotonic() - self._start,
         }
-        self.rows = [*(r for r in self.rows if r["epoch"] < row["epoch"]), row]
+        self.rows.append(row)
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
 

@@ -140,7 +140,8 @@ def _default_name(config: TrainConfig, data_name: str) -> str:
 
 def _next_free(folder: Path) -> Path:
     free, number = folder, 2
-    while free.exists():
+    # An empty folder is what a run leaves that this machine could not start.
+    while free.exists() and any(free.iterdir()):
         free = folder.with_name(f"{folder.name}-{number}")
         number += 1
     return free
