@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from tiramisu.data.spec import list_datasets, load_spec
     from tiramisu.data.streets import draw_scene
     from tiramisu.data.transforms import train_transform
+    from tiramisu.deploy.config import PredictConfig
     from tiramisu.deploy.predict import Prediction, predict, predict_probabilities
     from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel, load_model, save_model
-    from tiramisu.engine.config import EvalConfig, PredictConfig, TrainConfig
+    from tiramisu.engine.config import EvalConfig, TrainConfig
     from tiramisu.engine.evaluate import evaluate, evaluate_checkpoint
     from tiramisu.engine.metrics import Scores, score
     from tiramisu.engine.train import train
@@ -50,9 +51,10 @@ _HOMES = {
     "tiramisu.data.spec": ("list_datasets", "load_spec"),
     "tiramisu.data.streets": ("draw_scene",),
     "tiramisu.data.transforms": ("train_transform",),
+    "tiramisu.deploy.config": ("PredictConfig",),
     "tiramisu.deploy.predict": ("Prediction", "predict", "predict_probabilities"),
     "tiramisu.engine.checkpoint": ("ModelInfo", "SegmentationModel", "load_model", "save_model"),
-    "tiramisu.engine.config": ("EvalConfig", "PredictConfig", "TrainConfig"),
+    "tiramisu.engine.config": ("EvalConfig", "TrainConfig"),
     "tiramisu.engine.evaluate": ("evaluate", "evaluate_checkpoint"),
     "tiramisu.engine.metrics": ("Scores", "score"),
     "tiramisu.engine.train": ("train",),

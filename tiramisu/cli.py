@@ -3,25 +3,19 @@
 A user's mistake ends in one line and exit code 2. Set TIRAMISU_TRACEBACK=1 to see the traceback.
 """
 
-import difflib
 import os
-import re
 import sys
 import warnings
-from argparse import SUPPRESS, Action
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
-from jsonargparse import (
-    ActionConfigFile,
-    ArgumentParser,
-    DefaultHelpFormatter,
-    set_parsing_settings,
-)
+from jsonargparse import ActionConfigFile, ArgumentParser
 
-from tiramisu.engine.config import EvalConfig, PredictConfig, TrainConfig
+from tiramisu.deploy.config import PredictConfig
+from tiramisu.engine.config import EvalConfig, TrainConfig
+from tiramisu.flags import Parser
 from tiramisu.shipped import find_shipped, list_shipped
 
 # The commands import torch and Lightning only when they run, so that --help answers at once.
@@ -29,7 +23,7 @@ from tiramisu.shipped import find_shipped, list_shipped
 
 def train(argv: Sequence[str]) -> None:
     """Train a network, evaluate it, and publish it in a run's folder."""
-    parser = _Parser(
+    parser = Parser(
         "train",
         description="Train a network, evaluate it, and publish it in a run's folder. Without "
         "--config the recipe configs/DATA_ARCH.yaml is used where there is one.",
@@ -55,7 +49,7 @@ def train(argv: Sequence[str]) -> None:
 
 def evaluate(argv: Sequence[str]) -> None:
     """Evaluate a trained model on a split."""
-    parser = _Parser(
+    parser = Parser(
         "eval",
         description="Evaluate a trained model on a whole split: IoU per class, mean IoU, accuracy.",
         usage="%(prog)s --checkpoint RUN [--data NAME] [--split NAME] [options]",
@@ -71,7 +65,7 @@ def evaluate(argv: Sequence[str]) -> None:
 
 def predict(argv: Sequence[str]) -> None:
     """Predict every pixel of images and videos."""
-    parser = _Parser(
+    parser = Parser(
         "predict",
         description="Predict every pixel of images and videos: an index mask, an overlay and a "
         "JSON of class shares for each.",
@@ -101,7 +95,7 @@ def predict(argv: Sequence[str]) -> None:
 
 def summary(argv: Sequence[str]) -> None:
     """Print a network's blocks with widths, parameters and multiply-adds."""
-    parser = _Parser(
+    parser = Parser(
         "summary",
         description="Print a network block by block, as the paper's table 2, with output widths, "
         "parameters and multiply-adds.",
@@ -134,7 +128,7 @@ def summary(argv: Sequence[str]) -> None:
 
 def check(argv: Sequence[str]) -> None:
     """Check a data set's files."""
-    parser = _Parser(
+    parser = Parser(
         "check",
         description="Read every image and label of a data set and list all that is wrong.",
     )
@@ -157,7 +151,7 @@ def check(argv: Sequence[str]) -> None:
 
 def download(argv: Sequence[str]) -> None:
     """Fetch a data set and verify every file."""
-    parser = _Parser(
+    parser = Parser(
         "download",
         description="Fetch a data set, verify every file against its checksum, and put it in "
         "place. Broken off, it goes on where it stopped.",
@@ -213,54 +207,6 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
         print(f"tiramisu {command}: error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
-
-
-class _Formatter(DefaultHelpFormatter):
-    """Help without Python's type names: the text and the default say what is meant."""
-
-    def _get_help_string(self, action: Action) -> str:
-        has_default = action.option_strings and action.default not in (None, SUPPRESS)
-        return f"{action.help} (default: %(default)s)" if has_default else str(action.help)
-
-
-class _Parser(ArgumentParser):
-    """jsonargparse's parser, with --dashed-names beside underscored ones and one-line errors."""
-
-    def __init__(self, command: str, *, description: str, usage: str | None = None) -> None:
-        set_parsing_settings(docstring_parse_attribute_docstrings=True)
-        super().__init__(
-            prog=f"tiramisu {command}",
-            description=description,
-            usage=usage,
-            formatter_class=_Formatter,
-        )
-
-    def add_config(self, config: type) -> None:
-        """Add a flag for each field of a configuration."""
-        self.add_class_arguments(config)
-        for action in self._actions:
-            if action.metavar is None and not isinstance(action.default, bool):
-                short = {int: "N", float: "X"}.get(type(action.default), "VALUE")
-                action.metavar = {"crop": "[H,W]", "scale": "[MIN,MAX]"}.get(action.dest, short)
-            # The field `data_root` is read from YAML under its own name, and shown as --data-root.
-            names = [n for n in action.option_strings if "_" in n and n != "--print_config"]
-            for name in names:
-                dashed = name.replace("_", "-")
-                self._option_string_actions[dashed] = action
-                action.option_strings = [dashed]
-            # A switch may be given bare: --compile stands for --compile true.
-            if isinstance(action.default, bool) and action.nargs is None:
-                action.nargs, action.const = "?", True
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = message.replace("<class '", "").replace("'>", "")
-        unknown = re.search(r"(?:Option '|unrecognized arguments: --)([\w-]+)", message)
-        if unknown is not None:
-            names = [name.lstrip("-") for name in self._option_string_actions]
-            close = difflib.get_close_matches(unknown.group(1), names, n=1)
-            message += f"; did you mean {close[0]}?" if close else ""
-        message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
-        raise ValueError(message)
 
 
 def _with_recipe(argv: Sequence[str]) -> list[str]:

@@ -1,12 +1,14 @@
 """Settings: refused when out of range, saved as they are read, and the recipes as published."""
 
-import dataclasses
+import ast
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tiramisu.engine.config import EvalConfig, PredictConfig, TrainConfig
+from tiramisu.deploy.config import PredictConfig
+from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.shipped import find_shipped
 
 
@@ -39,11 +41,16 @@ def test_small_tile_and_empty_batch() -> None:
         EvalConfig(checkpoint="x", batch_size=0)
 
 
-def test_every_field_has_its_docstring() -> None:
-    source = Path(__file__).parents[2] / "tiramisu" / "engine" / "config.py"
-    fields = sum(len(dataclasses.fields(c)) for c in (TrainConfig, EvalConfig, PredictConfig))
-    # Three classes and the module have one as well.
-    assert source.read_text().count('"""') == 2 * (fields + 4)
+@pytest.mark.parametrize("room", ["engine", "deploy"])
+def test_every_field_has_its_docstring(room: str) -> None:
+    source = Path(__file__).parents[2] / "tiramisu" / room / "config.py"
+    for node in ast.parse(source.read_text()).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for field, after in pairwise([*node.body, None]):
+            if isinstance(field, ast.AnnAssign):
+                documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                assert documented, f"{node.name}: {ast.unparse(field)}"
 
 
 @pytest.mark.parametrize("arch", ["fc56", "fc67", "fc103"])

@@ -1,4 +1,4 @@
-"""Every setting of every command, as frozen dataclasses: a field here is a flag there.
+"""The settings of training and evaluation, as frozen dataclasses: a field here is a flag there.
 
 No torch in this file, so that `--help` and a wrong flag are answered at once.
 """
@@ -122,52 +122,50 @@ class TrainConfig:
     """Share batch norm's statistics between devices (GPUs only)."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
-        _require(
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(
             self.max_steps is None or self.max_steps >= 1, "max_steps", self.max_steps, "1 or more"
         )
-        _require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
-        _require(self.eval_batch_size >= 1, "eval_batch_size", self.eval_batch_size, "1 or more")
-        _require(self.accumulate >= 1, "accumulate", self.accumulate, "1 or more")
-        _require(self.val_every >= 1, "val_every", self.val_every, "1 or more")
-        _require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
-        _require(self.devices >= 1, "devices", self.devices, "1 or more")
-        _require(self.num_nodes >= 1, "num_nodes", self.num_nodes, "1 or more")
-        _require(self.lr > 0, "lr", self.lr, "above 0")
-        _require(0 <= self.momentum < 1, "momentum", self.momentum, "0 up to, not including, 1")
-        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        _require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "0 or more")
-        _require(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 (off) or more")
-        _require(self.patience >= 0, "patience", self.patience, "0 (off) or more")
-        _require(0 < self.image_scale <= 1, "image_scale", self.image_scale, "above 0, at most 1")
-        _require(
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
+        require(self.eval_batch_size >= 1, "eval_batch_size", self.eval_batch_size, "1 or more")
+        require(self.accumulate >= 1, "accumulate", self.accumulate, "1 or more")
+        require(self.val_every >= 1, "val_every", self.val_every, "1 or more")
+        require(self.num_workers >= 0, "num_workers", self.num_workers, "0 or more")
+        require(self.devices >= 1, "devices", self.devices, "1 or more")
+        require(self.num_nodes >= 1, "num_nodes", self.num_nodes, "1 or more")
+        require(self.lr > 0, "lr", self.lr, "above 0")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "0 up to, not including, 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "0 or more")
+        require(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 (off) or more")
+        require(self.patience >= 0, "patience", self.patience, "0 (off) or more")
+        require(0 < self.image_scale <= 1, "image_scale", self.image_scale, "above 0, at most 1")
+        require(
             0 < self.scale[0] <= self.scale[1], "scale", self.scale, "two factors above 0, in order"
         )
-        _require(0 <= self.color <= 1, "color", self.color, "0 to 1")
-        _require(
+        require(0 <= self.color <= 1, "color", self.color, "0 to 1")
+        require(
             0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 (off) up to, not including, 1"
         )
-        _require(
+        require(
             self.dropout is None or 0 <= self.dropout < 1,
             "dropout",
             self.dropout,
             "0 up to, not including, 1",
         )
-        _require(
-            0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to 1"
-        )
-        _require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "above 0, at most 1")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 up to 4294967295")
-        _require(self.poly_power > 0, "poly_power", self.poly_power, "above 0")
+        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to 1")
+        require(0 < self.lr_decay <= 1, "lr_decay", self.lr_decay, "above 0, at most 1")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "0 up to 4294967295")
+        require(self.poly_power > 0, "poly_power", self.poly_power, "above 0")
         plain = self.class_weights == "none" and self.label_smoothing == 0
-        _require(
+        require(
             plain or self.loss != "focal",
             "loss",
             self.loss,
             "a cross-entropy where --class-weights or --label-smoothing is given",
         )
         smallest = 32 if self.batch_size > 1 else 64
-        _require(
+        require(
             self.crop is None or min(self.crop) >= smallest,
             "crop",
             self.crop,
@@ -204,7 +202,7 @@ class EvalConfig:
     """Where to compute."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.batch_size is None or self.batch_size >= 1,
             "batch_size",
             self.batch_size,
@@ -212,32 +210,7 @@ class EvalConfig:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictConfig:
-    """A prediction on images or videos."""
-
-    checkpoint: str
-    """Run's folder, model.safetensors, or .ckpt."""
-    out: str = "predictions"
-    """Folder for masks, overlays and JSON."""
-    tile: int | Literal["auto", "off"] = "auto"
-    """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole."""
-    tta: bool = False
-    """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
-    overwrite: bool = False
-    """Replace earlier predictions in the folder."""
-    accelerator: Accelerator = "auto"
-    """Where to compute."""
-
-    def __post_init__(self) -> None:
-        _require(
-            isinstance(self.tile, str) or self.tile >= 64,
-            "tile",
-            self.tile,
-            "64 or more, auto or off",
-        )
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
+def require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Raise ValueError, in the words of the command line, if a setting is out of its range."""
     if not holds:
         raise ValueError(f"--{name.replace('_', '-')} is {value}; expected {expected}")
