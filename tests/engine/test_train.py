@@ -244,7 +244,7 @@ def test_early_stopping(quick: Quick) -> None:
     "changes",
     [
         {"precision": "bf16"},
-        {"channels_last": True},
+        {"channels_last": False, "memory_efficient": True},
         {"class_weights": "capped", "label_smoothing": 0.1, "clip_norm": 1.0},
         {"loss": "cross_entropy+lovasz", "schedule": "poly"},
         {"image_scale": 0.75, "normalize": "unit", "keep": "last"},

@@ -55,13 +55,12 @@ def test_transition_down_pools_and_compresses(pooling, pool) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(6, 8), (7, 8), (6, 9), (7, 9)])
 def test_transition_up_meets_the_skip(height: int, width: int) -> None:
-    transition = TransitionUp(5, skip_channels=3)
+    transition = TransitionUp(5)
     skip = torch.randn(2, 3, height, width)
-    new_features = torch.randn(2, 5, height // 2, width // 2)
-    out = transition(new_features, skip)
-    assert out.shape == (2, transition.out_channels, height, width)
-    assert torch.equal(out[:, 5:], skip)
-    assert torch.equal(out[:, :5], transition.conv(new_features)[:, :, :height, :width])
+    stack = torch.randn(2, 8, height // 2, width // 2)
+    out = transition(stack, skip)
+    assert out.shape == (2, 5, height, width)
+    assert torch.equal(out, transition.conv(stack[:, 3:])[:, :, :height, :width])
 
 
 def test_dropout_drops_single_elements() -> None:

@@ -85,15 +85,25 @@ class SegmentationModel(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(info.std).view(3, 1, 1), persistent=False)
 
     @classmethod
-    def build(cls, info: ModelInfo) -> "SegmentationModel":
+    def build(cls, info: ModelInfo, *, memory_efficient: bool = False) -> "SegmentationModel":
         """A model with fresh weights. Raises ValueError if its network does not segment."""
         if info.arch in list_models("classification"):
             raise ValueError(
                 f"{info.arch} classifies whole images and gives no logits per pixel; for "
                 f"segmentation choose one of {', '.join(list_models('segmentation'))}"
             )
-        network = build_model(info.arch, num_classes=len(info.class_names), dropout=info.dropout)
+        network = build_model(
+            info.arch,
+            num_classes=len(info.class_names),
+            dropout=info.dropout,
+            memory_efficient=memory_efficient,
+        )
         return cls(network, info)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and wants its images."""
+        return self.mean.device
 
     def forward(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W).

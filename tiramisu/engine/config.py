@@ -116,8 +116,11 @@ class TrainConfig:
     """Number format of the computation; weights are always kept in fp32."""
     compile: bool = False
     """Compile the network with torch.compile: a slow start, then faster steps."""
-    channels_last: bool = False
+    channels_last: bool = True
     """Store activations channels last, which convolutions on most devices prefer."""
+    memory_efficient: bool = False
+    """Train in less memory: keep what convolutions make, and compute the rest again in the backward
+    pass. On a GPU that costs time; the CPU does so in any case, and gains by it."""
     sync_bn: bool = False
     """Share batch norm's statistics between devices (GPUs only)."""
 
@@ -178,7 +181,7 @@ class EvalConfig:
     """An evaluation of a trained model."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, or .ckpt."""
+    """Run's folder, model.safetensors, .ckpt, or an exported .onnx, .xml or .pt2."""
     data: str | None = None
     """Data set: a shipped name, a YAML file, or a folder; by default the one trained on."""
     data_root: str | None = None

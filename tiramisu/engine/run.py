@@ -29,6 +29,8 @@ CHANGEABLE = (
     "eval_batch_size",
     "accelerator",
     "compile",
+    "channels_last",
+    "memory_efficient",
 )
 
 

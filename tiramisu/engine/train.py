@@ -123,7 +123,7 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel
         dropout=config.dropout,
         dataset=spec.name,
     )
-    model = SegmentationModel.build(info)
+    model = SegmentationModel.build(info, memory_efficient=config.memory_efficient)
     if config.init_from is not None:
         start = load_model(config.init_from)
         load_weights(

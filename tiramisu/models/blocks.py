@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tiramisu.models import fused
+from tiramisu.models.recompute import recompute
+from tiramisu.models.stages import Stage
+
 Pooling = Literal["max", "average"]
 
 
@@ -28,6 +32,10 @@ class LayerStyle:
 
     dropout: float
     """Probability that one element is dropped after a convolution; 0 switches dropout off."""
+
+    memory_efficient: bool = False
+    """Keep only what convolutions make, and dropout's masks, from forward to backward pass;
+    concatenation, BN and ReLU are computed again. The CPU's fused path does so in any case."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -56,6 +64,7 @@ class DenseLayer(nn.Sequential):
         style: LayerStyle,
     ) -> None:
         super().__init__()
+        self.memory_efficient = style.memory_efficient
         # The attributes are torchvision's names: its weights load as they are.
         self.norm1 = nn.BatchNorm2d(in_channels, eps=style.eps)
         self.relu1 = nn.ReLU(inplace=True)
@@ -71,6 +80,22 @@ class DenseLayer(nn.Sequential):
             self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=style.bias)
             self.dropout2 = nn.Dropout(style.dropout)
 
+    @property
+    def stages(self) -> list[Stage]:
+        """The layer as one or two rounds of BN, ReLU, convolution, dropout."""
+        stages = [Stage(self.norm1, self.conv1, self.dropout1)]
+        if hasattr(self, "conv2"):
+            stages.append(Stage(self.norm2, self.conv2, self.dropout2))
+        return stages
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """Take the stack, whole or in the parts that make it up when concatenated."""
+        if not self.memory_efficient:
+            return super().forward(torch.cat(features, dim=1))
+        for stage in self.stages:
+            features = (stage.dropout(recompute(stage.norm, stage.conv, *features)),)
+        return features[0]
+
 
 class DenseBlock(nn.Module):
     """Dense layers that each read the stack of all features before them (1608.06993 equation 2).
@@ -79,6 +104,7 @@ class DenseBlock(nn.Module):
     A caller that wants only the new features takes the last `new_channels` channels.
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H, W), out_channels = in_channels + L * k.
+    The input may come in several parts, which are concatenated: that saves a copy.
     """
 
     def __init__(
@@ -103,10 +129,14 @@ class DenseBlock(nn.Module):
             )
             self.add_module(f"denselayer{i + 1}", layer)
 
-    def forward(self, stack: Tensor) -> Tensor:
-        for layer in self.children():
-            stack = torch.cat([stack, layer(stack)], dim=1)  # (B, C, H, W) -> (B, C + k, H, W)
-        return stack
+    def forward(self, *features: Tensor) -> Tensor:
+        layers: list[DenseLayer] = list(self.children())  # type: ignore[arg-type]
+        if fused.fits(features[0], (part for layer in layers for part in layer.children())):
+            return fused.dense_block(features, [layer.stages for layer in layers])
+        stack = list(features)
+        for layer in layers:
+            stack.append(layer(*stack))  # (B, C + i * k, H, W) -> (B, k, H, W)
+        return torch.cat(stack, dim=1)
 
 
 class TransitionDown(nn.Sequential):
@@ -123,6 +153,7 @@ class TransitionDown(nn.Sequential):
         self, in_channels: int, *, compression: float = 1.0, pooling: Pooling, style: LayerStyle
     ) -> None:
         super().__init__()
+        self.memory_efficient = style.memory_efficient
         self.in_channels = in_channels
         self.out_channels = int(in_channels * compression)
         self.norm = nn.BatchNorm2d(in_channels, eps=style.eps)
@@ -131,29 +162,36 @@ class TransitionDown(nn.Sequential):
         self.dropout = nn.Dropout(style.dropout)
         self.pool = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
 
+    def forward(self, stack: Tensor) -> Tensor:
+        *parts, pool = self.children()
+        if fused.fits(stack, parts):
+            return pool(fused.norm_relu_conv(stack, Stage(self.norm, self.conv, self.dropout)))
+        if self.memory_efficient:
+            return pool(self.dropout(recompute(self.norm, self.conv, stack)))
+        return super().forward(stack)
+
 
 class TransitionUp(nn.Module):
-    """Doubles the new features of the block below, and joins them to the skip connection.
+    """Doubles the new features of the block below, to be joined to the skip connection.
 
-    3x3 transposed convolution of stride 2, with bias (1611.09326 table 1). It takes the block's
-    new features alone: the whole stack would be too wide at full resolution (section 3.2).
+    3x3 transposed convolution of stride 2, with bias (1611.09326 table 1). Of the stack it takes
+    the new features alone: all of it would be too wide at full resolution (section 3.2).
 
-    Shapes: new features (B, in_channels, H, W) and skip (B, skip_channels, 2H or 2H + 1, ...)
-    -> (B, out_channels, the skip's height and width), out_channels = in_channels + skip_channels.
+    Shapes: stack (B, in_channels or more, H, W) and skip (B, any, 2H or 2H + 1, 2W or 2W + 1)
+    -> (B, in_channels, the skip's height and width).
     """
 
-    def __init__(self, in_channels: int, *, skip_channels: int) -> None:
+    def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.out_channels = in_channels + skip_channels
         self.conv = nn.ConvTranspose2d(in_channels, in_channels, 3, stride=2)
 
-    def forward(self, new_features: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, stack: Tensor, skip: Tensor) -> Tensor:
+        new_features = stack[:, -self.in_channels :]
         upsampled = self.conv(new_features)  # (B, C, H, W) -> (B, C, 2H + 1, 2W + 1)
         # The skip is 2H or 2H + 1 high: there is at most one row too many, and centring rounds to
         # dropping the last one. Negative padding crops like a slice, but torch.export understands
         # it for even and odd sizes at once.
         extra_rows = upsampled.shape[2] - skip.shape[2]
         extra_columns = upsampled.shape[3] - skip.shape[3]
-        upsampled = F.pad(upsampled, (0, -extra_columns, 0, -extra_rows))
-        return torch.cat([upsampled, skip], dim=1)
+        return F.pad(upsampled, (0, -extra_columns, 0, -extra_rows))

@@ -24,6 +24,7 @@ class DenseNet(nn.Module):
         stem_width: number of filters of the first convolution.
         dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
             It follows every convolution but the first, as in the paper (section 4.2).
+        memory_efficient: train in less memory: see `LayerStyle`.
         in_channels: number of channels of an image.
         num_classes: number of logits.
 
@@ -39,6 +40,7 @@ class DenseNet(nn.Module):
         blocks: Sequence[int],
         stem_width: int,
         dropout: float = 0.0,
+        memory_efficient: bool = False,
         in_channels: int = 3,
         num_classes: int = 1000,
     ) -> None:
@@ -53,7 +55,7 @@ class DenseNet(nn.Module):
         # The stem divides by 4 and rounds up; each transition divides by 2 and rounds down.
         self.min_size = 4 * 2 ** (len(blocks) - 1) - 3
 
-        style = LayerStyle(bias=False, eps=1e-5, dropout=dropout)
+        style = LayerStyle(bias=False, eps=1e-5, dropout=dropout, memory_efficient=memory_efficient)
         self.features = nn.Sequential(
             OrderedDict[str, nn.Module](
                 conv0=nn.Conv2d(in_channels, stem_width, 7, stride=2, padding=3, bias=False),
@@ -93,61 +95,96 @@ class DenseNet(nn.Module):
         return self.classifier(pooled)  # (B, m) -> (B, num_classes)
 
 
-def densenet121(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.0) -> DenseNet:
+def densenet121(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    memory_efficient: bool = False,
+) -> DenseNet:
     """DenseNet-121 (table 1): 8.0 M parameters."""
     return DenseNet(
         growth_rate=32,
         blocks=(6, 12, 24, 16),
         stem_width=64,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )
 
 
-def densenet161(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.0) -> DenseNet:
+def densenet161(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    memory_efficient: bool = False,
+) -> DenseNet:
     """DenseNet-161, k = 48: 28.7 M parameters."""
     return DenseNet(
         growth_rate=48,
         blocks=(6, 12, 36, 24),
         stem_width=96,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )
 
 
-def densenet169(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.0) -> DenseNet:
+def densenet169(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    memory_efficient: bool = False,
+) -> DenseNet:
     """DenseNet-169 (table 1): 14.1 M parameters."""
     return DenseNet(
         growth_rate=32,
         blocks=(6, 12, 32, 32),
         stem_width=64,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )
 
 
-def densenet201(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.0) -> DenseNet:
+def densenet201(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    memory_efficient: bool = False,
+) -> DenseNet:
     """DenseNet-201 (table 1): 20.0 M parameters."""
     return DenseNet(
         growth_rate=32,
         blocks=(6, 12, 48, 32),
         stem_width=64,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )
 
 
-def densenet264(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.0) -> DenseNet:
+def densenet264(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+    memory_efficient: bool = False,
+) -> DenseNet:
     """DenseNet-264 (table 1): 33.3 M parameters."""
     return DenseNet(
         growth_rate=32,
         blocks=(6, 12, 64, 48),
         stem_width=64,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )

@@ -24,6 +24,7 @@ class FCDenseNet(nn.Module):
         up_blocks: number of layers of each dense block on the way up, from the bottom.
         stem_width: number of filters of the first convolution.
         dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
+        memory_efficient: train in less memory: see `LayerStyle`.
         in_channels: number of channels of an image.
         num_classes: number of channels of the logits.
 
@@ -41,6 +42,7 @@ class FCDenseNet(nn.Module):
         up_blocks: Sequence[int],
         stem_width: int = 48,
         dropout: float = 0.2,
+        memory_efficient: bool = False,
         in_channels: int = 3,
         num_classes: int,
     ) -> None:
@@ -62,7 +64,7 @@ class FCDenseNet(nn.Module):
         self.num_classes = num_classes
         self.min_size = 2 ** len(down_blocks)
 
-        style = LayerStyle(bias=True, eps=1e-4, dropout=dropout)
+        style = LayerStyle(bias=True, eps=1e-4, dropout=dropout, memory_efficient=memory_efficient)
         self.features = nn.Sequential(
             OrderedDict[str, nn.Module](conv0=nn.Conv2d(in_channels, stem_width, 3, padding=1))
         )
@@ -84,10 +86,9 @@ class FCDenseNet(nn.Module):
 
         self.decoder = nn.ModuleDict()
         for i, num_layers in enumerate(up_blocks, start=1):
-            transition = TransitionUp(block.new_channels, skip_channels=skip_widths.pop())
-            block = DenseBlock(
-                transition.out_channels, num_layers=num_layers, growth_rate=growth_rate, style=style
-            )
+            transition = TransitionUp(block.new_channels)
+            width = block.new_channels + skip_widths.pop()
+            block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
             self.decoder[f"transition{i}"] = transition
             self.decoder[f"denseblock{i}"] = block
 
@@ -113,17 +114,22 @@ class FCDenseNet(nn.Module):
 
         stack = self.bottleneck(stack)  # (B, C, H / 32, W / 32) for five blocks
 
-        for layer in self.decoder.values():
-            if isinstance(layer, TransitionUp):
-                new_features = stack[:, -layer.in_channels :]
-                stack = layer(new_features, skips.pop())
-            else:
-                stack = layer(stack)
+        for i in range(1, len(skips) + 1):
+            skip = skips.pop()
+            # (B, m, H, W) -> (B, C, 2H, 2W) -> (B, m', 2H, 2W)
+            upsampled = self.decoder[f"transition{i}"](stack, skip)
+            stack = self.decoder[f"denseblock{i}"](upsampled, skip)
 
         return self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
 
 
-def fc_densenet56(*, num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> FCDenseNet:
+def fc_densenet56(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    dropout: float = 0.2,
+    memory_efficient: bool = False,
+) -> FCDenseNet:
     """FC-DenseNet56 (table 3): 1.4 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=12,
@@ -132,12 +138,19 @@ def fc_densenet56(*, num_classes: int, in_channels: int = 3, dropout: float = 0.
         up_blocks=(4, 4, 4, 4, 4),
         stem_width=48,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )
 
 
-def fc_densenet67(*, num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> FCDenseNet:
+def fc_densenet67(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    dropout: float = 0.2,
+    memory_efficient: bool = False,
+) -> FCDenseNet:
     """FC-DenseNet67 (table 3): 3.5 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=16,
@@ -146,12 +159,19 @@ def fc_densenet67(*, num_classes: int, in_channels: int = 3, dropout: float = 0.
         up_blocks=(5, 5, 5, 5, 5),
         stem_width=48,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )
 
 
-def fc_densenet103(*, num_classes: int, in_channels: int = 3, dropout: float = 0.2) -> FCDenseNet:
+def fc_densenet103(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    dropout: float = 0.2,
+    memory_efficient: bool = False,
+) -> FCDenseNet:
     """FC-DenseNet103 (tables 2 and 3): 9.3 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=16,
@@ -160,6 +180,7 @@ def fc_densenet103(*, num_classes: int, in_channels: int = 3, dropout: float = 0
         up_blocks=(12, 10, 7, 5, 4),
         stem_width=48,
         dropout=dropout,
+        memory_efficient=memory_efficient,
         in_channels=in_channels,
         num_classes=num_classes,
     )

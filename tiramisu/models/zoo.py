@@ -25,7 +25,7 @@ class ZooEntry:
     """How one network is built, and what its logits label."""
 
     build: Callable[..., nn.Module]
-    """Takes num_classes, in_channels and dropout, by keyword."""
+    """Takes num_classes, in_channels, dropout and memory_efficient, by keyword."""
 
     task: str
     """"segmentation": logits (B, C, H, W), or "classification": logits (B, C)."""
@@ -44,7 +44,12 @@ ZOO = {
 
 
 def build_model(
-    name: str, *, num_classes: int, in_channels: int = 3, dropout: float | None = None
+    name: str,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    dropout: float | None = None,
+    memory_efficient: bool = False,
 ) -> nn.Module:
     """Build a network with fresh weights.
 
@@ -54,6 +59,8 @@ def build_model(
         in_channels: number of channels of an image.
         dropout: probability of element-wise dropout, 0 <= dropout < 1; None takes the network's
             own: 0.2 for FC-DenseNets, 0 for DenseNets.
+        memory_efficient: keep only what convolutions make, and dropout's masks, from forward to
+            backward pass; the rest is computed again. The CPU does so in any case.
 
     Raises:
         ValueError: for an unknown name (the message lists the known ones) or a number that no
@@ -63,10 +70,13 @@ def build_model(
         close = get_close_matches(name, ZOO, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"Unknown model {name!r}. {hint}Known models: {', '.join(ZOO)}.")
-    build = ZOO[name].build
-    if dropout is None:
-        return build(num_classes=num_classes, in_channels=in_channels)
-    return build(num_classes=num_classes, in_channels=in_channels, dropout=dropout)
+    own_dropout = {} if dropout is None else {"dropout": dropout}
+    return ZOO[name].build(
+        num_classes=num_classes,
+        in_channels=in_channels,
+        memory_efficient=memory_efficient,
+        **own_dropout,
+    )
 
 
 def list_models(task: str | None = None) -> list[str]:

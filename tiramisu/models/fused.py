@@ -1,0 +1,171 @@
+"""Dense layers on the CPU: the same numbers as layer by layer, with far less memory traffic.
+
+Run literally, a dense layer sends the whole stack through memory four times (concatenation, batch
+normalisation, ReLU, convolution) to make k channels of it, and autograd keeps the copies. Here
+
+- the stack is one channels-last buffer, and a layer writes its k channels behind those it read;
+- the batch statistics of a channel are measured once, when it is made: all layers share them;
+- BN and ReLU run on pieces that stay in the cache until the convolution has read them. Backward
+  computes them again: all that is kept are outputs of convolutions and masks of dropout;
+- backward, a 3x3 convolution is a 1x1 convolution to nine times as many channels, which are then
+  shifted and added up. So no pixel's gradient needs its neighbours, any piece can be done alone,
+  and both gradients are wide matrix products, where k is too narrow for a fast convolution.
+
+Tensors here are (B, H, W, C), which is how channels-last memory lies. For the outside, which says
+(B, C, H, W), they are permuted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from tiramisu.models.stages import (
+    Features,
+    Gradients,
+    Stage,
+    Step,
+    run_stage,
+    undo_stage,
+    uses_batch,
+)
+
+
+def fits(features: Tensor, parts: Iterable[nn.Module]) -> bool:
+    """Whether the fused functions may stand in for these modules.
+
+    They may not on another device or at mixed precision, while a graph is traced or exported, where
+    someone has replaced or hooked a module, or where batch normalisation would refuse its input.
+    """
+    batch, _, height, width = features.shape
+    return (
+        features.device.type == "cpu"
+        and features.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and batch * height * width > 1
+        and all(
+            type(part) in (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
+            and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
+            for part in parts
+        )
+    )
+
+
+def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
+    """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
+
+    Args:
+        features: what the block starts with, (B, C1, H, W), (B, C2, H, W), ...
+        layers: for each dense layer, its stages: one, or two with a bottleneck.
+    """
+    parameters = [p for layer in layers for stage in layer for p in stage.parameters]
+    return _DenseBlock.apply(layers, len(features), *features, *parameters)
+
+
+def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
+    """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
+    return _NormReluConv.apply(features, stage, *stage.parameters)
+
+
+class _DenseBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, layers: Sequence[Sequence[Stage]], num_features: int, *tensors: Tensor
+    ) -> Tensor:
+        features = tensors[:num_features]
+        widths = [part.shape[1] for part in features]
+        batch, _, *size = features[0].shape
+        new_channels = sum(layer[-1].conv.out_channels for layer in layers)
+        stack = Features(
+            features[0].new_empty(batch, *size, sum(widths) + new_channels),
+            measured=any(uses_batch(layer[0].norm) for layer in layers),
+        )
+        width = 0
+        for part in features:
+            end = width + part.shape[1]
+            stack.values[..., width:end] = part.permute(0, 2, 3, 1)
+            stack.measure(width, end)
+            width = end
+        steps = []
+        for layer in layers:
+            source, read = stack, width
+            for stage, after in pairwise(layer):
+                narrow = Features(
+                    features[0].new_empty(batch, *size, stage.conv.out_channels),
+                    measured=uses_batch(after.norm),
+                )
+                steps.append(run_stage(stage, source, read, out=narrow.values))
+                source, read = narrow, stage.conv.out_channels
+                source.measure(0, read)
+            end = width + layer[-1].conv.out_channels
+            steps.append(run_stage(layer[-1], source, read, out=stack.values[..., width:end]))
+            stack.measure(width, end)
+            width = end
+        out = stack.values.permute(0, 3, 1, 2)
+        ctx.layers = layers
+        ctx.widths = widths
+        _save(ctx, steps, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        steps, out = _restore(ctx)
+        values = out.permute(0, 2, 3, 1)
+        stack = Gradients(torch.empty_like(values).copy_(gradient.permute(0, 2, 3, 1)), values)
+        of_parameters: list[Tensor | None] = []
+        end = values.shape[3]
+        for first, *others in reversed(ctx.layers):
+            start = end - [first, *others][-1].conv.out_channels
+            made = stack.settle(start, end)
+            for stage in reversed(others):
+                step = steps.pop()
+                narrow = Gradients(torch.zeros_like(step.source), step.source)
+                of_parameters[:0] = undo_stage(stage, step, made, narrow)
+                made = narrow.settle(0, narrow.values.shape[3])
+            of_parameters[:0] = undo_stage(first, steps.pop(), made, stack)
+            end = start
+        of_features = stack.settle(0, end).permute(0, 3, 1, 2).split(ctx.widths, dim=1)
+        return None, None, *of_features, *of_parameters
+
+
+class _NormReluConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, stage: Stage, *_parameters: Tensor) -> Tensor:
+        batch, width, *size = features.shape
+        source = Features(features.permute(0, 2, 3, 1), measured=uses_batch(stage.norm))
+        source.measure(0, width)
+        made = features.new_empty(batch, *size, stage.conv.out_channels)
+        step = run_stage(stage, source, width, out=made)
+        ctx.stage = stage
+        _save(ctx, [step])
+        return made.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (step,), _ = _restore(ctx)
+        source = Gradients(torch.zeros_like(step.source), step.source)
+        of_parameters = undo_stage(ctx.stage, step, gradient.permute(0, 2, 3, 1), source)
+        return source.settle(0, step.source.shape[3]).permute(0, 3, 1, 2), None, *of_parameters
+
+
+def _save(ctx: Any, steps: Sequence[Step], out: Tensor | None = None) -> None:
+    """Keep the steps, and an output, for the backward pass: autograd notices if one is changed."""
+    ctx.from_batch = [step.from_batch for step in steps]
+    ctx.save_for_backward(out, *(tensor for step in steps for tensor in step[:-1]))
+
+
+def _restore(ctx: Any) -> tuple[list[Step], Any]:
+    out, *tensors = ctx.saved_tensors
+    each = len(tensors) // len(ctx.from_batch)
+    parts = (tensors[i : i + each] for i in range(0, len(tensors), each))
+    steps = zip(parts, ctx.from_batch, strict=True)
+    return [Step._make([*part, from_batch]) for part, from_batch in steps], out

@@ -1,0 +1,244 @@
+"""What fused dense layers are made of: one stage there and back, in pieces that fit the cache.
+
+Tensors here are (B, H, W, C), which is how channels-last memory lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PIECE_BYTES = 4 * 2**20
+"""Activations that are computed at a time: a part of the cache that two cores share."""
+
+
+class Stage(NamedTuple):
+    """BN, ReLU, convolution, dropout, as the modules that hold their weights and settings."""
+
+    norm: nn.BatchNorm2d
+    conv: nn.Conv2d
+    dropout: nn.Dropout
+
+    @property
+    def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """In the order in which `undo_stage` returns their gradients."""
+        return self.norm.weight, self.norm.bias, self.conv.weight, self.conv.bias
+
+
+class Features:
+    """Features (B, H, W, C), and the mean and variance of each channel where BN will ask."""
+
+    def __init__(self, values: Tensor, *, measured: bool) -> None:
+        self.values = values
+        self.measured = measured
+        self.mean = values.new_empty(values.shape[3])
+        self.variance = values.new_empty(values.shape[3])
+
+    def measure(self, start: int, end: int) -> None:
+        """Note the statistics of these channels, which have just been written."""
+        if self.measured:
+            new = self.values[..., start:end].contiguous().permute(0, 3, 1, 2)
+            mean, variance = torch.batch_norm_update_stats(new, None, None, 0.0)
+            self.mean[start:end], self.variance[start:end] = mean, variance
+
+
+class Gradients:
+    """Gradients (B, H, W, C) of features, summed up over all stages that read them.
+
+    What reaches a feature by way of its channel's mean and variance is a linear function of the
+    feature, the same one for the whole channel. So stages only add up its two coefficients.
+    """
+
+    def __init__(self, values: Tensor, features: Tensor) -> None:
+        self.values = values
+        self.features = features
+        self.constant = values.new_zeros(values.shape[3])
+        self.slope = values.new_zeros(values.shape[3])
+
+    def settle(self, start: int, end: int) -> Tensor:
+        """The gradient of these channels, once all that read them have added theirs."""
+        gradient = self.values[..., start:end]
+        gradient += self.constant[start:end]
+        return gradient.addcmul_(self.features[..., start:end], self.slope[start:end])
+
+
+class Step(NamedTuple):
+    """What one stage did, as far as its backward pass needs it."""
+
+    source: Tensor
+    """(B, H, W, C): what it read."""
+    scale: Tensor
+    """(C,): BN is source * scale + shift."""
+    shift: Tensor
+    mean: Tensor
+    """(C,): of the batch, or the running mean."""
+    inverse_std: Tensor
+    weight: Tensor
+    """(K, C, 1, 1) or (K, C, 3, 3): the convolution's."""
+    kept: Tensor | None
+    """(B, H, W, K) bool: which new features dropout has kept."""
+    from_batch: bool
+    """Whether mean and standard deviation are the batch's own."""
+
+
+def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> Step:
+    """Make new features (B, H, W, K) from the first `width` channels of others."""
+    norm, conv, dropout = stage
+    source = features.values[..., :width]
+    from_batch = uses_batch(norm)
+    if from_batch:
+        mean, variance = features.mean[:width], features.variance[:width]
+        _update_running_statistics(norm, mean, variance, source[..., 0].numel())
+    else:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance = norm.running_mean.clone(), norm.running_var
+    inverse_std = torch.rsqrt(variance + norm.eps)
+    scale = norm.weight * inverse_std
+    shift = torch.addcmul(norm.bias, mean, scale, value=-1)
+
+    kept = _draw(out.shape, dropout.p) if dropout.training and dropout.p > 0 else None
+    margin = conv.kernel_size[0] // 2
+    for images, rows in _pieces(source):
+        piece = _activate(source, images, rows, scale, shift, margin=margin)
+        new = F.conv2d(piece.permute(0, 3, 1, 2), conv.weight, conv.bias, padding=(0, margin))
+        new = new.permute(0, 2, 3, 1)
+        if kept is not None:
+            new.mul_(kept[images, rows]).div_(1 - dropout.p)
+        out[images, rows] = new
+    return Step(source, scale, shift, mean, inverse_std, conv.weight, kept, from_batch)
+
+
+def undo_stage(
+    stage: Stage, step: Step, gradient: Tensor, into: Gradients
+) -> tuple[Tensor | None, ...]:
+    """Add the gradient of what a stage read, and return those of its parameters.
+
+    Args:
+        gradient: of the stage's new features, (B, H, W, K).
+        into: gradients of the features it read, which may have more channels.
+    """
+    source, scale, shift, mean, inverse_std, weight, kept, from_batch = step
+    if kept is not None:
+        gradient = (gradient * kept).div_(1 - stage.dropout.p)
+    windows, taps = _as_pointwise(gradient, weight)
+    of_taps = torch.zeros_like(taps)
+    width = source.shape[3]
+    total, total_product = source.new_zeros(2, width)  # of gradient, of gradient * source
+    for images, rows in _pieces(source):
+        piece = _activate(source, images, rows, scale, shift, margin=0)
+        window = windows[images, rows].reshape(*piece.shape[:3], len(taps))
+        of_piece, of_taps_here, _ = torch.ops.aten.convolution_backward(
+            window.permute(0, 3, 1, 2),
+            piece.permute(0, 3, 1, 2),
+            taps,
+            None,
+            (1, 1),
+            (0, 0),
+            (1, 1),
+            False,
+            (0, 0),
+            1,
+            (True, True, False),
+        )
+        of_taps += of_taps_here
+        passed = of_piece.permute(0, 2, 3, 1)
+        torch.ops.aten.threshold_backward.grad_input(passed, piece, 0, grad_input=passed)
+        into.values[images, rows, :, :width].addcmul_(passed, scale)
+        total += passed.sum(dim=(0, 1, 2))
+        total_product += torch.mul(passed, source[images, rows], out=piece).sum(dim=(0, 1, 2))
+
+    of_norm_weight = (total_product - mean * total) * inverse_std
+    if from_batch:
+        slope = scale * of_norm_weight * inverse_std / source[..., 0].numel()
+        into.slope[:width] -= slope
+        into.constant[:width] += mean * slope - scale * total / source[..., 0].numel()
+    of_bias = None if stage.conv.bias is None else gradient.sum(dim=(0, 1, 2))
+    return of_norm_weight, total, _from_pointwise(of_taps, weight), of_bias
+
+
+def _activate(
+    source: Tensor, images: slice, rows: slice, scale: Tensor, shift: Tensor, *, margin: int
+) -> Tensor:
+    """BN and ReLU of some rows, and of `margin` more on either side: zeros beyond the image."""
+    height = source.shape[1]
+    top, bottom = max(rows.start - margin, 0), min(rows.stop + margin, height)
+    seen = source[images, top:bottom]
+    num_images, _, width, channels = seen.shape
+    piece = source.new_empty(num_images, rows.stop - rows.start + 2 * margin, width, channels)
+    above = top - (rows.start - margin)
+    below = above + seen.shape[1]
+    piece[:, :above] = 0
+    piece[:, below:] = 0
+    torch.addcmul(shift, seen, scale, out=piece[:, above:below])
+    return piece.relu_()
+
+
+def _as_pointwise(gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Write the transpose of a convolution as that of a 1x1 convolution: (K, C, 3, 3) -> 9 K taps.
+
+    Returns:
+        The gradients (B, H, W, 3, 3, K) that meet at each pixel, without copies, and the weights
+        (9 K, C, 1, 1) by which they arrive.
+    """
+    if weight.shape[2] == 1:
+        return gradient, weight
+    padded = F.pad(gradient, (0, 0, 1, 1, 1, 1))
+    windows = padded.unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 1, 2, 4, 5, 3)
+    # The tap left of the centre is met by the gradient of the pixel on the right.
+    taps = weight.flip(2, 3).permute(2, 3, 0, 1).flatten(0, 2)
+    return windows, taps[..., None, None].contiguous()
+
+
+def _from_pointwise(taps: Tensor, weight: Tensor) -> Tensor:
+    """Gradients (9 K, C, 1, 1) of taps as those of the weight (K, C, 3, 3) that they came from."""
+    if weight.shape[2] == 1:
+        return taps
+    return taps.view(3, 3, len(weight), -1).permute(2, 3, 0, 1).flip(2, 3)
+
+
+def _pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Images and rows that are PIECE_BYTES together: some images whole, or some rows of one."""
+    batch, height, width, channels = features.shape
+    row_bytes = width * channels * features.element_size()
+    if height * row_bytes <= PIECE_BYTES:
+        num_images = PIECE_BYTES // (height * row_bytes)
+        for start in range(0, batch, num_images):
+            yield slice(start, min(start + num_images, batch)), slice(0, height)
+        return
+    num_pieces = -(-height * row_bytes // PIECE_BYTES)
+    num_rows = -(-height // num_pieces)
+    for image in range(batch):
+        for top in range(0, height, num_rows):
+            yield slice(image, image + 1), slice(top, min(top + num_rows, height))
+
+
+def _draw(shape: torch.Size, p: float) -> Tensor:
+    """Keep each element with probability 1 - p, to 16 bits: `bernoulli_` takes ten times longer."""
+    count = shape.numel()
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+    return bits.view(torch.int16)[:count].view(shape) >= round(p * 2**16) - 2**15
+
+
+def uses_batch(norm: nn.BatchNorm2d) -> bool:
+    return norm.training or norm.running_mean is None
+
+
+def _update_running_statistics(
+    norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int
+) -> None:
+    """As `nn.BatchNorm2d` does: the running variance is the unbiased one."""
+    if not (norm.training and norm.track_running_stats and norm.running_mean is not None):
+        return
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked += 1
+    momentum = norm.momentum
+    if momentum is None:
+        momentum = 1 / int(norm.num_batches_tracked)
+    norm.running_mean.lerp_(mean, momentum)
+    norm.running_var.lerp_(variance * (count / (count - 1)), momentum)
