@@ -39,15 +39,16 @@ from tiramisu.models.stages import (
 def fits(features: Tensor, parts: Iterable[nn.Module]) -> bool:
     """Whether the fused functions may stand in for these modules.
 
-    They may not on another device or at mixed precision, while a graph is traced or exported, where
-    someone has replaced or hooked a module, or where batch normalisation would refuse its input.
+    They may not on another device or at mixed precision, while the graph is traced or exported,
+    where someone has replaced or hooked a module, or where batch normalisation would refuse its
+    input.
     """
     batch, _, height, width = features.shape
     return (
         features.device.type == "cpu"
         and features.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
         and not torch.jit.is_tracing()
         and batch * height * width > 1
         and all(
@@ -58,6 +59,8 @@ def fits(features: Tensor, parts: Iterable[nn.Module]) -> bool:
     )
 
 
+# The compiler leaves them as they are: what it makes of a dense block on the CPU is slower.
+@torch.compiler.disable
 def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
     """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
 
@@ -69,6 +72,7 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
     return _DenseBlock.apply(layers, len(features), *features, *parameters)
 
 
+@torch.compiler.disable
 def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
     """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
     return _NormReluConv.apply(features, stage, *stage.parameters)

@@ -172,8 +172,9 @@ def _activate(
     piece = source.new_empty(num_images, rows.stop - rows.start + 2 * margin, width, channels)
     above = top - (rows.start - margin)
     below = above + seen.shape[1]
-    piece[:, :above] = 0
-    piece[:, below:] = 0
+    if margin:
+        piece[:, :above] = 0
+        piece[:, below:] = 0
     torch.addcmul(shift, seen, scale, out=piece[:, above:below])
     return piece.relu_()
 
