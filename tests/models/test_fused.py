@@ -76,7 +76,9 @@ def test_fused_equals_modules(network, training, piece_bytes, monkeypatch) -> No
     expected = two_steps(by_modules(network), images)
     assert not calls
     torch.testing.assert_close(two_steps(network, images), expected)
-    assert set(calls) == {"dense_block", "norm_relu_conv"}
+    # DenseNet's transitions pool first when they only predict, and have no stage to run then.
+    pools_first = isinstance(network, DenseNet) and not training
+    assert set(calls) == {"dense_block", *([] if pools_first else ["norm_relu_conv"])}
 
 
 @pytest.mark.parametrize("training", [True, False])

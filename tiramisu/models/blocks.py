@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from tiramisu.models import fused
 from tiramisu.models.recompute import recompute
-from tiramisu.models.stages import Stage
+from tiramisu.models.stages import split_stages
 
 Pooling = Literal["max", "average"]
 
@@ -80,19 +81,11 @@ class DenseLayer(nn.Sequential):
             self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=style.bias)
             self.dropout2 = nn.Dropout(style.dropout)
 
-    @property
-    def stages(self) -> list[Stage]:
-        """The layer as one or two rounds of BN, ReLU, convolution, dropout."""
-        stages = [Stage(self.norm1, self.conv1, self.dropout1)]
-        if hasattr(self, "conv2"):
-            stages.append(Stage(self.norm2, self.conv2, self.dropout2))
-        return stages
-
     def forward(self, *features: Tensor) -> Tensor:
         """Take the stack, whole or in the parts that make it up when concatenated."""
         if not self.memory_efficient:
             return super().forward(torch.cat(features, dim=1))
-        for stage in self.stages:
+        for stage in split_stages(list(self.children())):
             features = (stage.dropout(recompute(stage.norm, stage.conv, *features)),)
         return features[0]
 
@@ -130,11 +123,11 @@ class DenseBlock(nn.Module):
             self.add_module(f"denselayer{i + 1}", layer)
 
     def forward(self, *features: Tensor) -> Tensor:
-        layers: list[DenseLayer] = list(self.children())  # type: ignore[arg-type]
-        if fused.fits(features[0], (part for layer in layers for part in layer.children())):
-            return fused.dense_block(features, [layer.stages for layer in layers])
+        layers = [list(layer.children()) for layer in self.children()]
+        if fused.fits(features[0], chain.from_iterable(layers)):
+            return fused.dense_block(features, [split_stages(parts) for parts in layers])
         stack = list(features)
-        for layer in layers:
+        for layer in self.children():
             stack.append(layer(*stack))  # (B, C + i * k, H, W) -> (B, k, H, W)
         return torch.cat(stack, dim=1)
 
@@ -165,7 +158,11 @@ class TransitionDown(nn.Sequential):
     def forward(self, stack: Tensor) -> Tensor:
         *parts, pool = self.children()
         if fused.fits(stack, parts):
-            return pool(fused.norm_relu_conv(stack, Stage(self.norm, self.conv, self.dropout)))
+            if isinstance(pool, nn.AvgPool2d) and not self.training:
+                # They commute, and a 1x1 convolution of what is pooled has a quarter of the work.
+                return self.conv(pool(self.relu(self.norm(stack))))
+            (stage,) = split_stages(parts)
+            return pool(fused.norm_relu_conv(stack, stage))
         if self.memory_efficient:
             return pool(self.dropout(recompute(self.norm, self.conv, stack)))
         return super().forward(stack)

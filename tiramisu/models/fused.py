@@ -68,6 +68,9 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
         features: what the block starts with, (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
+    if not torch.is_grad_enabled():
+        stack, _ = _run_layers(features, layers)
+        return stack.values.permute(0, 3, 1, 2)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
     return _DenseBlock.apply(layers, len(features), *features, *parameters)
 
@@ -84,37 +87,10 @@ class _DenseBlock(torch.autograd.Function):
         ctx: Any, layers: Sequence[Sequence[Stage]], num_features: int, *tensors: Tensor
     ) -> Tensor:
         features = tensors[:num_features]
-        widths = [part.shape[1] for part in features]
-        batch, _, *size = features[0].shape
-        new_channels = sum(layer[-1].conv.out_channels for layer in layers)
-        stack = Features(
-            features[0].new_empty(batch, *size, sum(widths) + new_channels),
-            measured=any(uses_batch(layer[0].norm) for layer in layers),
-        )
-        width = 0
-        for part in features:
-            end = width + part.shape[1]
-            stack.values[..., width:end] = part.permute(0, 2, 3, 1)
-            stack.measure(width, end)
-            width = end
-        steps = []
-        for layer in layers:
-            source, read = stack, width
-            for stage, after in pairwise(layer):
-                narrow = Features(
-                    features[0].new_empty(batch, *size, stage.conv.out_channels),
-                    measured=uses_batch(after.norm),
-                )
-                steps.append(run_stage(stage, source, read, out=narrow.values))
-                source, read = narrow, stage.conv.out_channels
-                source.measure(0, read)
-            end = width + layer[-1].conv.out_channels
-            steps.append(run_stage(layer[-1], source, read, out=stack.values[..., width:end]))
-            stack.measure(width, end)
-            width = end
+        stack, steps = _run_layers(features, layers)
         out = stack.values.permute(0, 3, 1, 2)
         ctx.layers = layers
-        ctx.widths = widths
+        ctx.widths = [part.shape[1] for part in features]
         _save(ctx, steps, out)
         return out
 
@@ -159,6 +135,37 @@ class _NormReluConv(torch.autograd.Function):
         source = Gradients(torch.zeros_like(step.source), step.source)
         of_parameters = undo_stage(ctx.stage, step, gradient.permute(0, 2, 3, 1), source)
         return source.settle(0, step.source.shape[3]).permute(0, 3, 1, 2), None, *of_parameters
+
+
+def _run_layers(
+    features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]
+) -> tuple[Features, list[Step]]:
+    """Fill a dense block's stack, and note what each stage did."""
+    batch, _, *size = features[0].shape
+    width = sum(part.shape[1] for part in features)
+    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
+    stack = Features(
+        features[0].new_empty(batch, *size, width + new_channels),
+        measured=any(uses_batch(layer[0].norm) for layer in layers),
+    )
+    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack.values[..., :width])
+    stack.measure(0, width)
+    steps = []
+    for layer in layers:
+        source, read = stack, width
+        for stage, after in pairwise(layer):
+            narrow = Features(
+                features[0].new_empty(batch, *size, stage.conv.out_channels),
+                measured=uses_batch(after.norm),
+            )
+            steps.append(run_stage(stage, source, read, out=narrow.values))
+            source, read = narrow, stage.conv.out_channels
+            source.measure(0, read)
+        end = width + layer[-1].conv.out_channels
+        steps.append(run_stage(layer[-1], source, read, out=stack.values[..., width:end]))
+        stack.measure(width, end)
+        width = end
+    return stack, steps
 
 
 def _save(ctx: Any, steps: Sequence[Step], out: Tensor | None = None) -> None:

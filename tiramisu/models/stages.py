@@ -5,7 +5,7 @@ Tensors here are (B, H, W, C), which is how channels-last memory lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,11 @@ class Stage(NamedTuple):
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """In the order in which `undo_stage` returns their gradients."""
         return self.norm.weight, self.norm.bias, self.conv.weight, self.conv.bias
+
+
+def split_stages(parts: Sequence[nn.Module]) -> list[Stage]:
+    """The parts of a dense layer, BN, ReLU, convolution and dropout once or twice, as stages."""
+    return [Stage(*parts[i : i + 4 : 2], parts[i + 3]) for i in range(0, len(parts), 4)]  # type: ignore[arg-type]
 
 
 class Features:
@@ -96,7 +101,7 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
     else:
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        mean, variance = norm.running_mean.clone(), norm.running_var
+        mean, variance = norm.running_mean, norm.running_var
     inverse_std = torch.rsqrt(variance + norm.eps)
     scale = norm.weight * inverse_std
     shift = torch.addcmul(norm.bias, mean, scale, value=-1)
@@ -104,8 +109,11 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
     kept = _draw(out.shape, dropout.p) if dropout.training and dropout.p > 0 else None
     margin = conv.kernel_size[0] // 2
     for images, rows in _pieces(source):
-        piece = _activate(source, images, rows, scale, shift, margin=margin)
-        new = F.conv2d(piece.permute(0, 3, 1, 2), conv.weight, conv.bias, padding=(0, margin))
+        # Above and below a part of an image lies more of it; a whole image is padded with zeros.
+        beyond = 0 if rows == slice(0, source.shape[1]) else margin
+        piece = _activate(source, images, rows, scale, shift, margin=beyond)
+        padding = (margin - beyond, margin)
+        new = F.conv2d(piece.permute(0, 3, 1, 2), conv.weight, conv.bias, padding=padding)
         new = new.permute(0, 2, 3, 1)
         if kept is not None:
             new.mul_(kept[images, rows]).div_(1 - dropout.p)
@@ -165,6 +173,9 @@ def _activate(
     source: Tensor, images: slice, rows: slice, scale: Tensor, shift: Tensor, *, margin: int
 ) -> Tensor:
     """BN and ReLU of some rows, and of `margin` more on either side: zeros beyond the image."""
+    if margin == 0:
+        seen = source[images, rows]
+        return torch.addcmul(shift, seen, scale, out=seen.new_empty(seen.shape)).relu_()
     height = source.shape[1]
     top, bottom = max(rows.start - margin, 0), min(rows.stop + margin, height)
     seen = source[images, top:bottom]
@@ -172,9 +183,8 @@ def _activate(
     piece = source.new_empty(num_images, rows.stop - rows.start + 2 * margin, width, channels)
     above = top - (rows.start - margin)
     below = above + seen.shape[1]
-    if margin:
-        piece[:, :above] = 0
-        piece[:, below:] = 0
+    piece[:, :above] = 0
+    piece[:, below:] = 0
     torch.addcmul(shift, seen, scale, out=piece[:, above:below])
     return piece.relu_()
 
