@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from tiramisu.deploy.config import PredictConfig
+from tiramisu.deploy.config import BenchmarkConfig, ExportConfig, PredictConfig
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.flags import Parser
 from tiramisu.shipped import find_shipped, list_shipped
@@ -57,10 +57,12 @@ def evaluate(argv: Sequence[str]) -> None:
     parser.add_config(EvalConfig)
     config = EvalConfig(**parser.parse_args(argv).as_dict())
 
+    from tiramisu.deploy.runtime import load_predictor
     from tiramisu.engine.evaluate import evaluate_checkpoint
 
     _quieten_libraries()
-    evaluate_checkpoint(config)
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
+    evaluate_checkpoint(config, model=model)
 
 
 def predict(argv: Sequence[str]) -> None:
@@ -78,10 +80,9 @@ def predict(argv: Sequence[str]) -> None:
     config = PredictConfig(**values.as_dict())
 
     from tiramisu.deploy.files import predict_files
-    from tiramisu.engine.checkpoint import load_model
-    from tiramisu.engine.devices import pick_device
+    from tiramisu.deploy.runtime import load_predictor
 
-    model = load_model(config.checkpoint, device=pick_device(config.accelerator))
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
     written = predict_files(
         model,
         inputs,
@@ -91,6 +92,39 @@ def predict(argv: Sequence[str]) -> None:
         overwrite=config.overwrite,
     )
     print(f"{len(written)} files written to {config.out}")
+
+
+def export(argv: Sequence[str]) -> None:
+    """Write a trained model for ONNX Runtime, OpenVINO or torch.export."""
+    parser = Parser(
+        "export",
+        description="Write a trained model as one file that runs without its PyTorch code, and "
+        "check that it predicts the same. `predict` and `eval` take it as --checkpoint.",
+        usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
+    )
+    parser.add_config(ExportConfig)
+    config = ExportConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.deploy.convert import export_checkpoint
+
+    _quieten_libraries()
+    export_checkpoint(config)
+
+
+def benchmark(argv: Sequence[str]) -> None:
+    """Measure time and memory, beside other networks."""
+    parser = Parser(
+        "benchmark",
+        description="Measure time, throughput and peak memory of networks, in turns in one run, as "
+        "ratios to the first. Without options: the comparisons of the README.",
+    )
+    parser.add_config(BenchmarkConfig)
+    config = BenchmarkConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.deploy.benchmark.run import run_benchmark
+
+    _quieten_libraries()
+    run_benchmark(config)
 
 
 def summary(argv: Sequence[str]) -> None:
@@ -165,6 +199,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "predict": predict,
+    "export": export,
+    "benchmark": benchmark,
     "summary": summary,
     "check": check,
     "download": download,

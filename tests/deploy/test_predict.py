@@ -108,11 +108,11 @@ def test_auto_takes_tiles_that_fit_into_little_memory(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
-    free = (predict_module.FIXED_BYTES + 60e6) / predict_module.SPARE
-    monkeypatch.setattr(predict_module, "free_bytes", lambda device: free)
-    monkeypatch.setattr(predict_module, "bytes_per_pixel", lambda model: 300)
+    monkeypatch.setattr(predict_module, "free_bytes", lambda device: 60e6 / predict_module.SPARE)
+    monkeypatch.setattr(predict_module, "forward_bytes", lambda model, pixels: 450 * pixels)
     predict(make_model(network), noise(400, 500))
-    # 60 MB less the logits' 7, over 1.5 * 300 bytes: 117 thousand pixels, so 256 x 256.
+    # 60 MB less 6 for the logits of a row of tiles and the results, over 450 bytes: 120 thousand
+    # pixels, so 256 x 256.
     assert set(network.shapes) == {(256, 256)}
 
 

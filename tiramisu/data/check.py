@@ -2,10 +2,8 @@
 
 import hashlib
 import io
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,7 @@ from tqdm import tqdm
 
 from tiramisu.data.files import Pair, find_files
 from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable, read_mask
-from tiramisu.data.reader import SceneReader
+from tiramisu.data.reader import SceneReader, reading_pool
 from tiramisu.data.report import DatasetReport, SplitReport
 from tiramisu.data.table import DatasetSpec, DrawnSplit, FileSplit
 
@@ -68,7 +66,7 @@ def check_dataset(
             problems += [f"{name}: {problem}" for problem in found]
             jobs[name] = [partial(_scan_files, pair, folder, spec.labels) for pair in pairs]
 
-    scans = _run(jobs)
+    scans = _run(jobs, drawn=spec.drawn)
     for name in names:
         problems += [f"{name}: {problem}" for problem in _judge(scans[name], spec)]
     problems += _find_shared_images(scans)
@@ -100,19 +98,23 @@ def _find_pairs(split: FileSplit, root: Path) -> tuple[tuple[Pair, ...], list[st
     return found.pairs, problems
 
 
-def _run(jobs: dict[str, list[Callable[[], _Scan]]]) -> dict[str, list[_Scan]]:
+def _run(jobs: dict[str, list[Callable[[], _Scan]]], *, drawn: bool) -> dict[str, list[_Scan]]:
     total = sum(map(len, jobs.values()))
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        reading_pool(drawn=drawn) as pool,
         tqdm(total=total, desc="checking", disable=None, leave=False) as bar,
     ):
+        scans: dict[str, list[_Scan]] = {}
+        for name, split_jobs in jobs.items():
+            scans[name] = []
+            for scan in pool.map(_call, split_jobs, chunksize=8):
+                scans[name].append(scan)
+                bar.update()
+        return scans
 
-        def run(job: Callable[[], _Scan]) -> _Scan:
-            scan = job()
-            bar.update()
-            return scan
 
-        return {name: list(pool.map(run, split_jobs)) for name, split_jobs in jobs.items()}
+def _call(job: Callable[[], _Scan]) -> _Scan:
+    return job()
 
 
 def _scan_scene(reader: SceneReader, index: int) -> _Scan:

@@ -1,20 +1,18 @@
 """Samples and batches: what a network is shown."""
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict
 
 import cv2
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.data.reader import FileReader, SceneReader
+from tiramisu.data.memory import free_memory
+from tiramisu.data.reader import FileReader, SceneReader, reading_pool
 from tiramisu.data.table import DatasetSpec, DrawnSplit
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
@@ -36,7 +34,7 @@ class Sample(TypedDict):
     image: Tensor
     """uint8 (3, H, W), RGB."""
     label: Tensor
-    """int64 (H, W), void IGNORE_INDEX."""
+    """uint8 (H, W), void IGNORE_INDEX. A loss wants int64: make it that on the device."""
     index: int
     """The sample's place in the dataset; -1 for padding."""
 
@@ -65,8 +63,8 @@ class SegmentationDataset(Dataset[Sample]):
     image_scale: the image is shrunk by this factor (0 < image_scale <= 1) before the transform,
         and so is the label if scale_labels.
     seed: of the transform's randomness, >= 0.
-    cache: whether `preload` keeps the decoded split in memory; "auto" does if it takes less than
-        a quarter of the free memory.
+    cache: whether `preload` keeps the split in memory, decoded and shrunk; "auto" does if it takes
+        less than a quarter of the free memory.
 
     Raises ValueError if the files are not there or not in pairs.
     """
@@ -108,29 +106,26 @@ class SegmentationDataset(Dataset[Sample]):
 
         Do not write into them. Raises ValueError, naming the file, if they cannot be read.
         """
-        return self._cached[index] if self._cached else self._reader.read(index)
+        whole = self._cached and self.image_scale == 1
+        return self._cached[index] if whole else self._reader.read(index)
 
     def preload(self, *, processes: int = 1) -> None:
         """Decodes the whole split into memory, once, if `cache` wants it.
 
-        processes: how many processes of this machine do the same, to share its memory.
+        processes: how many processes of this machine do the same, to share its memory and cores.
         """
         if self._cached or not self.cache or (self.cache == "auto" and not self._fits(processes)):
             return
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            self._cached = list(pool.map(self._reader.read, range(len(self))))
+        with reading_pool(drawn=self.spec.drawn, share=processes) as pool:
+            self._cached = list(pool.map(self._read_shrunk, range(len(self)), chunksize=8))
 
     def __getitem__(self, key: int) -> Sample:
         padding = key < 0
         epoch, index = divmod(0 if padding else key, len(self))
         try:
-            image, label = self.read(index)
+            image, label = self._cached[index] if self._cached else self._read_shrunk(index)
         except (ValueError, OSError) as error:
             raise DataError(str(error)) from error
-        if self.image_scale != 1:
-            image = _shrink(image, self.image_scale, cv2.INTER_AREA)
-            if self.scale_labels:
-                label = _shrink(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
         if self.transform is not None:
             entropy = np.random.SeedSequence((self.seed, epoch, index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
@@ -138,9 +133,9 @@ class SegmentationDataset(Dataset[Sample]):
         if padding:
             label = np.full_like(label, IGNORE_INDEX)
         return {
-            # (H, W, 3) -> (3, H, W)
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-            "label": torch.from_numpy(label.astype(np.int64)),
+            # (H, W, 3) -> (3, H, W); OpenCV takes channels apart several times faster than NumPy.
+            "image": torch.from_numpy(np.stack(cv2.split(image))),
+            "label": torch.from_numpy(np.array(label)),
             "index": -1 if padding else index,
         }
 
@@ -148,11 +143,18 @@ class SegmentationDataset(Dataset[Sample]):
         # Workers that are spawned, not forked, would each get a copy of the cache: they read files.
         return {**self.__dict__, "_cached": []}
 
+    def _read_shrunk(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, label = self._reader.read(index)
+        if self.image_scale != 1:
+            image = _shrink(image, self.image_scale, cv2.INTER_AREA)
+            if self.scale_labels:
+                label = _shrink(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
+        return image, label
+
     def _fits(self, processes: int) -> bool:
         some = np.unique(np.linspace(0, len(self) - 1, 8).astype(int))
-        sizes = [image.nbytes + label.nbytes for image, label in map(self._reader.read, some)]
-        free = psutil.virtual_memory().available
-        return float(np.mean(sizes)) * len(self) < _CACHE_SHARE * free / processes
+        sizes = [image.nbytes + label.nbytes for image, label in map(self._read_shrunk, some)]
+        return float(np.mean(sizes)) * len(self) < _CACHE_SHARE * free_memory() / processes
 
 
 def make_loader(

@@ -1,5 +1,10 @@
-"""One sample of a split, decoded: from its files, or drawn."""
+"""The samples of a split, decoded: from their files, or drawn."""
 
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -43,6 +48,28 @@ class FileReader:
                 f"mask {pair.mask} {label.shape[0]} x {label.shape[1]}; they must be the same."
             )
         return image, label
+
+
+def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
+    """What reads many samples at a time: use it in a `with`.
+
+    Files are decoded in threads. Scenes are drawn by Python itself, which runs one thread at a
+    time: there it takes processes, where they are as quickly made as on Linux.
+
+    share: how many processes of this machine do the same.
+    """
+    workers = max(1, (os.cpu_count() or 1) // share)
+    if not drawn:
+        return ThreadPoolExecutor(workers)
+    if sys.platform == "linux":
+        fork = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(workers, mp_context=fork, initializer=_start_drawing)
+    return ThreadPoolExecutor(1)
+
+
+def _start_drawing() -> None:
+    cv2.setNumThreads(0)  # OpenCV's own threads do not survive a fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
 
 
 def read_image(path: str | Path) -> np.ndarray:

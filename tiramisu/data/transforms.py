@@ -1,7 +1,8 @@
-"""Random changes for training, by albumentations. Nothing else imports it."""
+"""Random changes for training. Nothing else imports albumentations."""
 
 import os
 import random
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,56 +44,97 @@ def train_transform(
         raise ValueError(f"color is {color}; expected a strength from 0 to 1.")
     if crop is not None and min(crop) < 1:
         raise ValueError(f"crop is {crop}; expected height and width in pixels, 1 or more.")
-
-    steps: list[A.BasicTransform] = []
-    if scale != (1, 1):
-        steps.append(
-            A.RandomScale(
-                scale_limit=(low - 1, high - 1),
-                interpolation=cv2.INTER_LINEAR,
-                mask_interpolation=cv2.INTER_NEAREST_EXACT,
-                area_for_downscale="image",
-                p=1,
-            )
-        )
-    if crop is not None:
-        steps.append(
-            A.RandomCrop(
-                *crop,
-                pad_if_needed=True,
-                pad_position="random",
-                fill=_PADDING_COLOR,
-                fill_mask=IGNORE_INDEX,
-                p=1,
-            )
-        )
-    if flip:
-        steps.append(A.HorizontalFlip(p=0.5))
-    if color > 0:
-        steps += [
-            A.RandomBrightnessContrast(
-                brightness_limit=0.4 * color, contrast_limit=0.4 * color, p=0.8
-            ),
-            A.RandomGamma(gamma_limit=(100 - 40 * color, 100 + 40 * color), p=0.5),
-            A.HueSaturationValue(
-                hue_shift_limit=10 * color,
-                sat_shift_limit=50 * color,
-                val_shift_limit=0,
-                p=0.5,
-            ),
-        ]
-    return _Albumentations(A.Compose(steps))
+    return _TrainTransform(
+        crop=crop, scale=scale, flip=flip, colors=_color_steps(color) if color > 0 else ()
+    )
 
 
-class _Albumentations:
-    def __init__(self, compose: A.Compose) -> None:
-        self.compose = compose
+def _color_steps(strength: float) -> list[A.BasicTransform]:
+    return [
+        A.RandomBrightnessContrast(
+            brightness_limit=0.4 * strength, contrast_limit=0.4 * strength, p=0.8
+        ),
+        A.RandomGamma(gamma_limit=(100 - 40 * strength, 100 + 40 * strength), p=0.5),
+        A.HueSaturationValue(
+            hue_shift_limit=10 * strength,
+            sat_shift_limit=50 * strength,
+            val_shift_limit=0,
+            p=0.5,
+        ),
+    ]
+
+
+class _TrainTransform:
+    def __init__(
+        self,
+        *,
+        crop: tuple[int, int] | None,
+        scale: tuple[float, float],
+        flip: bool,
+        colors: Sequence[A.BasicTransform],
+    ) -> None:
+        self.crop = crop
+        self.scale = scale
+        self.flip = flip
+        self.colors = A.Compose(colors) if colors else None
 
     def __call__(
         self, image: np.ndarray, label: np.ndarray, *, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        # Not set_random_seed: that gives every step the same stream of numbers, and would tie,
-        # say, the place of the crop to the scale.
-        self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed = self.compose(image=image, mask=label)
-        return changed["image"], changed["mask"]
+        rng = np.random.default_rng(seed)
+        factor = rng.uniform(*self.scale)
+        if self.crop is not None:
+            image, label = _cut(image, label, self.crop, factor=factor, rng=rng)
+        elif factor != 1:
+            height, width = (max(1, round(side * factor)) for side in label.shape)
+            image, label = _resize(image, label, height=height, width=width)
+        if self.flip and rng.random() < 0.5:
+            image, label = cv2.flip(image, 1), cv2.flip(label, 1)
+        if self.colors is not None:
+            # Not set_random_seed: that gives every step the same stream of numbers.
+            self.colors.set_random_state(rng, random.Random(seed))
+            image = self.colors(image=image)["image"]
+        return image, label
+
+
+def _cut(
+    image: np.ndarray,
+    label: np.ndarray,
+    crop: tuple[int, int],
+    *,
+    factor: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A crop at a random place of the image resized by a factor: only what it shows is resized."""
+    seen, filled = [], []
+    for side, wanted in zip(label.shape, crop, strict=True):
+        length = max(1, round(wanted / factor))  # of the image as it is
+        # An image that is smaller is shown whole, with a margin around it.
+        size = wanted if length <= side else min(wanted, max(1, round(side * factor)))
+        length = min(length, side)
+        start = int(rng.integers(side - length, endpoint=True))
+        place = int(rng.integers(wanted - size, endpoint=True))
+        seen.append(slice(start, start + length))
+        filled.append(slice(place, place + size))
+    shown, inside = tuple(seen), tuple(filled)
+    height, width = (part.stop - part.start for part in inside)
+    image, label = _resize(image[shown], label[shown], height=height, width=width)
+    if label.shape == crop:
+        return image, label
+    padded, padded_label = np.empty((*crop, 3), np.uint8), np.full(crop, IGNORE_INDEX, np.uint8)
+    padded[:] = _PADDING_COLOR
+    padded[inside], padded_label[inside] = image, label
+    return padded, padded_label
+
+
+def _resize(
+    image: np.ndarray, label: np.ndarray, *, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    if label.shape == (height, width):
+        return image, label
+    smaller = height * width < label.size
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return (
+        cv2.resize(image, (width, height), interpolation=interpolation),
+        cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT),
+    )

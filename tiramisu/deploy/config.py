@@ -14,7 +14,7 @@ class PredictConfig:
     """A prediction on images or videos."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, or .ckpt."""
+    """Run's folder, model.safetensors, .ckpt, or an exported .onnx, .xml or .pt2."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
     tile: int | Literal["auto", "off"] = "auto"
@@ -33,3 +33,100 @@ class PredictConfig:
             self.tile,
             "64 or more, auto or off",
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """An export of a trained model."""
+
+    checkpoint: str
+    """Run's folder, model.safetensors, or .ckpt."""
+    format: Literal["onnx", "openvino", "pt2"] = "onnx"
+    """onnx (ONNX Runtime and many others), openvino (the fastest on Intel and AMD processors) or
+    pt2 (torch.export)."""
+    int8: bool = False
+    """Compute in 8-bit integers, calibrated on the data set; onnx and openvino only."""
+    data: str | None = None
+    """Data set for int8: a shipped name, a YAML file, or a folder; by default that trained on."""
+    data_root: str | None = None
+    """Folder that holds the data set's files; by default data/NAME."""
+    train_split: str = "train"
+    """Split whose images calibrate int8."""
+    samples: int = 100
+    """Images that calibrate int8, drawn at random."""
+    seed: int = 0
+    """Of that draw."""
+    val_split: str = "val"
+    """Split on which the loss in mean IoU is measured."""
+    limit: int | None = None
+    """Measure it on this many images of the split, spread evenly, not on all."""
+    out: str | None = None
+    """File to write; by default model.onnx, model.xml or model.pt2 in the run's folder, and
+    model_int8.* for int8."""
+    overwrite: bool = False
+    """Replace an earlier export."""
+
+    def __post_init__(self) -> None:
+        require(self.samples >= 1, "samples", self.samples, "1 or more")
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        require(self.limit is None or self.limit >= 1, "limit", self.limit, "1 or more")
+        if self.int8 and self.format == "pt2":
+            raise ValueError(
+                "--int8 --format pt2: torch runs int8 fast only after compiling it with a C++ "
+                "compiler on the user's machine; export int8 as onnx or openvino"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """A benchmark. With neither network, mode nor study, it is the standard set of comparisons."""
+
+    arch: str | None = None
+    """Network; by default fc103, or the standard set where nothing else is asked for."""
+    mode: Literal["infer", "train"] | None = None
+    """infer (a forward pass, the default) or train (a training step)."""
+    size: tuple[int, int] | None = None
+    """Height and width of images; by default [360,480] to infer and [224,224] to train and for
+    DenseNets."""
+    batch: int | None = None
+    """Images a step; by default 1 to infer, and 3 (DenseNets 8) to train."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the computation; bf16 and fp16 are mixed precision."""
+    contenders: list[str] | None = None
+    """Who takes part, as SOURCE or SOURCE+WAY, the reference first: [plain,ours,ours+compile]. The
+    sources: ours, plain, torchvision, smp:unet/resnet34; the ways: compile, channels_last,
+    memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
+    study: Literal["size", "depth", "batch", "tiles"] | None = None
+    """See how cost grows with size, depth or batch, or on large images in tiles."""
+    rounds: int = 5
+    """Turns of each contender, of which the median counts."""
+    seconds: float = 60.0
+    """No further round after this time, but three at least."""
+    memory: bool = True
+    """Measure peak memory as well, each contender in a process of its own."""
+    threads: int | None = None
+    """Threads on the CPU; by default torch's choice, a thread a core."""
+    out: str = "benchmarks"
+    """Folder for JSON and pictures."""
+    overwrite: bool = False
+    """Replace an earlier benchmark of the same name in the folder."""
+    accelerator: Accelerator = "auto"
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        require(self.batch is None or self.batch >= 1, "batch", self.batch, "1 or more")
+        require(
+            self.size is None or min(self.size) >= 32,
+            "size",
+            self.size,
+            "sides of 32 pixels or more: the networks halve them five times",
+        )
+        require(
+            self.contenders is None or len(self.contenders) >= 1,
+            "contenders",
+            self.contenders,
+            "one or more",
+        )
+        require(self.rounds >= 1, "rounds", self.rounds, "1 or more")
+        require(self.seconds >= 0, "seconds", self.seconds, "0 or more")
+        require(self.threads is None or self.threads >= 1, "threads", self.threads, "1 or more")

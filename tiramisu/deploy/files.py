@@ -11,13 +11,13 @@ from tqdm import tqdm
 from tiramisu.deploy.inputs import Input, find_inputs
 from tiramisu.deploy.predict import Prediction, Tile, check_options, predict, read_image
 from tiramisu.deploy.video import predict_video
-from tiramisu.engine.checkpoint import SegmentationModel
 from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.pictures import Picture, add_legend, save_png
+from tiramisu.engine.predictor import Predictor
 
 
 def predict_files(
-    model: SegmentationModel,
+    model: Predictor,
     sources: Sequence[str | Path],
     *,
     out: str | Path,
@@ -38,7 +38,7 @@ def predict_files(
     in which the image is displayed: one that EXIF marks as turned is turned first.
 
     Args:
-        model: a model in evaluation mode, on any device.
+        model: a model in evaluation mode, on any device, or an exported one.
         sources: files, folders and patterns; see `find_inputs`.
         out: folder for the results; it is made if need be.
         tile, overlap, tta: see `predict_probabilities`.

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tiramisu.data.reader import read_image
-from tiramisu.deploy.memory import bytes_per_pixel, free_bytes
+from tiramisu.deploy.memory import FIXED_BYTES, UNKNOWN_BYTES_PER_PIXEL, forward_bytes, free_bytes
 from tiramisu.deploy.tiles import place_tiles
-from tiramisu.engine.checkpoint import SegmentationModel
 from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.evaluate import MIN_SIDE, TTA_SCALES, augmented_logits
 from tiramisu.engine.pictures import Picture, overlay
+from tiramisu.engine.predictor import Predictor
 
 Tile = int | Literal["auto"] | None
 
@@ -27,13 +28,10 @@ WHOLE = sys.maxsize
 """A tile that no image is larger than."""
 TILES = (1024, 768, 512, 384, 256, 128)
 """Tiles that `tile="auto"` chooses from; beyond 1024 pixels more context does not pay."""
-SAFETY = 1.5
-"""Peak memory of a forward pass over the bytes of its tensors. Measured on the CPU, 1.3 to 1.4:
-convolutions hold copies of their input and output in a layout of their own."""
-FIXED_BYTES = 512 * 2**20
-"""What a forward pass takes beside that, whatever the size of the image."""
 SPARE = 0.8
 """Part of the free memory that a prediction may plan with; the rest is for other programs."""
+BAND = 256
+"""Rows of the image whose logits are resized at a time."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +59,7 @@ class Prediction:
 
 
 def predict(
-    model: SegmentationModel,
+    model: Predictor,
     image: npt.NDArray[np.uint8] | str | Path,
     *,
     tile: Tile = "auto",
@@ -72,19 +70,26 @@ def predict(
 
     Takes what `predict_probabilities` takes, and raises what it raises.
     """
-    probabilities = predict_probabilities(model, image, tile=tile, overlap=overlap, tta=tta)
-    confidence, mask = probabilities.max(dim=0)  # (C, H, W) -> (H, W)
+    rgb = _read(image)
+    mask = np.empty(rgb.shape[:2], np.uint8)
+    confidence = np.empty(rgb.shape[:2], np.float32)
+
+    def keep(top: int, probabilities: Tensor) -> None:
+        highest, classes = probabilities.max(dim=0)  # (C, rows, W) -> (rows, W)
+        rows = slice(top, top + len(classes))
+        mask[rows], confidence[rows] = classes.to(torch.uint8).numpy(), highest.numpy()
+
+    _predict_bands(model, rgb, keep, kept=5, tile=tile, overlap=overlap, tta=tta)
     return Prediction(
-        mask=mask.to(torch.uint8).numpy(),
-        confidence=confidence.numpy(),
+        mask=mask,
+        confidence=confidence,
         class_names=model.info.class_names,
         colors=model.info.colors,
     )
 
 
-@torch.inference_mode()
 def predict_probabilities(
-    model: SegmentationModel,
+    model: Predictor,
     image: npt.NDArray[np.uint8] | str | Path,
     *,
     tile: Tile = "auto",
@@ -97,13 +102,13 @@ def predict_probabilities(
     They are blended where tiles overlap, before the softmax.
 
     Args:
-        model: a model in evaluation mode, on any device.
+        model: a model in evaluation mode, on any device, or an exported one.
         image: uint8 array, RGB (H, W, 3), gray (H, W) or RGBA (H, W, 4), of any size; or the path
             of an image file.
         tile: side of overlapping tiles, in pixels of the shrunk image. None predicts the image
-            whole. "auto" does so if memory allows it, and else takes tiles that fit: a forward
-            pass may take up to 80 % of the free memory, by `bytes_per_pixel` and a margin. If
-            memory runs out all the same, it goes on with smaller tiles.
+            whole. "auto" does so if memory allows it, and else takes tiles that fit: a prediction
+            may take up to 80 % of the free memory, by `forward_bytes`. If memory runs out all the
+            same, it goes on with smaller tiles.
         overlap: part of a tile that it shares with the next, 0 to 0.5.
         tta: average over scaled and mirrored copies, as `augmented_logits` does (seven times the
             time).
@@ -116,41 +121,61 @@ def predict_probabilities(
         ValueError: the file is no image, the array has another type or shape, an option is out
             of its range, or the model is in training mode.
     """
+    rgb = _read(image)
+    num_classes = len(model.info.class_names)
+    result = torch.empty(num_classes, *rgb.shape[:2])
+
+    def keep(top: int, probabilities: Tensor) -> None:
+        result[:, top : top + probabilities.shape[1]] = probabilities
+
+    _predict_bands(model, rgb, keep, kept=4 * num_classes, tile=tile, overlap=overlap, tta=tta)
+    return result
+
+
+@torch.inference_mode()
+def _predict_bands(
+    model: Predictor,
+    rgb: Picture,
+    keep: Callable[[int, Tensor], None],
+    *,
+    kept: int,
+    tile: Tile,
+    overlap: float,
+    tta: bool,
+) -> None:
+    """Predict an image and hand on its probabilities, some rows at a time: large ones take much.
+
+    Args:
+        keep: is called with the first row of each band and its probabilities (C, rows, W), from
+            the top down; once more from the top where memory ran out and smaller tiles are tried.
+        kept: bytes that the caller keeps of each pixel.
+    """
     check_options(model, tile=tile, overlap=overlap)
-    rgb = read_image(image) if isinstance(image, str | Path) else to_rgb(image)
     height, width = rgb.shape[:2]
     images = _prepare(rgb, scale=model.info.image_scale)  # (1, 3, h, w)
-
     if tile == "auto":
-        # Test-time augmentation keeps all its views until they are averaged. Beside them: a
-        # resized copy of the logits, and the mask with its confidence.
-        num_views, growth = (2 * len(TTA_SCALES), max(TTA_SCALES)) if tta else (1, 1.0)
-        kept = height * width * (4 * len(model.info.class_names) * (num_views + 1) + 12)
-        seen_height, seen_width = (growth * side for side in images.shape[-2:])
-        affordable = _affordable_pixels(model, kept=kept)
-        sides = _tiles_to_try(seen_height, seen_width, affordable=affordable)
+        sides = _affordable_tiles(model, images, size=(height, width), kept=kept, tta=tta)
     else:
         sides = [tile or WHOLE]
     for side in sides:
-        run = functools.partial(_run_tiles, model, tile=side, overlap=overlap)
         try:
-            logits = (augmented_logits(run, images) if tta else run(images))[0]
-            break
+            bands = _run_tiles(model, images, tile=side, overlap=overlap)
+            if tta:
+                run = functools.partial(_run_whole, model, tile=side, overlap=overlap)
+                bands = iter([(0, augmented_logits(run, images)[0])])
+            small = _scaled_size(height, width, scale=model.info.image_scale)
+            for top, logits in _fit(bands, small=small, size=(height, width)):
+                # The softmax in place: for a large image, the logits alone are half a gigabyte.
+                logits.sub_(logits.amax(dim=0)).exp_()
+                keep(top, logits.div_(logits.sum(dim=0)))
+            return
         except RuntimeError as error:
             if side == sides[-1] or not is_out_of_memory(error):
                 raise
         torch.cuda.empty_cache()
 
-    small_height, small_width = _scaled_size(height, width, scale=model.info.image_scale)
-    logits = logits[:, :small_height, :small_width]
-    if (small_height, small_width) != (height, width):
-        logits = F.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
-    # The softmax in place: for a large image, the logits alone are half a gigabyte.
-    logits.sub_(logits.amax(dim=0)).exp_()
-    return logits.div_(logits.sum(dim=0))
 
-
-def check_options(model: SegmentationModel, *, tile: Tile, overlap: float) -> None:
+def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
     """Raise ValueError for a model or options that `predict_probabilities` cannot work with."""
     if model.training:
         raise ValueError(
@@ -160,6 +185,10 @@ def check_options(model: SegmentationModel, *, tile: Tile, overlap: float) -> No
         raise ValueError(f"tile is {tile!r}; expected {MIN_SIDE} pixels or more, 'auto' or None")
     if not 0 <= overlap <= 0.5:
         raise ValueError(f"overlap is {overlap}; expected a part of the tile from 0 to 0.5")
+
+
+def _read(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
+    return read_image(image) if isinstance(image, str | Path) else to_rgb(image)
 
 
 def to_rgb(image: npt.NDArray[np.uint8]) -> Picture:
@@ -202,34 +231,84 @@ def _prepare(rgb: Picture, *, scale: float) -> Tensor:
     return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous()
 
 
-def _affordable_pixels(model: SegmentationModel, *, kept: int) -> float:
-    """Pixels that a forward pass may have in the free memory, beside `kept` bytes of results."""
-    device = next(model.parameters()).device
-    budget = SPARE * free_bytes(device) - FIXED_BYTES - (kept if device.type == "cpu" else 0)
-    return budget / (SAFETY * bytes_per_pixel(model))
+def _affordable_tiles(
+    model: Predictor, images: Tensor, *, size: tuple[int, int], kept: int, tta: bool
+) -> list[int]:
+    """Sides of tiles that fit into the free memory, the most wanted first: whole, then smaller."""
+    seen_height, seen_width = images.shape[-2:]
+    num_classes = len(model.info.class_names)
+    results = float(kept * size[0] * size[1])
+    if tta:
+        # All views are kept until they are averaged, and beside them a resized copy of the logits.
+        seen_height, seen_width = (round(max(TTA_SCALES) * side) for side in images.shape[-2:])
+        results += 4 * num_classes * size[0] * size[1] * (2 * len(TTA_SCALES) + 1)
+
+    budget = SPARE * free_bytes(model.device)
+
+    def fits(side: int) -> bool:
+        height, width = min(side, seen_height), min(side, seen_width)
+        # The logits of a row of tiles, those that are finished, and what the softmax takes.
+        bands = 4 * (2 * num_classes + 4) * height * seen_width
+        beside = results + bands if model.device.type == "cpu" else 0.0
+        left = budget - beside
+        # Few images are so large that the network has to be probed.
+        if FIXED_BYTES + 1.5 * UNKNOWN_BYTES_PER_PIXEL * height * width <= left:
+            return True
+        return forward_bytes(model, pixels=height * width) <= left
+
+    sides = [WHOLE, *(side for side in TILES if side < max(seen_height, seen_width))]
+    return [side for side in sides if fits(side)] or sides[-1:]
 
 
-def _tiles_to_try(height: float, width: float, *, affordable: float) -> list[int]:
-    """Sides of tiles that fit into memory, the most wanted first: whole, then ever smaller."""
-    smaller = [side for side in TILES if side < max(height, width)]
-    sides = [WHOLE, *smaller]
-    fitting = [side for side in sides if min(side, height) * min(side, width) <= affordable]
-    return fitting or sides[-1:]
+def _run_tiles(
+    model: Predictor, images: Tensor, *, tile: int, overlap: float
+) -> Iterator[tuple[int, Tensor]]:
+    """Logits of an image (1, 3, H, W) in bands: the first row and (C, rows, W), float32, CPU.
 
-
-def _run_tiles(model: SegmentationModel, images: Tensor, *, tile: int, overlap: float) -> Tensor:
-    """Logits (1, C, H, W), float32 on the CPU, of an image (1, 3, H, W), gathered by tiles."""
-    device = next(model.parameters()).device
+    A band is finished, and handed on, when no further tile reaches it.
+    """
     height, width = images.shape[-2:]
     if tile >= max(height, width):
-        return model(images.to(device)).float().cpu()
+        yield 0, model(images.to(model.device))[0].float().cpu()
+        return
     rows = place_tiles(height, tile=tile, overlap=overlap)
     columns = place_tiles(width, tile=tile, overlap=overlap)
-    logits = torch.zeros(1, len(model.info.class_names), height, width)
-    for top, row_weights in rows:
+    tops = [top for top, _ in rows]
+    logits = torch.zeros(len(model.info.class_names), len(rows[0][1]), width)
+    for (top, row_weights), following in zip(rows, [*tops[1:], height], strict=True):
         for left, column_weights in columns:
             part = images[..., top : top + len(row_weights), left : left + len(column_weights)]
+            seen = model(part.to(model.device))[0].float().cpu()  # (C, tile, tile)
             weights = row_weights[:, None] * column_weights
-            seen = model(part.to(device)).float().cpu()  # (1, C, tile, tile)
-            logits[..., top : top + tile, left : left + tile] += seen * weights
-    return logits
+            logits[..., left : left + len(column_weights)].addcmul_(seen, weights)
+        finished = following - top
+        yield top, logits[:, :finished]
+        # The rows below it move up, and those that the next tiles reach first begin at zero.
+        logits = F.pad(logits[:, finished:], (0, 0, 0, finished))
+
+
+def _run_whole(model: Predictor, images: Tensor, *, tile: int, overlap: float) -> Tensor:
+    """Logits (1, C, H, W) of an image (1, 3, H, W), all bands together."""
+    bands = _run_tiles(model, images, tile=tile, overlap=overlap)
+    return torch.cat([logits for _, logits in bands], dim=1)[None]
+
+
+def _fit(
+    bands: Iterator[tuple[int, Tensor]], *, small: tuple[int, int], size: tuple[int, int]
+) -> Iterator[tuple[int, Tensor]]:
+    """Cut padding off the logits, and resize them to the image where the network saw it smaller."""
+    height, width = small
+    if small == size:
+        for top, logits in bands:
+            yield top, logits[:, : height - top, :width]
+        return
+    logits = torch.cat([logits for _, logits in bands], dim=1)[:, :height, :width]
+    # Down and across are interpolated one after the other, so that it goes in bands as well.
+    centers = ((torch.arange(size[0]) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
+    above = centers.long()
+    share = (centers - above)[:, None]
+    for top in range(0, size[0], BAND):
+        rows = slice(top, top + BAND)
+        below = (above[rows] + 1).clamp(max=height - 1)
+        band = torch.lerp(logits[:, above[rows]], logits[:, below], share[rows])
+        yield top, F.interpolate(band[None], size=(band.shape[1], size[1]), mode="bilinear")[0]

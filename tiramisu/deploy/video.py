@@ -10,14 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from tiramisu.deploy.predict import Tile, predict
-from tiramisu.engine.checkpoint import SegmentationModel
 from tiramisu.engine.pictures import Picture, draw_legend, stack
+from tiramisu.engine.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
 
 def predict_video(
-    model: SegmentationModel,
+    model: Predictor,
     path: str | Path,
     *,
     out: str | Path,
@@ -30,7 +30,7 @@ def predict_video(
     """Write a video under its classes' colours, with a legend of all classes below.
 
     Args:
-        model: a model in evaluation mode, on any device.
+        model: a model in evaluation mode, on any device, or an exported one.
         path: a video that OpenCV can read.
         out: an .mp4 file (codec mp4v, no sound), at the same frame rate. It appears under its
             name when it is complete.

@@ -14,89 +14,135 @@ from tqdm import tqdm
 from tiramisu.data.dataset import SegmentationDataset, make_loader
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
-from tiramisu.engine.checkpoint import SegmentationModel, find_checkpoint, load_model
+from tiramisu.engine.checkpoint import (
+    ModelInfo,
+    SegmentationModel,
+    find_checkpoint,
+    load_model,
+)
 from tiramisu.engine.config import EvalConfig
 from tiramisu.engine.devices import pick_device
 from tiramisu.engine.metrics import Scores, new_confusion_matrix, score
+from tiramisu.engine.predictor import Predictor
 from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
 
 TTA_SCALES = (0.75, 1.0, 1.25)
 # FC-DenseNets halve their input five times.
 MIN_SIDE = 32
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 # Consecutive frames whose common statistics the paper's authors used at test time.
 PAPER_BATCH = 10
 
 
-def evaluate_checkpoint(config: EvalConfig) -> Scores:
+def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -> Scores:
     """Evaluate a trained model; prints the table and writes it with a JSON and a picture.
+
+    Args:
+        config: what to evaluate, and how.
+        model: what `config.checkpoint` names, if it is loaded already; an exported model has to be.
 
     Raises:
         ValueError, FileNotFoundError: something the user can mend; the message says how.
     """
-    model = load_model(config.checkpoint, device=pick_device(config.accelerator))
-    trained_with = read_settings(find_checkpoint(config.checkpoint))
-    # Where the run found its data set, ours is too, unless the user says otherwise.
-    data = config.data or trained_with.get("data", model.info.dataset)
-    same_data = data in (trained_with.get("data"), model.info.dataset)
-    root = config.data_root or (trained_with.get("data_root") if same_data else None)
-    spec = load_spec(data)
-    _check_classes(model, spec, data)
+    if model is None:
+        model = load_model(config.checkpoint, device=pick_device(config.accelerator))
+    info = model.info
+    data, spec, root = find_data(
+        info, checkpoint=config.checkpoint, data=config.data, data_root=config.data_root
+    )
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _output_folder(config, spec, batch_size=batch_size)
-
-    def open_split(split: str) -> SegmentationDataset:
-        scale = model.info.image_scale
-        return SegmentationDataset(
-            spec, split, root=root, image_scale=scale, scale_labels=False, cache=False
-        )
-
-    dataset = open_split(config.split)
-    if config.bn == "recalibrated":
-        model = recalibrate_batch_norm(model, open_split(config.train_split))
-    elif config.bn == "batch":
-        model = use_batch_statistics(model)
+    dataset = open_split(spec, config.split, root=root, image_scale=info.image_scale)
+    if config.bn != "running":
+        if not isinstance(model, SegmentationModel):
+            raise ValueError(
+                f"--bn {config.bn}: the statistics in {config.checkpoint} are fixed, it is an "
+                "exported model; give the run's folder, or --bn running"
+            )
+        if config.bn == "batch":
+            model = use_batch_statistics(model)
+        else:
+            measured_on = open_split(
+                spec, config.train_split, root=root, image_scale=info.image_scale
+            )
+            model = recalibrate_batch_norm(model, measured_on)
     scores = evaluate(model, dataset, batch_size=batch_size, tta=config.tta)
 
-    table = format_scores(scores, spec, arch=model.info.arch)
+    table = format_scores(scores, spec, arch=info.arch)
     settings = {
         "checkpoint": config.checkpoint,
-        "arch": model.info.arch,
+        "arch": info.arch,
         "data": data,
         "split": config.split,
         "images": len(dataset),
         "bn": config.bn,
         "batch_size": batch_size,
         "tta": config.tta,
-        "image_scale": model.info.image_scale,
+        "image_scale": info.image_scale,
     }
     save_scores(scores, spec, out, table=table, settings=settings)
     statistics = f"batch norm {config.bn}" + (f" of {batch_size}" if config.bn == "batch" else "")
     print(
-        f"\n{model.info.arch} on {spec.name} {config.split}: {len(dataset)} images, {statistics}"
+        f"\n{info.arch} on {spec.name} {config.split}: {len(dataset)} images, {statistics}"
         f"{', test-time augmentation' if config.tta else ''} (in %)\n\n{table}\n\nwritten to {out}"
     )
     return scores
 
 
+def find_data(
+    info: ModelInfo, *, checkpoint: str | Path, data: str | None, data_root: str | None
+) -> tuple[str, DatasetSpec, str | None]:
+    """The data set to judge a model on: its name or path, itself, and its folder if not its own.
+
+    By default it is the one the model was trained on, where its run found it.
+
+    Raises:
+        ValueError, FileNotFoundError: there is no such data set, or it has other classes.
+    """
+    trained_with = read_settings(_file_of(checkpoint))
+    data = data or trained_with.get("data", info.dataset)
+    same_data = data in (trained_with.get("data"), info.dataset)
+    spec = load_spec(data)
+    _check_classes(info, spec, data)
+    return data, spec, data_root or (trained_with.get("data_root") if same_data else None)
+
+
+def open_split(
+    spec: DatasetSpec, split: str, *, root: str | None, image_scale: float
+) -> SegmentationDataset:
+    """A split to judge on: images as the network sees them, labels in their own size."""
+    return SegmentationDataset(
+        spec, split, root=root, image_scale=image_scale, scale_labels=False, cache=False
+    )
+
+
 def evaluate(
-    model: SegmentationModel,
+    model: Predictor,
     dataset: SegmentationDataset,
     *,
     batch_size: int = 1,
     tta: bool = False,
+    limit: int | None = None,
 ) -> Scores:
-    """Scores of a model over all images of a data set, at the labels' own size.
+    """Scores of a model over the images of a data set, at the labels' own size.
 
     Batch norm is used as the model holds it: see `recalibrate_batch_norm` and
-    `use_batch_statistics` for the other two modes.
+    `use_batch_statistics` for the other two modes. `limit` takes that many batches, spread evenly
+    over the data set, and not all.
     """
-    device = next(model.parameters()).device
+    device = model.device
     confusion = new_confusion_matrix(len(model.info.class_names)).to(device)
     loader = make_loader(dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
+    total = len(loader)
+    number = min(limit or total, total)
+    chosen = {round(i * total / number) for i in range(number)}
     with torch.inference_mode():
-        for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
-            images, labels = batch["image"].to(device), batch["label"].to(device)
+        bar = tqdm(loader, desc="evaluating", disable=None, leave=False)
+        for position, batch in enumerate(bar):
+            if position not in chosen:
+                continue
+            images, labels = batch["image"].to(device), batch["label"].to(device).long()
             size = labels.shape[-2:]
             if tta:
                 predicted = augmented_logits(model, images, size=size).argmax(dim=1)
@@ -145,7 +191,7 @@ def recalibrate_batch_norm(
     use, where the running averages remember small augmented crops of the last few steps.
     """
     model = copy.deepcopy(model)
-    device = next(model.parameters()).device
+    device = model.device
     loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
     dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     rates = [dropout.p for dropout in dropouts]
@@ -173,10 +219,15 @@ def use_batch_statistics(model: SegmentationModel) -> SegmentationModel:
     return model
 
 
-def _check_classes(model: SegmentationModel, spec: DatasetSpec, data: str) -> None:
-    if model.info.class_names != spec.class_names:
+def _file_of(checkpoint: str | Path) -> Path:
+    """The file that a checkpoint is loaded from, an exported one included."""
+    return Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
+
+
+def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
+    if info.class_names != spec.class_names:
         raise ValueError(
-            f"the model knows the classes {', '.join(model.info.class_names)}, the data set {data} "
+            f"the model knows the classes {', '.join(info.class_names)}, the data set {data} "
             f"has {', '.join(spec.class_names)}: evaluate it on the data set it was trained for"
         )
 
@@ -185,7 +236,10 @@ def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     """Where the results go; refuses to replace earlier ones unless asked to."""
     statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
     name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
-    out = Path(config.out or find_checkpoint(config.checkpoint).parent / "eval" / name)
+    file = _file_of(config.checkpoint)
+    if file.suffix not in CHECKPOINT_SUFFIXES:
+        name += f"_{file.name.replace('.', '_')}"  # an exported model, beside that of its run
+    out = Path(config.out or file.parent / "eval" / name)
     if (out / JSON_NAME).exists() and not config.overwrite:
         raise ValueError(
             f"{out} already holds an evaluation; replace it by --overwrite, or choose another "

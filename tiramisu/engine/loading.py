@@ -68,6 +68,12 @@ class RunData(pl.LightningDataModule):
         sampler.set_epoch(progress.processed)
         return loader
 
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
+        """Make labels int64, as losses want them, on the device: on the way they are uint8."""
+        return {**batch, "label": batch["label"].long()}
+
     def val_dataloader(self) -> "DataLoader[Sample]":
         return self._loader(
             self.val_set, batch_size=self.config.eval_batch_size, shuffle=False, drop_last=False

@@ -52,7 +52,7 @@ def plot_curves(rows: Sequence[Mapping[str, object]]) -> Picture:
         if word == "lr" and highest > 20 * lowest > 0:
             axes.set_yscale("log")
         axes.legend(frameon=False)
-    return _render(figure)
+    return render(figure)
 
 
 def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> Picture:
@@ -85,7 +85,7 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
     axes.set_yticks(range(num_classes), class_names)
     axes.set(xlabel="prediction (% of truth)", ylabel="truth")
     axes.tick_params(length=0)
-    return _render(figure)
+    return render(figure)
 
 
 def _points(rows: Sequence[Mapping[str, object]], name: str) -> list[tuple[float, float]]:
@@ -116,7 +116,7 @@ def _clean(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _render(figure: Figure) -> Picture:
+def render(figure: Figure) -> Picture:
     """Draw a figure, cut to what is on it."""
     FigureCanvasAgg(figure)
     png = io.BytesIO()

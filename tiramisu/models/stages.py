@@ -31,7 +31,8 @@ class Stage(NamedTuple):
 
 def split_stages(parts: Sequence[nn.Module]) -> list[Stage]:
     """The parts of a dense layer, BN, ReLU, convolution and dropout once or twice, as stages."""
-    return [Stage(*parts[i : i + 4 : 2], parts[i + 3]) for i in range(0, len(parts), 4)]  # type: ignore[arg-type]
+    rounds = zip(*(parts[i::4] for i in range(4)), strict=True)
+    return [Stage(norm, conv, dropout) for norm, _, conv, dropout in rounds]
 
 
 class Features:

@@ -1,0 +1,109 @@
+"""How cost grows: with the image, with depth, with the batch, and not with the image in tiles."""
+
+import dataclasses
+import json
+import sys
+import time
+from typing import Literal
+
+import torch
+
+from tiramisu.data.streets import draw_scene
+from tiramisu.deploy.benchmark.cases import Case
+from tiramisu.deploy.benchmark.compare import Say
+from tiramisu.deploy.benchmark.footprint import ApartError, measure_peak, run_apart
+from tiramisu.deploy.benchmark.networks import build_ours
+from tiramisu.deploy.memory import forward_bytes, free_bytes
+from tiramisu.deploy.predict import SPARE, predict
+from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+
+Study = Literal["size", "depth", "batch", "tiles"]
+
+SIDES = (0.5, 1.0, 1.5, 2.0)
+"""Heights and widths, as parts of the case's own."""
+DEPTHS = ("fc56", "fc67", "fc103")
+BATCHES = (1, 2, 4, 8)
+TILED_SIZES = ((750, 1000), (1500, 2000), (3000, 4000))
+"""Heights and widths of the images that are predicted whole and in tiles."""
+TILES = (None, 1024, 512)
+"""Sides of tiles; None is the image whole."""
+MODULE = "tiramisu.deploy.benchmark.growth"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TiledResult:
+    """What one prediction of a large image took."""
+
+    tile: int | None
+    """Side of the tiles, in pixels; None is the image whole."""
+    height: int
+    """Of the image, in pixels."""
+    width: int
+    """As `height`."""
+    seconds: float | None
+    """For the whole prediction; None if it failed."""
+    peak_bytes: int | None
+    """Above the loaded program, image and result included; None is not measured."""
+    note: str = ""
+    """Why something was not measured."""
+
+
+def grow(case: Case, study: Study) -> dict[str, Case]:
+    """The cases of a study, by what tells them apart."""
+    if study == "size":
+        sizes = [(round(side * case.height), round(side * case.width)) for side in SIDES]
+        return {
+            f"{height}x{width}": dataclasses.replace(case, height=height, width=width)
+            for height, width in sizes
+        }
+    if study == "depth":
+        return {arch: dataclasses.replace(case, arch=arch) for arch in DEPTHS}
+    assert study == "batch", "tiles are no cases: see predict_in_tiles"
+    return {str(batch): dataclasses.replace(case, batch=batch) for batch in BATCHES}
+
+
+def predict_in_tiles(case: Case, *, say: Say) -> list[TiledResult]:
+    """Predict drawn images of growing size, whole and in tiles, each in a process of its own.
+
+    What memory would not hold, by `predict`'s own estimate, is not tried.
+    """
+    results = []
+    for tile in TILES:
+        for height, width in TILED_SIZES:
+            say(f"predicting {height}x{width} {'whole' if tile is None else f'in tiles of {tile}'}")
+            request = {
+                "case": dataclasses.asdict(dataclasses.replace(case, height=height, width=width)),
+                "tile": tile,
+            }
+            try:
+                measured = run_apart(MODULE, request)
+            except ApartError as error:
+                measured = {"seconds": None, "peak_bytes": None, "note": str(error)}
+            results.append(TiledResult(tile=tile, height=height, width=width, **measured))
+    return results
+
+
+def main() -> None:
+    """Predict the image that the command line describes in JSON."""
+    request = json.loads(sys.argv[1])
+    case = Case(**request["case"])
+    tile = request["tile"]
+    torch.set_num_threads(case.threads)
+    names = tuple(f"class_{index}" for index in range(case.num_classes))
+    info = ModelInfo(arch=case.arch, class_names=names, colors=((0, 0, 0),) * len(names))
+    model = SegmentationModel(build_ours(case), info).to(case.device).eval()
+    needed = forward_bytes(model, pixels=case.height * case.width)
+    if tile is None and needed > SPARE * free_bytes(torch.device(case.device)):
+        note = f"whole it may take {needed / 1e9:.0f} GB, more than is free"
+        print(json.dumps({"seconds": None, "peak_bytes": None, "note": note}))
+        return
+    image, _ = draw_scene(1, height=case.height, width=case.width)
+
+    started = time.perf_counter()
+    peak_bytes = measure_peak(lambda: predict(model, image, tile=tile), device=case.device)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Whether the data path keeps up: what it delivers, beside what a training step takes."""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader
+
+from tiramisu.data.dataset import EpochSampler, Sample, SegmentationDataset, make_loader
+from tiramisu.data.spec import load_spec
+from tiramisu.data.transforms import train_transform
+from tiramisu.deploy.benchmark.report import format_seconds, format_table
+from tiramisu.deploy.benchmark.steps import DTYPES
+from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.devices import pick_device
+from tiramisu.engine.losses import build_loss
+from tiramisu.engine.optim import build_optimizer
+from tiramisu.engine.train import build_model_for
+
+CACHES = (True, False)
+WORKERS = (0, 1, 2)
+FEWEST_BATCHES = 3
+HEADINGS = ("in memory", "workers", "filled in", "loads", "loads : trains", "trained", "of full")
+
+Batch = dict[str, torch.Tensor]
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Feeding:
+    """One way to load the images, and how far it feeds the training."""
+
+    cache: bool
+    """Whether the split is kept in memory, decoded."""
+    num_workers: int
+    """Processes that load beside the training one."""
+    fill_seconds: float
+    """To decode the split into memory, once a run; 0 without cache."""
+    loaded: float
+    """Images a second that are loaded, augmented and batched while nothing is trained."""
+    trained: float
+    """Images a second that are trained, with loading."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataPath:
+    """All ways to load the images of one training."""
+
+    title: str
+    """Network, data, crop, batch and device, in one line."""
+    trainable: float
+    """Images a second that are trained from a batch that is there already: more cannot be."""
+    feedings: tuple[Feeding, ...]
+
+
+def measure_data_path(
+    config: TrainConfig,
+    *,
+    caches: Sequence[bool] = CACHES,
+    workers: Sequence[int] = WORKERS,
+    seconds: float = 5.0,
+    say: Say = print,
+) -> DataPath:
+    """Measure how fast images are loaded and augmented, how fast trained, and both together.
+
+    Args:
+        config: the training: network, data, crop, augmentation, batch size, device and precision
+            count. Nothing is written.
+        caches: with the split in memory or read anew; each is tried with each of `workers`.
+        workers: numbers of processes that load.
+        seconds: how long each figure is measured, at least 3 batches.
+        say: is told what is going on.
+
+    Raises:
+        ValueError: the data are not there or fill no batch, as `SegmentationDataset`.
+    """
+    spec = load_spec(config.data)
+    step = _training_step(config)
+    feedings = []
+    trainable = None
+    for cache, num_workers in itertools.product(caches, workers):
+        say(f"loading with {num_workers} workers, {'from memory' if cache else 'read anew'}")
+        dataset = SegmentationDataset(
+            spec,
+            config.train_split,
+            root=Path(config.data_root) if config.data_root else None,
+            transform=train_transform(
+                crop=config.crop, scale=config.scale, flip=config.flip, color=config.color
+            ),
+            image_scale=config.image_scale,
+            seed=config.seed,
+            cache=cache,
+        )
+        if len(dataset) < config.batch_size:
+            raise ValueError(
+                f"{config.data} has {len(dataset)} images in {config.train_split}, too few for a "
+                f"batch of {config.batch_size}; choose a smaller batch"
+            )
+        started = time.perf_counter()
+        loader = make_loader(
+            dataset,
+            batch_size=config.batch_size,
+            shuffle=True,
+            num_workers=num_workers,
+            seed=config.seed,
+            drop_last=True,
+        )
+        fill_seconds = time.perf_counter() - started if cache else 0.0
+        batches = _batches_without_end(loader)
+        if trainable is None:
+            batch = next(batches)
+            trainable = _rate(itertools.repeat(batch), step, seconds=seconds)
+        # What workers have fetched ahead would count as if it took no time.
+        ahead = 2 * num_workers + 1
+        loaded = _rate(batches, lambda batch: None, seconds=seconds, skip=ahead)
+        trained = _rate(batches, step, seconds=seconds, skip=ahead)
+        feedings.append(
+            Feeding(
+                cache=cache,
+                num_workers=num_workers,
+                fill_seconds=fill_seconds,
+                loaded=loaded,
+                trained=trained,
+            )
+        )
+    assert trainable is not None, "there is at least one way to load"
+    return DataPath(title=_describe(config), trainable=trainable, feedings=tuple(feedings))
+
+
+def format_data_path(path: DataPath) -> str:
+    """A data path as a table."""
+    rows = [
+        (
+            "yes" if feeding.cache else "no",
+            str(feeding.num_workers),
+            format_seconds(feeding.fill_seconds) if feeding.cache else "-",
+            f"{feeding.loaded:.3g}/s",
+            f"{feeding.loaded / path.trainable:.3g}",
+            f"{feeding.trained:.3g}/s",
+            f"{100 * feeding.trained / path.trainable:.0f} %",
+        )
+        for feeding in path.feedings
+    ]
+    full = f"{path.title}: a training that never waits takes {path.trainable:.3g} images/s"
+    return "\n".join([full, format_table(HEADINGS, rows)])
+
+
+def _training_step(config: TrainConfig) -> Callable[[Batch], None]:
+    """One step as `tiramisu train` does it, from the loader's batch on."""
+    device = pick_device(config.accelerator)
+    model = build_model_for(load_spec(config.data), config).to(device).train()
+    compute_loss = build_loss(config.loss)
+    optimizer = build_optimizer(model.network, config)
+    dtype, half = DTYPES[config.precision], config.precision != "fp32"
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+
+    def step(batch: Batch) -> None:
+        images = batch["image"].to(device, non_blocking=True)
+        labels = batch["label"].to(device, non_blocking=True).long()
+        optimizer.zero_grad()
+        with torch.autocast(device.type, dtype, enabled=half):
+            loss = compute_loss(model(images), labels)
+        loss.item()  # a training looks at it, and so waits for the GPU
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return step
+
+
+def _batches_without_end(loader: "DataLoader[Sample]") -> Iterator[Batch]:
+    sampler = cast(EpochSampler, loader.sampler)
+    for epoch in itertools.count():
+        sampler.set_epoch(epoch)
+        yield from cast(Any, loader)
+
+
+def _rate(
+    batches: Iterator[Batch], step: Callable[[Batch], None], *, seconds: float, skip: int = 1
+) -> float:
+    """Images a second of a step over some batches, the first `skip` of them untimed."""
+    for batch in itertools.islice(batches, skip):
+        step(batch)
+    images = 0
+    started = time.perf_counter()
+    for count, batch in enumerate(batches, start=1):
+        step(batch)
+        images += len(batch["image"])
+        taken = time.perf_counter() - started
+        if count >= FEWEST_BATCHES and taken >= seconds:
+            return images / taken
+    raise AssertionError("the batches have no end")
+
+
+def _describe(config: TrainConfig) -> str:
+    size = "whole images" if config.crop is None else f"crops of {config.crop[0]}x{config.crop[1]}"
+    device = pick_device(config.accelerator).type
+    where = f"{torch.get_num_threads()} threads" if device == "cpu" else device
+    return (
+        f"{config.arch} on {config.data}, {size}, batch {config.batch_size}, {config.precision}, "
+        f"{where}"
+    )

@@ -1,0 +1,193 @@
+"""The benchmark command."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from tiramisu.deploy.benchmark.cases import MIN_SIDE, Case, Mode, default_batch, default_size
+from tiramisu.deploy.benchmark.chart import plot_comparisons, plot_growth, plot_tiles
+from tiramisu.deploy.benchmark.compare import Comparison, compare
+from tiramisu.deploy.benchmark.contenders import (
+    Contender,
+    check_contender,
+    default_contenders,
+    parse_contender,
+)
+from tiramisu.deploy.benchmark.growth import grow, predict_in_tiles
+from tiramisu.deploy.benchmark.machine import describe_machine
+from tiramisu.deploy.benchmark.report import (
+    describe_comparison,
+    format_comparison,
+    format_growth,
+    format_tiles,
+)
+from tiramisu.deploy.config import BenchmarkConfig
+from tiramisu.engine.devices import pick_device
+from tiramisu.engine.pictures import Picture, save_png
+from tiramisu.models import list_models
+
+EVERY_WAY: list[str] | None = None
+STANDARD: tuple[tuple[str, Mode, int, list[str] | None], ...] = (
+    ("fc103", "infer", 1, EVERY_WAY),
+    ("fc103", "infer", 8, ["plain", "ours", "ours+compile"]),
+    ("densenet121", "infer", 1, EVERY_WAY),
+    ("fc103", "train", 3, EVERY_WAY),
+)
+"""Network, mode, batch and contenders of the comparisons in the README."""
+Meeting = tuple[Case, list[Contender]]
+Measured = tuple[dict[str, object], Picture]
+"""What goes into the JSON, and the picture."""
+
+
+def run_benchmark(config: BenchmarkConfig) -> Path:
+    """Measure, print tables, and write JSON and a picture; returns the JSON's path.
+
+    Raises:
+        ValueError: an unknown network or contender, one that can never run the case, or results
+            of the same name in the folder.
+    """
+    device = pick_device(config.accelerator).type
+    threads = config.threads or torch.get_num_threads()
+    asked = (config.arch, config.mode, config.size, config.batch, config.contenders, config.study)
+    if all(value is None for value in asked):
+        configs = [
+            dataclasses.replace(config, arch=arch, mode=mode, batch=batch, contenders=contenders)
+            for arch, mode, batch, contenders in STANDARD
+        ]
+        name = f"standard_{config.precision}_{device}"
+    else:
+        configs = [config]
+        name = f"{config.study or 'compare'}_{_read_case(config, device, threads).slug}"
+    meetings = [
+        (case, _read_contenders(config, case))
+        for config in configs
+        for case in [_read_case(config, device, threads)]
+    ]
+    json_path, png_path = _output_files(config, name)
+
+    torch.set_num_threads(threads)
+    machine = describe_machine(device=device, threads=threads)
+    print("  ".join(f"{key} {value}" for key, value in machine.items()))
+    if config.study == "tiles":
+        document, picture = _study_tiles(meetings[0][0])
+    elif config.study is not None:
+        document, picture = _study(meetings[0], config)
+    else:
+        document, picture = _compare_all(meetings, config)
+
+    json_path.write_text(json.dumps({"machine": machine, **document}, indent=2) + "\n")
+    save_png(png_path, picture)
+    print(f"\nwritten: {json_path}, {png_path}")
+    return json_path
+
+
+def _read_case(config: BenchmarkConfig, device: str, threads: int) -> Case:
+    arch, mode = config.arch or "fc103", config.mode or "infer"
+    if arch not in list_models():
+        raise ValueError(f"--arch is {arch}; expected one of {', '.join(list_models())}")
+    height, width = config.size or default_size(arch, mode)
+    return Case(
+        arch=arch,
+        mode=mode,
+        batch=config.batch or default_batch(arch, mode),
+        height=height,
+        width=width,
+        precision=config.precision,
+        device=device,
+        threads=threads,
+    )
+
+
+def _read_contenders(config: BenchmarkConfig, case: Case) -> list[Contender]:
+    """Who takes part, found to go together with every case that will be run."""
+    if config.study == "tiles":
+        if config.contenders is not None or case.mode == "train" or not case.segments:
+            raise ValueError(
+                "--study tiles: it predicts with our segmentation networks alone; leave out "
+                "--contenders and --mode, and give fc56, fc67 or fc103 as --arch"
+            )
+        return []
+    if config.study == "depth" and not case.segments:
+        raise ValueError("--study depth: it compares fc56, fc67 and fc103; leave out --arch")
+    if config.study == "size" and (smallest := min(case.height, case.width)) < 2 * MIN_SIDE:
+        raise ValueError(
+            f"--size has a side of {smallest}; expected {2 * MIN_SIDE} pixels or more, of which "
+            "--study size takes a half at first"
+        )
+    names = config.contenders
+    if names is None:
+        names = default_contenders(case.segments, case.mode, case.precision)
+        names = names[:2] if config.study else names
+    contenders = [parse_contender(name) for name in dict.fromkeys(names)]
+    for contender in contenders:
+        check_contender(contender, case)
+    return contenders
+
+
+def _output_files(config: BenchmarkConfig, name: str) -> tuple[Path, Path]:
+    """Where the results go; refuses to replace earlier ones unless asked to."""
+    folder = Path(config.out)
+    json_path, png_path = folder / f"{name}.json", folder / f"{name}.png"
+    if (json_path.exists() or png_path.exists()) and not config.overwrite:
+        raise ValueError(
+            f"{json_path} exists already; replace it by --overwrite, or choose another folder by "
+            "--out"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder} ({error.strerror})") from None
+    return json_path, png_path
+
+
+def _compare_all(meetings: Sequence[Meeting], config: BenchmarkConfig) -> Measured:
+    comparisons = []
+    for case, contenders in meetings:
+        comparisons.append(_compare(case, contenders, config))
+        print(f"\n{format_comparison(comparisons[-1])}", flush=True)
+    described = [describe_comparison(comparison) for comparison in comparisons]
+    return {"comparisons": described}, plot_comparisons(comparisons)
+
+
+def _study(meeting: Meeting, config: BenchmarkConfig) -> Measured:
+    case, contenders = meeting
+    assert config.study is not None
+    comparisons = {
+        value: _compare(case, contenders, config)
+        for value, case in grow(case, config.study).items()
+    }
+    print(f"\n{format_growth(config.study, comparisons)}")
+    described = [describe_comparison(comparison) for comparison in comparisons.values()]
+    document: dict[str, object] = {"study": config.study, "comparisons": described}
+    return document, plot_growth(config.study, comparisons)
+
+
+def _study_tiles(case: Case) -> Measured:
+    results = predict_in_tiles(case, say=_say)
+    print(f"\n{format_tiles(case, results)}")
+    document: dict[str, object] = {
+        "study": "tiles",
+        "case": dataclasses.asdict(case),
+        "results": [dataclasses.asdict(result) for result in results],
+    }
+    return document, plot_tiles(case, results)
+
+
+def _compare(case: Case, contenders: Sequence[Contender], config: BenchmarkConfig) -> Comparison:
+    return compare(
+        contenders,
+        case,
+        rounds=config.rounds,
+        seconds=config.seconds,
+        memory=config.memory,
+        say=lambda what: _say(f"{case.title}: {what}"),
+    )
+
+
+def _say(what: str) -> None:
+    """Tell what is going on, beside the results."""
+    print(what, file=sys.stderr, flush=True)

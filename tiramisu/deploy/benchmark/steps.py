@@ -1,0 +1,164 @@
+"""One step of a contender, ready to be timed."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tiramisu.data.streets import draw_scene
+from tiramisu.deploy.benchmark.cases import Case
+from tiramisu.deploy.benchmark.contenders import SUFFIXES, Contender
+from tiramisu.deploy.benchmark.networks import (
+    UnavailableError,
+    build_network,
+    build_ours,
+    count_multiply_adds,
+)
+from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+
+Network = Callable[[Tensor], Tensor]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A contender that is loaded."""
+
+    step: Callable[[], object]
+    """Does one step; on a GPU it may return before the step is done."""
+    infer: Callable[[], Tensor]
+    """Logits of the images, in evaluation mode, where dropout is off: call it before `step`."""
+    compiles: bool = False
+    """Whether the first step compiles."""
+
+
+def draw_images(case: Case) -> Tensor:
+    """Street scenes (B, 3, H, W), RGB uint8: no data set is needed, and all see the same."""
+    scenes = [
+        torch.from_numpy(draw_scene(seed, height=case.height, width=case.width)[0])
+        for seed in range(case.batch)
+    ]
+    return torch.stack(scenes).permute(0, 3, 1, 2).contiguous()  # (B, H, W, 3) -> (B, 3, H, W)
+
+
+def prepare(contender: Contender, case: Case, *, file: Path | None = None) -> Ready:
+    """Load a contender. Nothing is run yet.
+
+    Args:
+        contender: who.
+        case: at what; `check_contender` has found that the two go together.
+        file: what `export` made for this contender, for one that runs a file.
+
+    Raises:
+        UnavailableError: it cannot run on this machine.
+    """
+    if contender.exported is not None:
+        assert file is not None, "an exported contender runs a file"
+        return _prepare_file(case, file)
+    network = build_network(contender, case).to(case.device)
+    images = (draw_images(case) / 255).to(case.device)
+    if contender.source == "ours" or "channels_last" in contender.ways:
+        network = network.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    runner: Network = network
+    compiles = "compile" in contender.ways
+    if compiles:
+        torch.compiler.reset()  # or shapes of earlier cases would be generalised over
+        runner = torch.compile(network)
+
+    infer = _inference(runner if case.mode == "infer" else network, images, case)
+    step = infer if case.mode == "infer" else _training(network, runner, images, case)
+    return Ready(step=step, infer=infer, compiles=compiles)
+
+
+def count_work(contender: Contender, case: Case) -> int:
+    """Multiply-adds of one step of a contender."""
+    plain_ways = dataclasses.replace(contender, ways=())
+    return count_multiply_adds(build_network(plain_ways, case), case)
+
+
+def export(contender: Contender, case: Case, folder: Path) -> tuple[Path, float]:
+    """Write the file that an exported contender runs; returns its path and the seconds it took.
+
+    Raises:
+        UnavailableError: what the export needs is not installed.
+    """
+    way = contender.exported
+    assert way is not None, "only what runs a file is exported"
+    path = folder / f"{case.arch}-{way}" / f"model{SUFFIXES[way]}"
+    path.parent.mkdir(exist_ok=True)
+    num_classes = case.num_classes
+    info = ModelInfo(
+        arch=case.arch,
+        class_names=tuple(f"class_{index}" for index in range(num_classes)),
+        colors=tuple((index, index, index) for index in range(num_classes)),
+    )
+    model = SegmentationModel(build_ours(case), info).eval()
+    started = time.perf_counter()
+    try:
+        from tiramisu.deploy.export import export_model
+
+        int8 = way.endswith("int8")
+        export_model(model, path, calibration=[draw_images(case)] if int8 else (), int8=int8)
+    except (ImportError, ValueError) as error:
+        raise UnavailableError(_first_line(error)) from error
+    return path, time.perf_counter() - started
+
+
+def _prepare_file(case: Case, file: Path) -> Ready:
+    try:
+        from tiramisu.deploy.runtime import load_exported
+
+        model = load_exported(file)
+    except (ImportError, ValueError) as error:
+        raise UnavailableError(_first_line(error)) from error
+    images = draw_images(case)
+
+    def infer() -> Tensor:
+        return model(images)
+
+    return Ready(step=infer, infer=infer)
+
+
+def _inference(network: Network, images: Tensor, case: Case) -> Callable[[], Tensor]:
+    @torch.inference_mode()
+    def infer() -> Tensor:
+        with _precision(case):
+            return network(images)
+
+    return infer
+
+
+def _training(
+    network: nn.Module, runner: Network, images: Tensor, case: Case
+) -> Callable[[], object]:
+    """Gradients to zero, forward, cross-entropy, backward, AdamW step."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    scaler = torch.amp.GradScaler(case.device, enabled=case.precision == "fp16")
+    generator = torch.Generator().manual_seed(0)
+    shape = (case.batch, case.height, case.width) if case.segments else (case.batch,)
+    labels = torch.randint(case.num_classes, shape, generator=generator).to(case.device)
+
+    def train() -> None:
+        network.train()
+        optimizer.zero_grad()
+        with _precision(case):
+            loss = F.cross_entropy(runner(images).float(), labels)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return train
+
+
+def _precision(case: Case) -> torch.autocast:
+    enabled = case.precision != "fp32"
+    return torch.autocast(case.device, DTYPES[case.precision], enabled=enabled)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,206 @@
+"""Exported models: files that a runtime executes, without the PyTorch model they were made from.
+
+`.onnx` runs in ONNX Runtime, `.xml` (with its `.bin`) in OpenVINO, `.pt2` in torch.export's own
+format, layer by layer. Each holds a `Description` of itself, so that it is used like a checkpoint.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tiramisu.deploy.packages import require_package
+from tiramisu.engine.checkpoint import ModelInfo, load_model
+from tiramisu.engine.config import Accelerator
+from tiramisu.engine.devices import is_out_of_memory, pick_device
+from tiramisu.engine.predictor import Predictor
+
+Format = Literal["onnx", "openvino", "pt2"]
+Precision = Literal["fp32", "int8"]
+
+SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
+"""How a file's name tells its format."""
+KEPT_SHAPES = 4
+"""Shapes of images for which an OpenVINO model stays compiled."""
+KEY = "tiramisu"
+"""Name of the description inside a file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What an exported file tells of itself."""
+
+    info: ModelInfo
+    """What its logits mean."""
+    precision: Precision
+    """Number format of its convolutions."""
+    bytes_per_pixel: float
+    """Peak memory of the PyTorch model's forward pass for each pixel of an image."""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None, *, path: Path) -> "Description":
+        """Read what a file holds. Raises ValueError if it is not ours."""
+        if not text:
+            raise ValueError(
+                f"{path} holds no description by Tiramisu, so nobody knows its classes and "
+                "colours; expected a file that `tiramisu export` wrote"
+            )
+        try:
+            values = json.loads(text)
+            info = ModelInfo.from_dict(values.pop("info"), origin=str(path))
+            return cls(info=info, **values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} holds a damaged description ({error})") from None
+
+
+class ExportedModel:
+    """A model that a runtime executes on the CPU; used as a `SegmentationModel` is for prediction.
+
+    It takes as many threads as torch does (`torch.set_num_threads`) when it is loaded.
+    """
+
+    training = False
+    device = torch.device("cpu")
+
+    def __init__(
+        self, run: Callable[[np.ndarray], np.ndarray], description: Description, *, path: Path
+    ) -> None:
+        self._run = run
+        self.path = path
+        self.info = description.info
+        self.precision = description.precision
+        self.bytes_per_pixel = description.bytes_per_pixel
+
+    def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W) float32, on the CPU.
+
+        `size` asks for logits of another height and width; they are interpolated bilinearly.
+
+        Raises:
+            torch.OutOfMemoryError: the runtime found too little memory.
+        """
+        array = images.detach().float().contiguous().numpy()
+        try:
+            logits = torch.from_numpy(self._run(array))
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError) or is_out_of_memory(error):
+                raise torch.OutOfMemoryError(f"{self.path}: out of memory") from error
+            raise
+        if size is not None and logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear")
+        return logits
+
+
+def load_predictor(path: str | Path, *, accelerator: Accelerator) -> Predictor:
+    """Load a checkpoint or an exported model, whichever a path names, ready to predict.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_model` and `load_exported`, or a GPU is asked for
+            an exported model.
+    """
+    if Path(path).suffix not in SUFFIXES:
+        return load_model(path, device=pick_device(accelerator))
+    if accelerator == "gpu":
+        raise ValueError(
+            f"--accelerator gpu: {path} runs on the CPU; for a GPU give the run's folder instead"
+        )
+    return load_exported(path)
+
+
+def load_exported(path: str | Path) -> ExportedModel:
+    """Load a file that `export_model` wrote; its ending tells the runtime.
+
+    A `.pt2` file is opened by torch's own reader, which trusts what it reads: open only those that
+    come from people you trust.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or not ours, or its runtime is not installed.
+    """
+    path = Path(path)
+    format = SUFFIXES.get(path.suffix)
+    if format is None:
+        raise ValueError(
+            f"{path} is no exported model by its name; expected an ending of {', '.join(SUFFIXES)}"
+        )
+    for part in (path, path.with_suffix(".bin")) if format == "openvino" else (path,):
+        if not part.is_file():
+            raise FileNotFoundError(f"there is no file {part}")
+    run, text = {"onnx": _open_onnx, "openvino": _open_openvino, "pt2": _open_pt2}[format](path)
+    return ExportedModel(run, Description.from_json(text, path=path), path=path)
+
+
+def _open_onnx(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    ort = require_package("onnxruntime", purpose=f"running {path.name}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+        raise _damaged(path, error) from None
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return session.run(["logits"], {"images": images})[0]
+
+    return run, session.get_modelmeta().custom_metadata_map.get(KEY)
+
+
+def _open_openvino(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    ov = require_package("openvino", purpose=f"running {path.name}")
+    core = ov.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        # Some processors compute in bfloat16 unless they are told otherwise.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        raise _damaged(path, error) from None
+
+    # OpenVINO 2026.4 computes int8 graphs wrongly whose height and width are left open (a trained
+    # FC-DenseNet56 lost 10 points of mean IoU), and rightly where they are given. So a model is
+    # compiled for each shape that comes, and the last few are kept: frames of one size, and tiles.
+    @functools.lru_cache(maxsize=KEPT_SHAPES)
+    def compile_for(shape: tuple[int, ...]) -> Any:
+        fixed = model.clone()
+        fixed.reshape(list(shape))
+        return core.compile_model(fixed, "CPU", settings)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return compile_for(images.shape)(images)[0]
+
+    return run, model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
+
+
+def _open_pt2(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    files = {KEY: ""}
+    try:
+        program = torch.export.load(path, extra_files=files)
+    except Exception as error:
+        raise _damaged(path, error) from None
+    # Channels last is what convolutions on the CPU prefer.
+    module = program.module().to(memory_format=torch.channels_last)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(images)).contiguous().numpy()
+
+    return run, files[KEY]
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"{path} is damaged or no {path.suffix} file ({reason[:200]})")
