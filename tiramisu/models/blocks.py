@@ -123,13 +123,23 @@ class DenseBlock(nn.Module):
             self.add_module(f"denselayer{i + 1}", layer)
 
     def forward(self, *features: Tensor) -> Tensor:
-        layers = [list(layer.children()) for layer in self.children()]
-        if fused.fits(features[0], chain.from_iterable(layers)):
-            return fused.dense_block(features, [split_stages(parts) for parts in layers])
+        if fused.suits(features[0]):
+            fused_stack = self._run_fused(features)
+            if fused_stack is not None:
+                return fused_stack
         stack = list(features)
         for layer in self.children():
             stack.append(layer(*stack))  # (B, C + i * k, H, W) -> (B, k, H, W)
         return torch.cat(stack, dim=1)
+
+    # What the compiler makes of a dense block on the CPU is slower.
+    @torch.compiler.disable
+    def _run_fused(self, features: tuple[Tensor, ...]) -> Tensor | None:
+        """The stack by the CPU's fast path, or None where someone replaced or hooked a part."""
+        layers = [list(layer.children()) for layer in self.children()]
+        if not fused.are_plain(chain.from_iterable(layers)):
+            return None
+        return fused.dense_block(features, [split_stages(parts) for parts in layers])
 
 
 class TransitionDown(nn.Sequential):
@@ -156,16 +166,25 @@ class TransitionDown(nn.Sequential):
         self.pool = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
 
     def forward(self, stack: Tensor) -> Tensor:
-        *parts, pool = self.children()
-        if fused.fits(stack, parts):
-            if isinstance(pool, nn.AvgPool2d) and not self.training:
-                # They commute, and a 1x1 convolution of what is pooled has a quarter of the work.
-                return self.conv(pool(self.relu(self.norm(stack))))
-            (stage,) = split_stages(parts)
-            return pool(fused.norm_relu_conv(stack, stage))
+        if fused.suits(stack):
+            features = self._run_fused(stack)
+            if features is not None:
+                return features
         if self.memory_efficient:
-            return pool(self.dropout(recompute(self.norm, self.conv, stack)))
+            return self.pool(self.dropout(recompute(self.norm, self.conv, stack)))
         return super().forward(stack)
+
+    @torch.compiler.disable
+    def _run_fused(self, stack: Tensor) -> Tensor | None:
+        """As that of `DenseBlock`."""
+        *parts, pool = self.children()
+        if not fused.are_plain(parts):
+            return None
+        if isinstance(pool, nn.AvgPool2d) and not (self.training or self.dropout.training):
+            # They commute, and a 1x1 convolution of what is pooled has a quarter of the work.
+            return self.conv(pool(self.relu(self.norm(stack))))
+        (stage,) = split_stages(parts)
+        return pool(fused.norm_relu_conv(stack, stage))
 
 
 class TransitionUp(nn.Module):

@@ -36,12 +36,11 @@ from tiramisu.models.stages import (
 )
 
 
-def fits(features: Tensor, parts: Iterable[nn.Module]) -> bool:
-    """Whether the fused functions may stand in for these modules.
+def suits(features: Tensor) -> bool:
+    """Whether the fused functions can take features (B, C, H, W).
 
-    They may not on another device or at mixed precision, while the graph is traced or exported,
-    where someone has replaced or hooked a module, or where batch normalisation would refuse its
-    input.
+    They cannot on another device or at mixed precision, while the graph is traced or exported, or
+    where batch normalisation would refuse its input.
     """
     batch, _, height, width = features.shape
     return (
@@ -51,16 +50,18 @@ def fits(features: Tensor, parts: Iterable[nn.Module]) -> bool:
         and not torch.compiler.is_exporting()
         and not torch.jit.is_tracing()
         and batch * height * width > 1
-        and all(
-            type(part) in (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
-            and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
-            for part in parts
-        )
     )
 
 
-# The compiler leaves them as they are: what it makes of a dense block on the CPU is slower.
-@torch.compiler.disable
+def are_plain(parts: Iterable[nn.Module]) -> bool:
+    """Whether the fused functions may stand in for modules: none was replaced or hooked."""
+    return all(
+        type(part) in (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
+        and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
+        for part in parts
+    )
+
+
 def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
     """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
 
@@ -75,7 +76,6 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
     return _DenseBlock.apply(layers, len(features), *features, *parameters)
 
 
-@torch.compiler.disable
 def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
     """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
     return _NormReluConv.apply(features, stage, *stage.parameters)
