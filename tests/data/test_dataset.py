@@ -166,6 +166,31 @@ def test_auto_cache_stays_within_the_memory(
     assert bool(dataset._cached) == kept
 
 
+@pytest.mark.parametrize("scale_labels", [False, True])
+def test_samples_do_not_depend_on_the_cache(tiny: Path, scale_labels: bool):
+    options = {"transform": TRANSFORM if scale_labels else None, "scale_labels": scale_labels}
+    cached, uncached = (
+        make(tiny, cache=cache, image_scale=0.5, **options) for cache in (True, False)
+    )
+    cached.preload()
+    for key in range(2 * len(cached)):
+        for name in ("image", "label"):
+            assert torch.equal(cached[key][name], uncached[key][name])
+    # The cache holds small images; what `read` gives is not changed.
+    assert cached._cached[0][0].shape == (6, 8, 3)
+    assert all(np.array_equal(*pair) for pair in zip(cached.read(0), uncached.read(0), strict=True))
+
+
+def test_a_sample_is_a_copy(tiny: Path):
+    dataset = make(tiny, cache=True)
+    dataset.preload()
+    before = dataset.read(0)[0].copy(), dataset.read(0)[1].copy()
+    sample = dataset[0]
+    sample["image"].zero_()
+    sample["label"].zero_()
+    assert all(np.array_equal(*pair) for pair in zip(dataset.read(0), before, strict=True))
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_broken_file_gives_one_short_message(tiny: Path, num_workers: int):
     path = tiny.parent / "files/train/1.png"
@@ -231,5 +256,8 @@ def test_streets_are_drawn_from_their_seeds():
     expected = draw_scene(split.first_seed + 1, height=144, width=192)
     assert np.array_equal(image, expected[0])
     assert np.array_equal(label, expected[1])
+    val.cache = True
+    val.preload()  # drawn by several processes
+    assert all(np.array_equal(*pair) for pair in zip(val.read(1), expected, strict=True))
     names = [set(SegmentationDataset(spec, s, root=None).names) for s in ("train", "val", "test")]
     assert len(set.union(*names)) == sum(map(len, names))  # no scene is in two splits

@@ -50,6 +50,21 @@ def test_image_and_label_stay_aligned(axis: int):
         assert abs(error.mean()) < 0.26
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.0, 1.3, 2.0])
+def test_a_crop_shows_the_image_at_its_scale(factor: float):
+    """As if the image were resized and then cut: label 255 is beyond it."""
+    rows, columns = np.mgrid[:90, :120].astype(np.uint8)
+    transform = train_transform(crop=(60, 50), scale=(factor, factor), flip=False)
+    for seed in range(20):
+        for ramp, axis in ((rows, 0), (columns, 1)):
+            image, label = transform(colour_of(ramp), ramp, seed=seed)
+            line = label.max(axis=1 - axis) if axis else label.min(axis=1)
+            assert image.shape == (60, 50, 3)
+            shown = line[line != 255].astype(float)
+            assert len(shown) == min(label.shape[axis], round(ramp.shape[axis] * factor))
+            assert abs((shown[-1] - shown[0]) / (len(shown) - 1) - 1 / factor) < 0.03
+
+
 def test_padding_is_void_and_nothing_else_is():
     transform = train_transform(crop=(40, 50), flip=False)
     label = np.full((20, 30), 7, np.uint8)

@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 
@@ -5,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tiramisu.deploy.memory import UNKNOWN_BYTES_PER_PIXEL, bytes_per_pixel
+from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 from tiramisu.engine.devices import is_out_of_memory
 
 
@@ -33,19 +35,42 @@ def test_views_count_once() -> None:
     assert bytes_per_pixel(Views()) == 24
 
 
-def test_network_that_needs_values_gets_a_cautious_guess() -> None:
-    class Peeks(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x if x.float().mean().item() > 0 else -x
+class Peeks(nn.Module):
+    """Computes with what it sees, and not with shapes alone."""
 
-    assert bytes_per_pixel(Peeks()) == UNKNOWN_BYTES_PER_PIXEL
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.weight
+        return x if x.sum().item() >= 0 else -x
+
+
+def test_network_that_needs_values_is_measured_on_the_cpu() -> None:
+    assert bytes_per_pixel(Peeks()) == 12
+
+
+def test_elsewhere_it_gets_a_cautious_guess() -> None:
+    assert bytes_per_pixel(Peeks().to("meta")) == UNKNOWN_BYTES_PER_PIXEL
 
 
 def test_measuring_leaves_the_model_alone() -> None:
-    model = nn.Conv2d(3, 2, 1)
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
     model.register_forward_pre_hook(lambda _, args: (args[0].float(),))
-    bytes_per_pixel(model)
-    assert model.weight.device.type == "cpu"
+    before = copy.deepcopy(model.state_dict())
+    for layer_by_layer in (False, True):
+        bytes_per_pixel(model, layer_by_layer=layer_by_layer)
+    for name, value in model.state_dict().items():
+        assert value.device.type == "cpu"
+        assert torch.equal(value, before[name])
+
+
+def test_fused_layers_take_less_than_layer_by_layer() -> None:
+    names = tuple("abcdefghijk")
+    info = ModelInfo(arch="fc56", class_names=names, colors=((0, 0, 0),) * 11)
+    model = SegmentationModel.build(info).eval()
+    assert bytes_per_pixel(model) < 0.7 * bytes_per_pixel(model, layer_by_layer=True)
 
 
 def test_tells_out_of_memory_from_other_errors() -> None:
@@ -58,14 +83,13 @@ def test_rule_bounds_the_real_peak_of_a_network() -> None:
     """A fresh process predicts with FC-DenseNet56 and stays below what the rule said."""
     script = """
 import pathlib, resource, sys, torch
-from tiramisu.deploy.memory import bytes_per_pixel
-from tiramisu.deploy.predict import FIXED_BYTES, SAFETY
+from tiramisu.deploy.memory import bytes_per_pixel, forward_bytes
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 
 torch.set_num_threads(1)
 names = tuple("abcdefghijk")
 model = SegmentationModel.build(ModelInfo(arch="fc56", class_names=names, colors=((0, 0, 0),) * 11))
-height, width = 288, 384
+height, width = 480, 640
 
 
 def peak() -> int:
@@ -83,8 +107,8 @@ with torch.inference_mode():
     before = peak()
     model(torch.zeros(1, 3, height, width, dtype=torch.uint8))
 used = peak() - before
-live = bytes_per_pixel(model) * height * width
-print(used, live, SAFETY * live + FIXED_BYTES)
+pixels = height * width
+print(used, bytes_per_pixel(model) * pixels, forward_bytes(model, pixels=pixels))
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tiramisu.data.reader import read_image
 from tiramisu.deploy import predict as predict_module
+from tiramisu.deploy.memory import _LiveBytes
 from tiramisu.deploy.predict import predict, predict_probabilities
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 
@@ -76,6 +77,30 @@ def test_tiles_equal_the_whole_image(make_model: MakeModel, image_scale: float, 
     whole = predict_probabilities(model, image, tile=None, tta=tta)
     tiled = predict_probabilities(model, image, tile=64, overlap=0.25, tta=tta)
     assert torch.allclose(whole, tiled, atol=1e-5)
+
+
+def test_mask_and_confidence_are_the_highest_probability(make_model: MakeModel) -> None:
+    model, image = make_model(image_scale=0.5), noise(700, 231)
+    for tile in (None, 64):
+        confidence, mask = predict_probabilities(model, image, tile=tile).max(dim=0)
+        prediction = predict(model, image, tile=tile)
+        assert (prediction.mask == mask.numpy()).all()
+        assert (prediction.confidence == confidence.numpy()).all()
+
+
+def test_tiles_need_no_memory_for_all_classes_of_all_pixels(make_model: MakeModel) -> None:
+    model, image = make_model(), noise(1600, 160)
+    with _LiveBytes() as counter:
+        predict(model, image, tile=64)
+    assert counter.peak < 0.5 * (3 * 4 * image.shape[0] * image.shape[1])
+
+
+def test_resized_in_bands_equals_resized_at_once(make_model: MakeModel) -> None:
+    model, image = make_model(image_scale=0.37), noise(900, 61)
+    small = predict_module._prepare(image, scale=0.37)
+    with torch.inference_mode():
+        logits = model(small, size=(900, 61))[0]
+    assert torch.allclose(predict_probabilities(model, image), logits.softmax(dim=0), atol=1e-5)
 
 
 def test_tiles_are_full_size_at_the_border(make_model: MakeModel) -> None:

@@ -39,7 +39,7 @@ def format_growth(what: str, comparisons: Mapping[str, Comparison]) -> str:
         for value, comparison in comparisons.items()
         for index, result in enumerate(comparison.results)
     ]
-    notes = dict.fromkeys(line for c in comparisons.values() for line in _notes(c))
+    notes = [f"{value}: {line}" for value, c in comparisons.items() for line in _notes(c)]
     return "\n".join([heading, format_table((what, *HEADINGS), rows, left=2), *notes])
 
 

@@ -61,7 +61,9 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
         name = f"standard_{config.precision}_{device}"
     else:
         configs = [config]
-        name = f"{config.study or 'compare'}_{_read_case(config, device, threads).slug}"
+        case = _read_case(config, device, threads)
+        slug = f"{case.arch}_{device}" if config.study == "tiles" else case.slug
+        name = f"{config.study or 'compare'}_{slug}"
     meetings = [
         (case, _read_contenders(config, case))
         for config in configs
