@@ -1,11 +1,15 @@
 import dataclasses
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from tiramisu.deploy.benchmark import loading
 from tiramisu.deploy.benchmark.loading import DataPath, Feeding, format_data_path, measure_data_path
+from tiramisu.deploy.benchmark.run import run_benchmark
+from tiramisu.deploy.config import BenchmarkConfig
 from tiramisu.engine.config import TrainConfig
 
 TINY = TrainConfig(
@@ -53,6 +57,25 @@ def test_table_sets_loading_beside_training() -> None:
     assert "10 images/s" in heading
     assert first.split() == ["yes", "2", "1.50", "s", "300/s", "30", "9/s", "90", "%"]
     assert second.split() == ["no", "0", "-", "5/s", "0.5", "3/s", "30", "%"]
+
+
+def test_the_study_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    config = BenchmarkConfig(
+        study="data", arch="fc56", size=(32, 32), batch=2, seconds=0.0, out=str(tmp_path),
+        accelerator="cpu", threads=torch.get_num_threads(),
+    )  # fmt: skip
+    path = run_benchmark(config)
+    document = json.loads(path.read_text())
+    assert document["case"]["mode"] == "train"
+    assert len(document["feedings"]) == 6
+    assert f"{document['trainable']:.3g} images/s" in capsys.readouterr().out
+    assert path.with_suffix(".png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "infer"}, {"arch": "densenet121"}])
+def test_the_study_trains_segmentation_networks_alone(tmp_path: Path, wrong: dict) -> None:
+    with pytest.raises(ValueError, match="--study data: it trains our segmentation networks"):
+        run_benchmark(BenchmarkConfig(study="data", out=str(tmp_path), **wrong))
 
 
 def test_a_split_without_a_batch_is_refused() -> None:

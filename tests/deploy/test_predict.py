@@ -92,14 +92,15 @@ def test_tiles_need_no_memory_for_all_classes_of_all_pixels(make_model: MakeMode
     model, image = make_model(), noise(1600, 160)
     with _LiveBytes() as counter:
         predict(model, image, tile=64)
-    assert counter.peak < 0.5 * (3 * 4 * image.shape[0] * image.shape[1])
+    # Five bytes a pixel are the mask and its confidence, of the twelve of three classes' logits.
+    assert counter.peak < 0.6 * (3 * 4 * image.shape[0] * image.shape[1])
 
 
 def test_resized_in_bands_equals_resized_at_once(make_model: MakeModel) -> None:
-    model, image = make_model(image_scale=0.37), noise(900, 61)
+    model, image = make_model(image_scale=0.37), noise(900, 161)
     small = predict_module._prepare(image, scale=0.37)
     with torch.inference_mode():
-        logits = model(small, size=(900, 61))[0]
+        logits = model(small, size=(900, 161))[0]
     assert torch.allclose(predict_probabilities(model, image), logits.softmax(dim=0), atol=1e-5)
 
 

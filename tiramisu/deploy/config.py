@@ -96,8 +96,13 @@ class BenchmarkConfig:
     """Who takes part, as SOURCE or SOURCE+WAY, the reference first: [plain,ours,ours+compile]. The
     sources: ours, plain, torchvision, smp:unet/resnet34; the ways: compile, channels_last,
     memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
-    study: Literal["size", "depth", "batch", "tiles"] | None = None
-    """See how cost grows with size, depth or batch, or on large images in tiles."""
+    study: Literal["size", "depth", "batch", "tiles", "data"] | None = None
+    """See how cost grows with size, depth or batch, or on large images in tiles; or whether loading
+    and augmenting the images of `data` keeps up with training."""
+    data: str = "streets"
+    """Data set for `--study data`: a shipped name, a YAML file, or a folder."""
+    data_root: str | None = None
+    """Folder that holds the data set's files; by default data/NAME."""
     rounds: int = 5
     """Turns of each contender, of which the median counts."""
     seconds: float = 60.0

@@ -1,6 +1,7 @@
 """The data of a run, as Lightning wants it: each process's share of both splits."""
 
 import math
+import os
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,10 @@ from tiramisu.data.dataset import EpochSampler, Sample, SegmentationDataset, mak
 from tiramisu.data.table import DatasetSpec
 from tiramisu.data.transforms import train_transform
 from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.devices import pick_device
 
+MOST_WORKERS = 8
+"""That `num_workers: auto` takes: they load from memory several times what a GPU trains."""
 CACHE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
 
 
@@ -96,12 +100,22 @@ class RunData(pl.LightningDataModule):
             dataset,
             batch_size=batch_size,
             shuffle=shuffle,
-            num_workers=self.config.num_workers,
+            num_workers=pick_num_workers(self.config),
             seed=self.config.seed,
             rank=self.trainer.global_rank,
             world_size=self._world_size,
             drop_last=drop_last,
         )
+
+
+def pick_num_workers(config: TrainConfig) -> int:
+    """How many processes load for each training process."""
+    if config.num_workers != "auto":
+        return config.num_workers
+    if pick_device(config.accelerator).type == "cpu":
+        return 0
+    cores = (os.cpu_count() or 1) // config.devices
+    return max(0, min(MOST_WORKERS, cores - 1))
 
 
 def count_pixels(dataset: SegmentationDataset) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -72,11 +73,12 @@ def plot_growth(what: str, comparisons: Mapping[str, Comparison]) -> Picture:
         for axes, heights in (left, seconds), (right, peaks):
             color = "gray" if name in ("plain", "torchvision") else None
             axes.plot(places, heights, marker="o", label=name, color=color)
-            axes.set_xlabel(XLABELS[what])
-            axes.set_xticks(places, list(comparisons))
-            axes.set_xlim(left=None if what == "depth" else 0)
+    for axes in (left, right):
+        axes.set_xlabel(XLABELS[what])
+        axes.set_xticks(places, list(comparisons))
+        if what != "depth":
+            axes.set_xlim(left=0)
     left.set_ylabel("seconds a step")
-    right.set_ylabel("GB of peak memory, above the loaded program")
     title = f"growing {what}, from {next(iter(comparisons.values())).case.title}"
     _finish(figure, title, left, right)
     return render(figure)
@@ -92,10 +94,10 @@ def plot_tiles(case: Case, results: Sequence[TiledResult]) -> Picture:
         peaks = [math.nan if r.peak_bytes is None else r.peak_bytes / 1e9 for r in mine]
         for axes, heights in (left, seconds), (right, peaks):
             axes.plot(megapixels, heights, marker="o", label=name_tile(tile))
-            axes.set_xlim(left=0)
-            axes.set_xlabel("megapixels")
+    for axes in (left, right):
+        axes.set_xlim(left=0)
+        axes.set_xlabel("megapixels")
     left.set_ylabel("seconds a prediction")
-    right.set_ylabel("GB of peak memory, above the loaded program")
     _finish(figure, f"{case.arch}: large images whole and in tiles", left, right)
     return render(figure)
 
@@ -106,13 +108,18 @@ def _two_panels() -> tuple[Figure, tuple[Axes, Axes]]:
     return figure, (left, right)
 
 
-def _finish(figure: Figure, title: str, *panels: Axes) -> None:
+def _finish(figure: Figure, title: str, left: Axes, right: Axes) -> None:
     figure.suptitle(title, fontsize=11)
-    for axes in panels:
+    right.set_ylabel("GB of peak memory")
+    for axes in (left, right):
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    panels[0].legend(frameon=False)
+        # NaN stands for what was not measured, and is not drawn.
+        if all(np.isnan(np.asarray(line.get_ydata(), float)).all() for line in axes.lines):
+            axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes, color="gray")
+            axes.set(xticks=[], yticks=[], xlabel="")
+    left.legend(frameon=False)
 
 
 def _draw_bars(

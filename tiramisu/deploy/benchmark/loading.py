@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
 from tiramisu.data.dataset import EpochSampler, Sample, SegmentationDataset, make_loader
 from tiramisu.data.spec import load_spec
 from tiramisu.data.transforms import train_transform
+from tiramisu.deploy.benchmark.cases import Case
 from tiramisu.deploy.benchmark.report import format_seconds, format_table
 from tiramisu.deploy.benchmark.steps import DTYPES
 from tiramisu.engine.config import TrainConfig
 from tiramisu.engine.devices import pick_device
 from tiramisu.engine.losses import build_loss
 from tiramisu.engine.optim import build_optimizer
+from tiramisu.engine.pictures import Picture
+from tiramisu.engine.plots import render
 from tiramisu.engine.train import build_model_for
 
 CACHES = (True, False)
@@ -55,6 +59,21 @@ class DataPath:
     trainable: float
     """Images a second that are trained from a batch that is there already: more cannot be."""
     feedings: tuple[Feeding, ...]
+
+
+def training_of(case: Case, *, data: str, data_root: str | None) -> TrainConfig:
+    """The training whose step a case describes, with more augmentation than the shipped configs."""
+    return TrainConfig(
+        arch=case.arch,
+        data=data,
+        data_root=data_root,
+        crop=(case.height, case.width),
+        scale=(0.5, 2.0),
+        color=0.5,
+        batch_size=case.batch,
+        precision=case.precision,
+        accelerator="cpu" if case.device == "cpu" else "gpu",
+    )
 
 
 def measure_data_path(
@@ -147,6 +166,27 @@ def format_data_path(path: DataPath) -> str:
     ]
     full = f"{path.title}: a training that never waits takes {path.trainable:.3g} images/s"
     return "\n".join([full, format_table(HEADINGS, rows)])
+
+
+def plot_data_path(path: DataPath) -> Picture:
+    """Bars of the images a second that are loaded, against what the training takes."""
+    figure = Figure(figsize=(9, 1.6 + 0.35 * len(path.feedings)), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    names = [
+        f"{'from memory' if feeding.cache else 'read anew'}, {feeding.num_workers} workers"
+        for feeding in path.feedings
+    ]
+    bars = axes.barh(names, [feeding.loaded for feeding in path.feedings], color="tab:blue")
+    axes.bar_label(bars, fmt="%.3g", padding=4)
+    axes.axvline(path.trainable, color="tab:red", label=f"training takes {path.trainable:.3g}")
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    axes.set_xlabel("images/s loaded and augmented (logarithmic)")
+    axes.set_title(path.title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return render(figure)
 
 
 def _training_step(config: TrainConfig) -> Callable[[Batch], None]:

@@ -18,6 +18,12 @@ from tiramisu.deploy.benchmark.contenders import (
     parse_contender,
 )
 from tiramisu.deploy.benchmark.growth import grow, predict_in_tiles
+from tiramisu.deploy.benchmark.loading import (
+    format_data_path,
+    measure_data_path,
+    plot_data_path,
+    training_of,
+)
 from tiramisu.deploy.benchmark.machine import describe_machine
 from tiramisu.deploy.benchmark.report import (
     describe_comparison,
@@ -76,6 +82,8 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
     print("  ".join(f"{key} {value}" for key, value in machine.items()))
     if config.study == "tiles":
         document, picture = _study_tiles(meetings[0][0])
+    elif config.study == "data":
+        document, picture = _study_data(meetings[0][0], config)
     elif config.study is not None:
         document, picture = _study(meetings[0], config)
     else:
@@ -88,7 +96,8 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
 
 
 def _read_case(config: BenchmarkConfig, device: str, threads: int) -> Case:
-    arch, mode = config.arch or "fc103", config.mode or "infer"
+    arch = config.arch or "fc103"
+    mode = config.mode or ("train" if config.study == "data" else "infer")
     if arch not in list_models():
         raise ValueError(f"--arch is {arch}; expected one of {', '.join(list_models())}")
     height, width = config.size or default_size(arch, mode)
@@ -111,6 +120,13 @@ def _read_contenders(config: BenchmarkConfig, case: Case) -> list[Contender]:
             raise ValueError(
                 "--study tiles: it predicts with our segmentation networks alone; leave out "
                 "--contenders and --mode, and give fc56, fc67 or fc103 as --arch"
+            )
+        return []
+    if config.study == "data":
+        if config.contenders is not None or case.mode == "infer" or not case.segments:
+            raise ValueError(
+                "--study data: it trains our segmentation networks alone; leave out --contenders "
+                "and --mode, and give fc56, fc67 or fc103 as --arch"
             )
         return []
     if config.study == "depth" and not case.segments:
@@ -158,6 +174,7 @@ def _compare_all(meetings: Sequence[Meeting], config: BenchmarkConfig) -> Measur
 def _study(meeting: Meeting, config: BenchmarkConfig) -> Measured:
     case, contenders = meeting
     assert config.study is not None
+    assert config.study != "data", "it compares no contenders"
     comparisons = {
         value: _compare(case, contenders, config)
         for value, case in grow(case, config.study).items()
@@ -177,6 +194,19 @@ def _study_tiles(case: Case) -> Measured:
         "results": [dataclasses.asdict(result) for result in results],
     }
     return document, plot_tiles(case, results)
+
+
+def _study_data(case: Case, config: BenchmarkConfig) -> Measured:
+    training = training_of(case, data=config.data, data_root=config.data_root)
+    path = measure_data_path(training, seconds=config.seconds / 12, say=_say)
+    print(f"\n{format_data_path(path)}")
+    document: dict[str, object] = {
+        "study": "data",
+        "case": dataclasses.asdict(case),
+        "data": config.data,
+        **dataclasses.asdict(path),
+    }
+    return document, plot_data_path(path)
 
 
 def _compare(case: Case, contenders: Sequence[Contender], config: BenchmarkConfig) -> Comparison:
