@@ -165,6 +165,19 @@ def test_batch_statistics_without_running_ones(network) -> None:
     torch.testing.assert_close(network(images), by_modules(network)(images))
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_bottleneck_with_biases_without_gradients(training: bool) -> None:
+    style = LayerStyle(bias=True, eps=1e-4, dropout=0)
+    block = DenseBlock(4, num_layers=3, growth_rate=3, bottleneck=4, style=style).double()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter)
+    block.train(training)
+    features = torch.randn(2, 4, 9, 7).double()
+    expected = by_modules(block)(features)
+    with torch.no_grad():
+        torch.testing.assert_close(block(features), expected)
+
+
 def test_dropout_scales_what_it_keeps() -> None:
     torch.manual_seed(0)
     style = LayerStyle(bias=True, eps=1e-4, dropout=0.3)
@@ -219,7 +232,9 @@ def test_the_fused_path_steps_aside(reason: str, monkeypatch) -> None:
     assert bool(seen) == (reason == "hook")
 
 
-def test_inference_mode_and_odd_layouts(network) -> None:
+@pytest.mark.parametrize("piece_bytes", [2000, 2**22])
+def test_inference_mode_and_odd_layouts(network, piece_bytes, monkeypatch) -> None:
+    monkeypatch.setattr(stages, "PIECE_BYTES", piece_bytes)
     images = torch.randn(2, 3, 45, 38).double()
     network.eval()
     expected = by_modules(network)(images)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
 from tiramisu.models.checks import check_blocks, check_count, check_images
+from tiramisu.models.fused import arrange
 
 
 class DenseNet(nn.Module):
@@ -90,6 +91,7 @@ class DenseNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         check_images(images, in_channels=self.in_channels, min_size=self.min_size)
+        images = arrange(images)
         stack = F.relu(self.features(images))  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
         pooled = stack.mean(dim=(2, 3))  # (B, m, h, w) -> (B, m)
         return self.classifier(pooled)  # (B, m) -> (B, num_classes)

@@ -11,6 +11,8 @@ normalisation, ReLU, convolution) to make k channels of it, and autograd keeps t
   shifted and added up. So no pixel's gradient needs its neighbours, any piece can be done alone,
   and both gradients are wide matrix products, where k is too narrow for a fast convolution.
 
+Where nothing is learned, `folded` does with less.
+
 Tensors here are (B, H, W, C), which is how channels-last memory lies. For the outside, which says
 (B, C, H, W), they are permuted.
 """
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from tiramisu.models import folded
 from tiramisu.models.stages import (
     Features,
     Gradients,
@@ -53,6 +56,11 @@ def suits(features: Tensor) -> bool:
     )
 
 
+def arrange(images: Tensor) -> Tensor:
+    """Images in the memory layout in which the first convolution hands on to fused layers."""
+    return images.contiguous(memory_format=torch.channels_last) if suits(images) else images
+
+
 def are_plain(parts: Iterable[nn.Module]) -> bool:
     """Whether the fused functions may stand in for modules: none was replaced or hooked."""
     return all(
@@ -69,9 +77,8 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
         features: what the block starts with, (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
-    if not torch.is_grad_enabled():
-        stack, _ = _run_layers(features, layers)
-        return stack.values.permute(0, 3, 1, 2)
+    if folded.suits(layers):
+        return folded.run_layers(features, layers).permute(0, 3, 1, 2)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
     return _DenseBlock.apply(layers, len(features), *features, *parameters)
 

@@ -109,7 +109,7 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
 
     kept = _draw(out.shape, dropout.p) if dropout.training and dropout.p > 0 else None
     margin = conv.kernel_size[0] // 2
-    for images, rows in _pieces(source):
+    for images, rows in split_pieces(source):
         # Above and below a part of an image lies more of it; a whole image is padded with zeros.
         beyond = 0 if rows == slice(0, source.shape[1]) else margin
         piece = _activate(source, images, rows, scale, shift, margin=beyond)
@@ -138,7 +138,7 @@ def undo_stage(
     of_taps = torch.zeros_like(taps)
     width = source.shape[3]
     total, total_product = source.new_zeros(2, width)  # of gradient, of gradient * source
-    for images, rows in _pieces(source):
+    for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps))
         of_piece, of_taps_here, _ = torch.ops.aten.convolution_backward(
@@ -213,7 +213,7 @@ def _from_pointwise(taps: Tensor, weight: Tensor) -> Tensor:
     return taps.view(3, 3, len(weight), -1).permute(2, 3, 0, 1).flip(2, 3)
 
 
-def _pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
+def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
     """Images and rows that are PIECE_BYTES together: some images whole, or some rows of one."""
     batch, height, width, channels = features.shape
     row_bytes = width * channels * features.element_size()

@@ -101,8 +101,7 @@ def measure_data_path(
     step = _training_step(config)
     feedings = []
     trainable = None
-    for cache, num_workers in itertools.product(caches, workers):
-        say(f"loading with {num_workers} workers, {'from memory' if cache else 'read anew'}")
+    for cache in caches:
         dataset = SegmentationDataset(
             spec,
             config.train_split,
@@ -120,32 +119,33 @@ def measure_data_path(
                 f"batch of {config.batch_size}; choose a smaller batch"
             )
         started = time.perf_counter()
-        loader = make_loader(
-            dataset,
-            batch_size=config.batch_size,
-            shuffle=True,
-            num_workers=num_workers,
-            seed=config.seed,
-            drop_last=True,
-        )
+        dataset.preload()
         fill_seconds = time.perf_counter() - started if cache else 0.0
-        batches = _batches_without_end(loader)
-        if trainable is None:
-            batch = next(batches)
-            trainable = _rate(itertools.repeat(batch), step, seconds=seconds)
-        # What workers have fetched ahead would count as if it took no time.
-        ahead = 2 * num_workers + 1
-        loaded = _rate(batches, lambda batch: None, seconds=seconds, skip=ahead)
-        trained = _rate(batches, step, seconds=seconds, skip=ahead)
-        feedings.append(
-            Feeding(
-                cache=cache,
+        for num_workers in workers:
+            say(f"loading with {num_workers} workers, {'from memory' if cache else 'read anew'}")
+            loader = make_loader(
+                dataset,
+                batch_size=config.batch_size,
+                shuffle=True,
                 num_workers=num_workers,
-                fill_seconds=fill_seconds,
-                loaded=loaded,
-                trained=trained,
+                seed=config.seed,
+                drop_last=True,
             )
-        )
+            batches = _batches_without_end(loader)
+            if trainable is None:
+                batch = next(batches)
+                trainable = _rate(itertools.repeat(batch), step, seconds=seconds)
+            # What workers have fetched ahead would count as if it took no time.
+            ahead = 2 * num_workers + 1
+            feedings.append(
+                Feeding(
+                    cache=cache,
+                    num_workers=num_workers,
+                    fill_seconds=fill_seconds,
+                    loaded=_rate(batches, lambda batch: None, seconds=seconds, skip=ahead),
+                    trained=_rate(batches, step, seconds=seconds, skip=ahead),
+                )
+            )
     assert trainable is not None, "there is at least one way to load"
     return DataPath(title=_describe(config), trainable=trainable, feedings=tuple(feedings))
 
