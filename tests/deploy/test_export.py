@@ -176,7 +176,7 @@ def test_int8_is_calibrated_and_judged(run_folder: Path, tmp_path: Path, small_p
     # A quarter of fp32's four bytes a weight, and some for what stays in fp32.
     assert report.bytes < 0.6 * (run_folder / "model.safetensors").stat().st_size
     assert load_exported(tmp_path / "small.xml").precision == "int8"
-    # The same numbers whatever else the runtime has seen: int8 graphs are compiled for a size.
+    # The same numbers whatever else the runtime has seen.
     runs, model = load_exported(tmp_path / "small.xml"), load_model(run_folder)
     images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
     first = runs(images)
@@ -184,7 +184,16 @@ def test_int8_is_calibrated_and_judged(run_folder: Path, tmp_path: Path, small_p
     torch.testing.assert_close(runs(images), first)
     with torch.inference_mode():
         expected = model(images)
-    assert torch.corrcoef(torch.stack([first.flatten(), expected.flatten()]))[0, 1] > 0.95
+    assert torch.corrcoef(torch.stack([first.flatten(), expected.flatten()]))[0, 1] > 0.99
+
+
+def test_openvino_files_keep_channels_known(model, tmp_path: Path) -> None:
+    """Other programs run the graph of open sizes; int8 is wrong where channels are unknown."""
+    ov = pytest.importorskip("openvino")
+    graph = ov.Core().read_model(export_model(model, tmp_path / "model.xml"))
+    convolutions = [op for op in graph.get_ops() if op.get_type_name().startswith("Convolution")]
+    assert len(convolutions) > 20
+    assert all(op.input(0).get_partial_shape()[1].is_static for op in convolutions)
 
 
 def test_the_command_keeps_earlier_exports(run_folder: Path, tmp_path: Path, small_parity) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -154,6 +155,7 @@ def _write_openvino(
     ov = require_package("openvino", purpose="export to openvino")
     with without_telemetry():
         model = ov.convert_model(program)
+    _crop_by_slicing(model)
     model.inputs[0].get_tensor().set_names({"images"})
     model.outputs[0].get_tensor().set_names({"logits"})
     if images:
@@ -161,6 +163,22 @@ def _write_openvino(
     model.set_rt_info(description, [KEY])
     # In fp32: by default OpenVINO rounds the weights to 16 bits.
     ov.save_model(model, path, compress_to_fp16=False)
+
+
+def _crop_by_slicing(model: Any) -> None:
+    """Replace padding by negative numbers, which is how `TransitionUp` crops, by slices.
+
+    Over such a padding, OpenVINO 2026.4 forgets the number of channels where sizes are open, and
+    then computes int8 wrongly: a trained FC-DenseNet56 lost 10 points of mean IoU.
+    """
+    ops = require_package("openvino.opset13", purpose="export to openvino")
+    for pad in [op for op in model.get_ordered_ops() if op.get_type_name() == "Pad"]:
+        features, _, beyond_end = pad.input_values()[:3]
+        shape = ops.shape_of(features, output_type="i64")
+        ends = ops.gather(ops.add(shape, ops.convert(beyond_end, "i64")), [2, 3], 0)
+        cropped = ops.slice(features, [0, 0], ends, [1, 1], [2, 3])
+        pad.output(0).replace(cropped.output(0))
+    model.validate_nodes_and_infer_types()
 
 
 def _one_line(error: Exception) -> str:
