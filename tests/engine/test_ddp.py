@@ -60,7 +60,11 @@ from tiramisu.engine.losses import build_loss
 from tiramisu.engine.task import SegmentationTask
 from tiramisu.engine.train import build_model_for
 
-config = TrainConfig(data=sys.argv[1], devices=2, batch_size=3, dropout=0.0, optimizer="sgd")
+precision, memory_efficient = sys.argv[2], sys.argv[3] == "True"
+config = TrainConfig(
+    data=sys.argv[1], devices=2, batch_size=3, dropout=0.0, optimizer="sgd",
+    memory_efficient=memory_efficient,
+)
 spec = load_spec(config.data)
 data = RunData(spec, config)
 
@@ -80,7 +84,7 @@ torch.save(dict(task.named_parameters()), "before.pt")
 trainer = pl.Trainer(
     accelerator="cpu", devices=2, strategy="ddp", logger=False, max_epochs=1,
     use_distributed_sampler=False, enable_progress_bar=False, enable_checkpointing=False,
-    num_sanity_val_steps=0, limit_val_batches=0,
+    num_sanity_val_steps=0, limit_val_batches=0, precision=precision,
 )
 trainer.fit(task, datamodule=data)
 """
@@ -125,11 +129,15 @@ def test_two_processes_train_by_the_command(rectangles: Path, tmp_path: Path) ->
     assert rows[1].split(",")[:2] == ["1", "1"]  # six images, two processes, pairs: one step
 
 
+# Mixed precision is what keeps a CPU from its fused path, and lets it recompute as GPUs do.
+@pytest.mark.parametrize(
+    ("precision", "memory_efficient"), [("32-true", False), ("bf16-mixed", True)]
+)
 def test_two_processes_learn_the_same_from_different_images(
-    rectangles: Path, tmp_path: Path
+    rectangles: Path, tmp_path: Path, precision: str, memory_efficient: bool
 ) -> None:
     (tmp_path / "learn.py").write_text(LEARN)
-    run(["learn.py", str(rectangles)], tmp_path)
+    run(["learn.py", str(rectangles), precision, str(memory_efficient)], tmp_path)
 
     def load(name: str):
         return torch.load(tmp_path / f"{name}.pt", weights_only=True)

@@ -97,7 +97,8 @@ def default_contenders(arch_segments: bool, mode: Mode, precision: str) -> list[
         return [reference, "ours", "ours+memory_efficient"]
     exported = ["ours+onnx", "ours+openvino", "ours+openvino-int8"]
     can_export = arch_segments and precision == "fp32"
-    return [reference, "ours", "ours+compile", *(exported if can_export else [])]
+    others = [] if arch_segments else ["torchvision+channels_last"]
+    return [reference, *others, "ours", "ours+compile", *(exported if can_export else [])]
 
 
 def _is_smp(source: str) -> bool:
