@@ -6,11 +6,13 @@ the logits mean is inside too, as JSON under the key "tiramisu": in ONNX's metad
 runtime information, in an extra file of a .pt2 archive.
 """
 
+import operator
 import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -107,8 +109,11 @@ def trace(model: SegmentationModel) -> ExportedProgram:
     """
     height, width = Dim("height", min=TRACED_SIDE), Dim("width", min=TRACED_SIDE)
     images = torch.zeros(2, 3, 96, 101)  # one even, one odd: sizes are not taken for constants
+    # Older torch (2.11, say) asks about a pooling's input whether it is even, and then makes a graph
+    # for even or for odd sizes alone; torch 2.15 divides as here.
+    pooled_shape = mock.patch("torch._meta_registrations.div_rtn", operator.floordiv, create=True)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), pooled_shape:
             program = torch.export.export(
                 model,
                 (images,),
