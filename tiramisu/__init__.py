@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tiramisu.data.spec import list_datasets, load_spec
     from tiramisu.data.streets import draw_scene
     from tiramisu.data.transforms import train_transform
-    from tiramisu.deploy.config import PredictConfig
+    from tiramisu.deploy.config import ExportConfig, PredictConfig
+    from tiramisu.deploy.export.command import export_checkpoint
+    from tiramisu.deploy.export.graph import export_model
+    from tiramisu.deploy.export.runtime import ExportedModel, load_exported
     from tiramisu.deploy.predict import Prediction, predict, predict_probabilities
     from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel, load_model, save_model
     from tiramisu.engine.config import EvalConfig, TrainConfig
@@ -51,7 +54,10 @@ _HOMES = {
     "tiramisu.data.spec": ("list_datasets", "load_spec"),
     "tiramisu.data.streets": ("draw_scene",),
     "tiramisu.data.transforms": ("train_transform",),
-    "tiramisu.deploy.config": ("PredictConfig",),
+    "tiramisu.deploy.config": ("ExportConfig", "PredictConfig"),
+    "tiramisu.deploy.export.command": ("export_checkpoint",),
+    "tiramisu.deploy.export.graph": ("export_model",),
+    "tiramisu.deploy.export.runtime": ("ExportedModel", "load_exported"),
     "tiramisu.deploy.predict": ("Prediction", "predict", "predict_probabilities"),
     "tiramisu.engine.checkpoint": ("ModelInfo", "SegmentationModel", "load_model", "save_model"),
     "tiramisu.engine.config": ("EvalConfig", "TrainConfig"),

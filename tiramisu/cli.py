@@ -57,7 +57,7 @@ def evaluate(argv: Sequence[str]) -> None:
     parser.add_config(EvalConfig)
     config = EvalConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.deploy.runtime import load_predictor
+    from tiramisu.deploy.export.runtime import load_predictor
     from tiramisu.engine.evaluate import evaluate_checkpoint
 
     _quieten_libraries()
@@ -79,8 +79,8 @@ def predict(argv: Sequence[str]) -> None:
     inputs = values.pop("inputs")
     config = PredictConfig(**values.as_dict())
 
+    from tiramisu.deploy.export.runtime import load_predictor
     from tiramisu.deploy.files import predict_files
-    from tiramisu.deploy.runtime import load_predictor
 
     model = load_predictor(config.checkpoint, accelerator=config.accelerator)
     written = predict_files(
@@ -105,7 +105,7 @@ def export(argv: Sequence[str]) -> None:
     parser.add_config(ExportConfig)
     config = ExportConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.deploy.convert import export_checkpoint
+    from tiramisu.deploy.export.command import export_checkpoint
 
     _quieten_libraries()
     export_checkpoint(config)

@@ -145,7 +145,7 @@ def test_cache(tiny: Path, monkeypatch: pytest.MonkeyPatch):
     cached, uncached = make(tiny, cache="auto"), make(tiny, cache=False)
     expected = uncached.read(2)
     for dataset in (cached, uncached):
-        make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
+        dataset.preload()
     for path in (tiny.parent / "files").rglob("2.png"):
         path.unlink()
     assert all(np.array_equal(a, b) for a, b in zip(cached.read(2), expected, strict=True))

@@ -1,10 +1,11 @@
 """The benchmark command, on networks that run in milliseconds."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,12 +13,19 @@ import torch
 from PIL import Image
 
 from tiramisu import cli
-from tiramisu.deploy.benchmark import growth, machine, networks, timing
+from tiramisu.deploy.benchmark import growth, machine, networks, steps, timing
+from tiramisu.deploy.benchmark import run as benchmark_run
 from tiramisu.deploy.benchmark.cases import Case
 from tiramisu.deploy.benchmark.compare import Comparison, Result, compare
-from tiramisu.deploy.benchmark.contenders import parse_contender
+from tiramisu.deploy.benchmark.contenders import (
+    check_contender,
+    default_contenders,
+    growing_contenders,
+    parse_contender,
+)
 from tiramisu.deploy.benchmark.footprint import measure_apart
 from tiramisu.deploy.benchmark.report import describe_comparison, format_comparison
+from tiramisu.deploy.config import BenchmarkConfig
 
 SMALL = ("--arch", "fc56", "--size", "[32,32]", "--rounds", "3", "--threads", "1")
 
@@ -162,8 +170,36 @@ def test_a_contender_that_is_absent_is_skipped_with_its_reason(
     comparison = compare(contenders, case, **options)  # type: ignore[arg-type]
     assert [result.contender for result in comparison.results] == ["ours"]
     assert "clone" in comparison.notes["plain"]
-    with pytest.raises(ValueError, match="clone"):
+    with pytest.raises(networks.UnavailableError, match="clone"):
         compare(contenders[:1], case, **options)  # type: ignore[arg-type]
+
+
+def test_a_study_keeps_what_was_measured_before_memory_ran_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare_small(contenders, case, **options):
+        if case.batch > 2:
+            raise networks.UnavailableError("ours skipped: out of memory")
+        return dataclasses.replace(make_comparison(), case=case)
+
+    monkeypatch.setattr(benchmark_run, "compare", compare_small)
+    config = BenchmarkConfig(arch="fc56", study="batch", size=(64, 64), out=str(tmp_path))
+    written = json.loads(benchmark_run.run_benchmark(config).read_text())
+    assert [c["case"]["batch"] for c in written["comparisons"]] == [1, 2]
+    monkeypatch.setattr(
+        benchmark_run, "grow", lambda case, study: {"8": dataclasses.replace(case, batch=8)}
+    )
+    with pytest.raises(ValueError, match="out of memory"):
+        benchmark_run.run_benchmark(dataclasses.replace(config, overwrite=True))
+
+
+@pytest.mark.parametrize("arch", ["densenet121", "densenet264"])
+def test_ours_grows_beside_a_reference(arch: str) -> None:
+    case = Case(arch=arch, mode="infer", batch=1, height=64, width=64)
+    expected = ["torchvision", "ours"] if arch == "densenet121" else ["ours"]
+    assert growing_contenders(case) == expected
+    for name in default_contenders(case):
+        check_contender(parse_contender(name), case)
 
 
 def test_an_exported_contender_runs_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,11 +212,8 @@ def test_an_exported_contender_runs_its_file(monkeypatch: pytest.MonkeyPatch) ->
         assert int8 == bool(calibration)
         return path
 
-    export, runtime = ModuleType("export"), ModuleType("runtime")
-    vars(export).update(export_model=export_model)
-    vars(runtime).update(load_exported=exported.__getitem__)
-    monkeypatch.setitem(sys.modules, "tiramisu.deploy.export", export)
-    monkeypatch.setitem(sys.modules, "tiramisu.deploy.runtime", runtime)
+    monkeypatch.setattr(steps, "export_model", export_model)
+    monkeypatch.setattr(steps, "load_exported", exported.__getitem__)
     comparison = compare(
         [parse_contender(name) for name in ("ours", "ours+openvino", "ours+openvino-int8")],
         Case(arch="fc56", mode="infer", batch=1, height=32, width=32),

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tiramisu.deploy.benchmark import loading
-from tiramisu.deploy.benchmark.loading import DataPath, Feeding, format_data_path, measure_data_path
+from tiramisu.deploy.benchmark.loading import DataPath, Feeding, measure_data_path
+from tiramisu.deploy.benchmark.report import format_data_path
 from tiramisu.deploy.benchmark.run import run_benchmark
 from tiramisu.deploy.config import BenchmarkConfig
 from tiramisu.engine.config import TrainConfig
@@ -54,9 +55,9 @@ def test_table_sets_loading_beside_training() -> None:
     slow = dataclasses.replace(feeding, cache=False, num_workers=0, loaded=5.0, trained=3.0)
     table = format_data_path(DataPath(title="fc56", trainable=10.0, feedings=(feeding, slow)))
     heading, *_, first, second, _ = table.splitlines()
-    assert "10 images/s" in heading
-    assert first.split() == ["yes", "2", "1.50", "s", "300/s", "30", "9/s", "90", "%"]
-    assert second.split() == ["no", "0", "-", "5/s", "0.5", "3/s", "30", "%"]
+    assert "10.0 images/s" in heading
+    assert first.split() == ["yes", "2", "1.50", "s", "300/s", "30.0", "9.00/s", "90", "%"]
+    assert second.split() == ["no", "0", "-", "5.00/s", "0.500", "3.00/s", "30", "%"]
 
 
 def test_the_study_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,12 +9,17 @@ import pytest
 import torch
 
 from tiramisu.data.spec import load_spec
-from tiramisu.deploy import convert, packages
 from tiramisu.deploy.config import ExportConfig
-from tiramisu.deploy.convert import export_checkpoint
-from tiramisu.deploy.export import export_model
+from tiramisu.deploy.export import command, packages
+from tiramisu.deploy.export.command import export_checkpoint
+from tiramisu.deploy.export.graph import export_model
+from tiramisu.deploy.export.runtime import (
+    Description,
+    ExportedModel,
+    load_exported,
+    load_predictor,
+)
 from tiramisu.deploy.predict import predict
-from tiramisu.deploy.runtime import load_exported, load_predictor
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel, load_model, save_model
 from tiramisu.engine.config import EvalConfig
 from tiramisu.engine.evaluate import evaluate_checkpoint
@@ -123,6 +128,24 @@ def test_refuses_formats_it_has_not(model, tmp_path: Path, name, options, messag
     assert not list(tmp_path.iterdir())
 
 
+def test_running_out_of_memory_is_told_apart(model, tmp_path: Path) -> None:
+    class StrangeError(Exception):
+        """As ONNX Runtime's: of no kind."""
+
+    def fail(words: str) -> ExportedModel:
+        def run(images: np.ndarray) -> np.ndarray:
+            raise StrangeError(words)
+
+        description = Description(info=model.info, precision="fp32", bytes_per_pixel=1.0)
+        return ExportedModel(run, description, path=tmp_path / "a.onnx")
+
+    images = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(torch.OutOfMemoryError, match=r"a\.onnx: out of memory"):
+        fail("Failed to allocate memory for requested buffer of size 99")(images)
+    with pytest.raises(StrangeError):
+        fail("Got invalid dimensions for input")(images)
+
+
 def test_a_missing_package_is_named(model, tmp_path: Path, monkeypatch) -> None:
     def fail(name: str) -> None:
         raise ImportError(f"No module named {name!r}")
@@ -150,7 +173,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_parity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convert, "PARITY_SIZES", ((1, 64, 64), (2, 37, 45)))
+    monkeypatch.setattr(command, "PARITY_SIZES", ((1, 64, 64), (2, 37, 45)))
 
 
 def test_int8_is_calibrated_and_judged(run_folder: Path, tmp_path: Path, small_parity) -> None:

@@ -89,6 +89,19 @@ def test_memory_efficient_equals_modules(network, training) -> None:
     torch.testing.assert_close(two_steps(memory_efficient(network), images), expected)
 
 
+def test_memory_efficient_honours_a_replaced_activation() -> None:
+    network = by_modules(segmenter())
+    for layer in network.modules():
+        if isinstance(layer, DenseLayer):
+            layer.relu1 = nn.SiLU()
+    images = torch.randn(2, 3, 37, 42)
+    expected = network(images)
+    for layer in network.modules():
+        if isinstance(layer, DenseLayer | TransitionDown):
+            layer.memory_efficient = True
+    torch.testing.assert_close(network(images), expected)
+
+
 def test_memory_efficient_recomputes_no_convolution(monkeypatch) -> None:
     network = memory_efficient(segmenter())
     count = 0
@@ -213,7 +226,10 @@ def test_graph_may_be_walked_twice(network) -> None:
     torch.testing.assert_close(first, second)
 
 
-@pytest.mark.parametrize("reason", ["hook", "replaced", "autocast", "one value"])
+@pytest.mark.parametrize(
+    "reason",
+    ["hook", "hook on a layer", "replaced", "replaced layer", "dilated", "autocast", "one value"],
+)
 def test_the_fused_path_steps_aside(reason: str, monkeypatch) -> None:
     calls = count_calls(monkeypatch)
     style = LayerStyle(bias=True, eps=1e-4, dropout=0)
@@ -224,12 +240,19 @@ def test_the_fused_path_steps_aside(reason: str, monkeypatch) -> None:
     seen = []
     if reason == "hook":
         block.denselayer2.relu1.register_forward_hook(lambda *_: seen.append(1))
+    if reason == "hook on a layer":
+        block.denselayer2.register_forward_hook(lambda *_: seen.append(1))
     if reason == "replaced":
         block.denselayer2.relu1 = nn.SiLU()
+    if reason == "replaced layer":
+        block.denselayer2 = nn.Conv2d(7, 3, 1)
+        block.denselayer2.forward = lambda *stack: torch.cat(stack, 1)[:, :3]
+    if reason == "dilated":
+        block.denselayer2.conv1.dilation = block.denselayer2.conv1.padding = (2, 2)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=reason == "autocast"):
         block(features)
     assert calls == ["dense_block"]
-    assert bool(seen) == (reason == "hook")
+    assert bool(seen) == reason.startswith("hook")
 
 
 @pytest.mark.parametrize("piece_bytes", [2000, 2**22])

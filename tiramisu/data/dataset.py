@@ -175,7 +175,6 @@ def make_loader(
 
     Raises ValueError if a batch's images differ in size, or a file cannot be read.
     """
-    dataset.preload(processes=world_size)
     return DataLoader(
         dataset,
         batch_size=batch_size,

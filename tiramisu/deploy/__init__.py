@@ -1,6 +1,9 @@
 """How a trained network is used.
 
-predict  one image, whole or in blended tiles
-files    many images and videos into a folder (inputs finds them, video does the latter)
-tiles    where tiles lie and how they blend; memory how large they may be
+config     the settings of these commands; no torch
+predict    one image, whole or in blended tiles
+files      many images and videos into a folder (inputs finds them, video does the latter)
+tiles      where tiles lie and how they blend; memory how large they may be
+export     a network as one file for ONNX Runtime, OpenVINO or torch.export
+benchmark  what the networks cost, beside others
 """

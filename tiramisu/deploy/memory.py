@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tiramisu.data.memory import free_memory
-from tiramisu.deploy.runtime import ExportedModel
+from tiramisu.deploy.export.runtime import ExportedModel
 from tiramisu.engine.predictor import Predictor
 
 PROBES = (128, 256)

@@ -238,6 +238,8 @@ def _affordable_tiles(
     seen_height, seen_width = images.shape[-2:]
     num_classes = len(model.info.class_names)
     results = float(kept * size[0] * size[1])
+    if tta or model.info.image_scale != 1:
+        results += 4 * num_classes * images.shape[-2] * images.shape[-1]  # see _collect
     if tta:
         # All views are kept until they are averaged, and beside them a resized copy of the logits.
         seen_height, seen_width = (round(max(TTA_SCALES) * side) for side in images.shape[-2:])
@@ -290,7 +292,19 @@ def _run_tiles(
 def _run_whole(model: Predictor, images: Tensor, *, tile: int, overlap: float) -> Tensor:
     """Logits (1, C, H, W) of an image (1, 3, H, W), all bands together."""
     bands = _run_tiles(model, images, tile=tile, overlap=overlap)
-    return torch.cat([logits for _, logits in bands], dim=1)[None]
+    return _collect(bands, height=images.shape[-2])[None]
+
+
+def _collect(bands: Iterator[tuple[int, Tensor]], *, height: int) -> Tensor:
+    """Bands as one tensor (C, height, W)."""
+    _, first = next(bands)
+    if first.shape[1] == height:
+        return first
+    logits = first.new_empty(len(first), height, first.shape[2])
+    logits[:, : first.shape[1]] = first
+    for top, band in bands:
+        logits[:, top : top + band.shape[1]] = band
+    return logits
 
 
 def _fit(
@@ -302,7 +316,7 @@ def _fit(
         for top, logits in bands:
             yield top, logits[:, : height - top, :width]
         return
-    logits = torch.cat([logits for _, logits in bands], dim=1)[:, :height, :width]
+    logits = _collect(bands, height=max(height, MIN_SIDE))[:, :height, :width]
     # Down and across are interpolated one after the other, so that it goes in bands as well.
     centers = ((torch.arange(size[0]) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
     above = centers.long()

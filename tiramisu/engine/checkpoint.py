@@ -22,6 +22,7 @@ from tiramisu.models import build_model, list_models
 
 WEIGHTS_NAME = "model.safetensors"
 INFO_NAME = "model.json"
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,10 +169,10 @@ def find_checkpoint(path: str | Path) -> Path:
     """The file to load for what a user calls a checkpoint: a folder or a file."""
     path = Path(path)
     if path.is_file():
-        if path.suffix not in (".safetensors", ".ckpt"):
+        if path.suffix not in CHECKPOINT_SUFFIXES:
             raise ValueError(
                 f"{path} is no checkpoint of Tiramisu: expected a run's folder, a .safetensors "
-                "file or a .ckpt file"
+                "file or a .ckpt file (tiramisu.load_exported takes .onnx, .xml and .pt2)"
             )
         return path
     if not path.is_dir():

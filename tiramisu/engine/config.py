@@ -121,7 +121,7 @@ class TrainConfig:
     """Store activations channels last, which convolutions on most devices prefer."""
     memory_efficient: bool = False
     """Train in less memory: keep what convolutions make, and compute the rest again in the backward
-    pass. On a GPU that costs time; the CPU does so in any case, and gains by it."""
+    pass. On a GPU that costs time; in fp32 the CPU does so in any case, and gains by it."""
     sync_bn: bool = False
     """Share batch norm's statistics between devices (GPUs only)."""
 

@@ -4,6 +4,9 @@ import torch
 
 from tiramisu.engine.config import Accelerator
 
+OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "not enough memory", "out of memory")
+"""The words in which torch on a CPU, ONNX Runtime and OpenVINO say so."""
+
 
 def pick_device(accelerator: Accelerator) -> torch.device:
     """The device for a setting. Raises ValueError if a GPU is asked for and none is seen."""
@@ -18,7 +21,8 @@ def pick_device(accelerator: Accelerator) -> torch.device:
     return torch.device("cpu")
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a forward pass failed for want of memory; the CPU says so only in words."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a forward pass failed for want of memory."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error).lower() for words in OUT_OF_MEMORY
+    )

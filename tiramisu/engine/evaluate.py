@@ -15,6 +15,7 @@ from tiramisu.data.dataset import SegmentationDataset, make_loader
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.checkpoint import (
+    CHECKPOINT_SUFFIXES,
     ModelInfo,
     SegmentationModel,
     find_checkpoint,
@@ -30,7 +31,6 @@ from tiramisu.engine.run import read_settings
 TTA_SCALES = (0.75, 1.0, 1.25)
 # FC-DenseNets halve their input five times.
 MIN_SIDE = 32
-CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
 # Consecutive frames whose common statistics the paper's authors used at test time.
 PAPER_BATCH = 10
 

@@ -1,6 +1,7 @@
 """The data of a run, as Lightning wants it: each process's share of both splits."""
 
 import math
+import multiprocessing
 import os
 from pathlib import Path
 from typing import cast
@@ -96,11 +97,15 @@ class RunData(pl.LightningDataModule):
         self, dataset: SegmentationDataset, *, batch_size: int, shuffle: bool, drop_last: bool
     ) -> "DataLoader[Sample]":
         assert self.trainer is not None
+        num_workers = pick_num_workers(self.config)
+        # Workers that are spawned would not inherit it.
+        if num_workers == 0 or multiprocessing.get_start_method() == "fork":
+            dataset.preload(processes=self.config.devices)
         return make_loader(
             dataset,
             batch_size=batch_size,
             shuffle=shuffle,
-            num_workers=pick_num_workers(self.config),
+            num_workers=num_workers,
             seed=self.config.seed,
             rank=self.trainer.global_rank,
             world_size=self._world_size,

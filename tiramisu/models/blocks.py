@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal
 
 import torch
@@ -36,7 +35,7 @@ class LayerStyle:
 
     memory_efficient: bool = False
     """Keep only what convolutions make, and dropout's masks, from forward to backward pass;
-    concatenation, BN and ReLU are computed again. The CPU's fused path does so in any case."""
+    concatenation, BN and ReLU are computed again. The CPU does so in any case in fp32."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -86,7 +85,8 @@ class DenseLayer(nn.Sequential):
         if not self.memory_efficient:
             return super().forward(torch.cat(features, dim=1))
         for stage in split_stages(list(self.children())):
-            features = (stage.dropout(recompute(stage.norm, stage.conv, *features)),)
+            made = recompute(stage.norm, stage.relu, stage.conv, *features)
+            features = (stage.dropout(made),)
         return features[0]
 
 
@@ -135,11 +135,16 @@ class DenseBlock(nn.Module):
     # What the compiler makes of a dense block on the CPU is slower.
     @torch.compiler.disable
     def _run_fused(self, features: tuple[Tensor, ...]) -> Tensor | None:
-        """The stack by the CPU's fast path, or None where someone replaced or hooked a part."""
-        layers = [list(layer.children()) for layer in self.children()]
-        if not fused.are_plain(chain.from_iterable(layers)):
-            return None
-        return fused.dense_block(features, [split_stages(parts) for parts in layers])
+        """The stack by the CPU's fast path, or None where someone changed or hooked a part."""
+        layers = [(layer, list(layer.children())) for layer in self.children()]
+        for layer, parts in layers:
+            if (
+                type(layer) is not DenseLayer
+                or fused.is_hooked(layer)
+                or not fused.are_plain(parts)
+            ):
+                return None
+        return fused.dense_block(features, [split_stages(parts) for _, parts in layers])
 
 
 class TransitionDown(nn.Sequential):
@@ -171,7 +176,7 @@ class TransitionDown(nn.Sequential):
             if features is not None:
                 return features
         if self.memory_efficient:
-            return self.pool(self.dropout(recompute(self.norm, self.conv, stack)))
+            return self.pool(self.dropout(recompute(self.norm, self.relu, self.conv, stack)))
         return super().forward(stack)
 
     @torch.compiler.disable

@@ -19,8 +19,8 @@ Tensors here are (B, H, W, C), which is how channels-last memory lies. For the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import cycle, pairwise
 from typing import Any
 
 import torch
@@ -37,6 +37,9 @@ from tiramisu.models.stages import (
     undo_stage,
     uses_batch,
 )
+
+KINDS = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
+"""What a stage is made of, in order."""
 
 
 def suits(features: Tensor) -> bool:
@@ -61,13 +64,36 @@ def arrange(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if suits(images) else images
 
 
-def are_plain(parts: Iterable[nn.Module]) -> bool:
-    """Whether the fused functions may stand in for modules: none was replaced or hooked."""
-    return all(
-        type(part) in (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
-        and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
-        for part in parts
+def are_plain(parts: Sequence[nn.Module]) -> bool:
+    """Whether fused stages may stand in for a layer's modules: none was changed or hooked."""
+    return len(parts) % 4 == 0 and all(
+        type(part) is kind and _is_usual(part) and not is_hooked(part)
+        for part, kind in zip(parts, cycle(KINDS), strict=False)
     )
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether someone wants to see what goes into or out of a module."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
+
+def _is_usual(part: nn.Module) -> bool:
+    """Whether a module's settings are those that stages know."""
+    if isinstance(part, nn.Conv2d):
+        margin = part.kernel_size[0] // 2
+        return (
+            part.kernel_size in ((1, 1), (3, 3))
+            and part.padding == (margin, margin)
+            and part.stride == part.dilation == (1, 1)
+            and part.groups == 1
+            and part.padding_mode == "zeros"
+        )
+    return not isinstance(part, nn.BatchNorm2d) or part.affine
 
 
 def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(norm: nn.BatchNorm2d, conv: nn.Conv2d, *features: Tensor) -> Tensor:
+def recompute(norm: nn.BatchNorm2d, relu: nn.Module, conv: nn.Conv2d, *features: Tensor) -> Tensor:
     """Concatenate, normalise, ReLU, convolve; in the backward pass all again but the convolution.
 
     The last tensor that the backward pass asks for is the convolution's input, so recomputation
@@ -21,7 +20,7 @@ def recompute(norm: nn.BatchNorm2d, conv: nn.Conv2d, *features: Tensor) -> Tenso
     """
 
     def run(*features: Tensor) -> Tensor:
-        return conv(F.relu(norm(torch.cat(features, dim=1))))
+        return conv(relu(norm(torch.cat(features, dim=1))))
 
     if not torch.is_grad_enabled():
         return run(*features)

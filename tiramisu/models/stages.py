@@ -20,6 +20,7 @@ class Stage(NamedTuple):
     """BN, ReLU, convolution, dropout, as the modules that hold their weights and settings."""
 
     norm: nn.BatchNorm2d
+    relu: nn.Module
     conv: nn.Conv2d
     dropout: nn.Dropout
 
@@ -31,8 +32,7 @@ class Stage(NamedTuple):
 
 def split_stages(parts: Sequence[nn.Module]) -> list[Stage]:
     """The parts of a dense layer, BN, ReLU, convolution and dropout once or twice, as stages."""
-    rounds = zip(*(parts[i::4] for i in range(4)), strict=True)
-    return [Stage(norm, conv, dropout) for norm, _, conv, dropout in rounds]
+    return [Stage._make(parts[i : i + 4]) for i in range(0, len(parts), 4)]
 
 
 class Features:
@@ -93,7 +93,7 @@ class Step(NamedTuple):
 
 def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> Step:
     """Make new features (B, H, W, K) from the first `width` channels of others."""
-    norm, conv, dropout = stage
+    norm, _, conv, dropout = stage
     source = features.values[..., :width]
     from_batch = uses_batch(norm)
     if from_batch:

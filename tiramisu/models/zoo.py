@@ -60,7 +60,7 @@ def build_model(
         dropout: probability of element-wise dropout, 0 <= dropout < 1; None takes the network's
             own: 0.2 for FC-DenseNets, 0 for DenseNets.
         memory_efficient: keep only what convolutions make, and dropout's masks, from forward to
-            backward pass; the rest is computed again. The CPU does so in any case.
+            backward pass; the rest is computed again. The CPU does so in any case in fp32.
 
     Raises:
         ValueError: for an unknown name (the message lists the known ones) or a number that no

@@ -9,8 +9,6 @@ Mode = Literal["infer", "train"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 MODES = {"infer": "inference", "train": "training step"}
-MIN_SIDE = 32
-"""Smallest height and width: the networks halve an image five times."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 from tiramisu.deploy.benchmark.cases import Case
 from tiramisu.deploy.benchmark.compare import Comparison
 from tiramisu.deploy.benchmark.growth import TiledResult
-from tiramisu.deploy.benchmark.report import format_bytes, format_seconds, name_tile
+from tiramisu.deploy.benchmark.loading import DataPath
+from tiramisu.deploy.benchmark.report import (
+    format_bytes,
+    format_rate,
+    format_seconds,
+    memory_ratio,
+    name_tile,
+)
 from tiramisu.engine.pictures import Picture
 from tiramisu.engine.plots import render
 
@@ -45,10 +52,10 @@ def plot_comparisons(comparisons: Sequence[Comparison]) -> Picture:
 
         peaks = [math.nan if r.peak_bytes is None else r.peak_bytes / 1e9 for r in results]
         labels = [
-            "not measured" if math.isnan(peak) else f"{format_bytes(r.peak_bytes)}   {part:.2f} x"
-            for r, peak, part in zip(
-                results, peaks, (peak / (peaks[0] or math.nan) for peak in peaks), strict=True
-            )
+            format_bytes(r.peak_bytes) + (f"   {part:.2f} x" if part is not None else "")
+            if r.peak_bytes is not None
+            else "not measured"
+            for r, part in ((r, memory_ratio(r, results[0])) for r in results)
         ]
         _draw_bars(right, [""] * len(names), peaks, labels, colored_by=names)
         right.set_xlabel("GB of peak memory, above the loaded program")
@@ -99,6 +106,29 @@ def plot_tiles(case: Case, results: Sequence[TiledResult]) -> Picture:
         axes.set_xlabel("megapixels")
     left.set_ylabel("seconds a prediction")
     _finish(figure, f"{case.arch}: large images whole and in tiles", left, right)
+    return render(figure)
+
+
+def plot_data_path(path: DataPath) -> Picture:
+    """Bars of the images a second that are loaded, against what the training takes."""
+    figure = Figure(figsize=(9, 1.6 + 0.35 * len(path.feedings)), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    names = [
+        f"{'from memory' if feeding.cache else 'read anew'}, {feeding.num_workers} workers"
+        for feeding in path.feedings
+    ]
+    bars = axes.barh(names, [feeding.loaded for feeding in path.feedings], color="tab:blue")
+    axes.bar_label(bars, [format_rate(f.loaded) for f in path.feedings], padding=4)
+    axes.axvline(
+        path.trainable, color="tab:red", label=f"training takes {format_rate(path.trainable)}"
+    )
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+    axes.set_xlabel("images/s loaded and augmented (logarithmic)")
+    axes.set_title(path.title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return render(figure)
 
 

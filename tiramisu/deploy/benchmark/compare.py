@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,8 @@ from tiramisu.deploy.benchmark.contenders import Contender
 from tiramisu.deploy.benchmark.footprint import ApartError, measure_apart
 from tiramisu.deploy.benchmark.machine import make_products
 from tiramisu.deploy.benchmark.networks import UnavailableError
-from tiramisu.deploy.benchmark.steps import Ready, count_work, export, prepare
-from tiramisu.deploy.benchmark.timing import median, pick_clock, take_turns
+from tiramisu.deploy.benchmark.steps import Ready, count_work, export, first_line, prepare
+from tiramisu.deploy.benchmark.timing import pick_clock, take_turns
 from tiramisu.engine.devices import is_out_of_memory
 
 Say = Callable[[str], None]
@@ -46,7 +47,7 @@ class Result:
     @property
     def median(self) -> float:
         """Seconds a step."""
-        return median(self.seconds)
+        return statistics.median(self.seconds)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,9 +81,11 @@ def compare(
         rounds, seconds: see `take_turns`.
         memory: measure memory, for which every contender is loaded once more.
         say: told what is being done.
+
+    Raises:
+        UnavailableError: no contender can run here, or none finds enough memory.
     """
     torch.set_num_threads(case.threads)
-    torch.backends.cudnn.benchmark = True
     entries: list[_Entry] = []
     notes: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder, _compiling_in(Path(folder)):
@@ -94,7 +97,7 @@ def compare(
                 notes[contender.name] = f"skipped: {reason}"
         if not entries:
             reasons = "; ".join(f"{name} {note}" for name, note in notes.items())
-            raise ValueError(f"no contender can run here: {reasons}")
+            raise UnavailableError(f"no contender can run here: {reasons}")
 
         say("timing, in turns")
         steps = {entry.name: entry.ready.step for entry in entries}
@@ -176,7 +179,7 @@ def _enter(contender: Contender, case: Case, *, folder: Path) -> _Entry:
     except RuntimeError as error:
         if not ready.compiles and not is_out_of_memory(error):
             raise
-        raise UnavailableError(str(error).strip().splitlines()[0]) from error
+        raise UnavailableError(first_line(error)) from error
     return _Entry(
         contender=contender,
         ready=ready,

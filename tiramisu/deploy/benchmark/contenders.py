@@ -6,7 +6,7 @@ import torchvision
 from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
 from segmentation_models_pytorch.encoders import get_encoder_names
 
-from tiramisu.deploy.benchmark.cases import Case, Mode
+from tiramisu.deploy.benchmark.cases import Case
 
 SOURCES = {
     "ours": "this package's network, channels last",
@@ -70,7 +70,7 @@ def check_contender(contender: Contender, case: Case) -> None:
     name = contender.name
     if contender.source == "plain" and not case.segments:
         raise ValueError(f"--contenders: {name} is an FC-DenseNet, not {case.arch}; leave it out")
-    if contender.source == "torchvision" and not hasattr(torchvision.models, case.arch):
+    if contender.source == "torchvision" and not _has_torchvision(case.arch):
         raise ValueError(f"--contenders: torchvision has no {case.arch}; leave {name} out")
     if contender.source.startswith("smp:") and not case.segments:
         raise ValueError(f"--contenders: {name} segments and {case.arch} does not; leave it out")
@@ -90,15 +90,28 @@ def check_contender(contender: Contender, case: Case) -> None:
         )
 
 
-def default_contenders(arch_segments: bool, mode: Mode, precision: str) -> list[str]:
-    """The ways to run our network, and a reference to compare them with in the first place."""
-    reference = "plain" if arch_segments else "torchvision"
-    if mode == "train":
-        return [reference, "ours", "ours+memory_efficient"]
+def default_contenders(case: Case) -> list[str]:
+    """The ways to run our network, and others to compare them with, the reference first."""
+    if case.segments:
+        others = ["plain"]
+    elif _has_torchvision(case.arch):
+        others = ["torchvision", "torchvision+channels_last"]
+    else:
+        others = []
+    if case.mode == "train":
+        return [*others, "ours", "ours+memory_efficient"]
     exported = ["ours+onnx", "ours+openvino", "ours+openvino-int8"]
-    can_export = arch_segments and precision == "fp32"
-    others = [] if arch_segments else ["torchvision+channels_last"]
-    return [reference, *others, "ours", "ours+compile", *(exported if can_export else [])]
+    can_export = case.segments and case.precision == "fp32"
+    return [*others, "ours", "ours+compile", *(exported if can_export else [])]
+
+
+def growing_contenders(case: Case) -> list[str]:
+    """Ours, and the reference to compare it with while a case grows."""
+    return list(dict.fromkeys([default_contenders(case)[0], "ours"]))
+
+
+def _has_torchvision(arch: str) -> bool:
+    return hasattr(torchvision.models, arch)
 
 
 def _is_smp(source: str) -> bool:

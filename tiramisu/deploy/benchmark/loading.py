@@ -8,30 +8,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from matplotlib.figure import Figure
 from torch.utils.data import DataLoader
 
 from tiramisu.data.dataset import EpochSampler, Sample, SegmentationDataset, make_loader
 from tiramisu.data.spec import load_spec
 from tiramisu.data.transforms import train_transform
 from tiramisu.deploy.benchmark.cases import Case
-from tiramisu.deploy.benchmark.report import format_seconds, format_table
+from tiramisu.deploy.benchmark.compare import Say
 from tiramisu.deploy.benchmark.steps import DTYPES
 from tiramisu.engine.config import TrainConfig
 from tiramisu.engine.devices import pick_device
 from tiramisu.engine.losses import build_loss
 from tiramisu.engine.optim import build_optimizer
-from tiramisu.engine.pictures import Picture
-from tiramisu.engine.plots import render
 from tiramisu.engine.train import build_model_for
 
 CACHES = (True, False)
 WORKERS = (0, 1, 2)
 FEWEST_BATCHES = 3
-HEADINGS = ("in memory", "workers", "filled in", "loads", "loads : trains", "trained", "of full")
 
 Batch = dict[str, torch.Tensor]
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,45 +143,6 @@ def measure_data_path(
             )
     assert trainable is not None, "there is at least one way to load"
     return DataPath(title=_describe(config), trainable=trainable, feedings=tuple(feedings))
-
-
-def format_data_path(path: DataPath) -> str:
-    """A data path as a table."""
-    rows = [
-        (
-            "yes" if feeding.cache else "no",
-            str(feeding.num_workers),
-            format_seconds(feeding.fill_seconds) if feeding.cache else "-",
-            f"{feeding.loaded:.3g}/s",
-            f"{feeding.loaded / path.trainable:.3g}",
-            f"{feeding.trained:.3g}/s",
-            f"{100 * feeding.trained / path.trainable:.0f} %",
-        )
-        for feeding in path.feedings
-    ]
-    full = f"{path.title}: a training that never waits takes {path.trainable:.3g} images/s"
-    return "\n".join([full, format_table(HEADINGS, rows)])
-
-
-def plot_data_path(path: DataPath) -> Picture:
-    """Bars of the images a second that are loaded, against what the training takes."""
-    figure = Figure(figsize=(9, 1.6 + 0.35 * len(path.feedings)), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    names = [
-        f"{'from memory' if feeding.cache else 'read anew'}, {feeding.num_workers} workers"
-        for feeding in path.feedings
-    ]
-    bars = axes.barh(names, [feeding.loaded for feeding in path.feedings], color="tab:blue")
-    axes.bar_label(bars, fmt="%.3g", padding=4)
-    axes.axvline(path.trainable, color="tab:red", label=f"training takes {path.trainable:.3g}")
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.invert_yaxis()
-    axes.set_xlabel("images/s loaded and augmented (logarithmic)")
-    axes.set_title(path.title, loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    return render(figure)
 
 
 def _training_step(config: TrainConfig) -> Callable[[Batch], None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from tiramisu.deploy.benchmark.cases import Case
 from tiramisu.deploy.benchmark.compare import Comparison, Result
 from tiramisu.deploy.benchmark.growth import TiledResult
+from tiramisu.deploy.benchmark.loading import DataPath
 
 HEADINGS = (
     "contender",
@@ -20,22 +21,32 @@ HEADINGS = (
     "of limit",
     "max diff",
 )
+DATA_HEADINGS = (
+    "in memory",
+    "workers",
+    "filled in",
+    "loads",
+    "loads : trains",
+    "trained",
+    "of full",
+)
 
 
 def format_comparison(comparison: Comparison) -> str:
     """One comparison as a table of about 100 columns, with notes below."""
-    reference = comparison.results[0]
-    heading = f"{comparison.case.title} (ratios to {reference.contender})"
-    rows = [_cells(result, comparison) for result in comparison.results]
+    reference = comparison.results[0].contender
+    heading = f"{comparison.case.title} (ratios to {reference})"
+    rows = [_cells(result, comparison, reference=reference) for result in comparison.results]
     return "\n".join([heading, format_table(HEADINGS, rows), *_notes(comparison)])
 
 
 def format_growth(what: str, comparisons: Mapping[str, Comparison]) -> str:
     """Comparisons that differ in one thing, by its value, as one table."""
     first = next(iter(comparisons.values()))
-    heading = f"growing {what}, from {first.case.title} (ratios to {first.results[0].contender})"
+    reference = first.results[0].contender
+    heading = f"growing {what}, from {first.case.title} (ratios to {reference})"
     rows = [
-        (value if index == 0 else "", *_cells(result, comparison))
+        (value if index == 0 else "", *_cells(result, comparison, reference=reference))
         for value, comparison in comparisons.items()
         for index, result in enumerate(comparison.results)
     ]
@@ -59,6 +70,24 @@ def format_tiles(case: Case, results: Sequence[TiledResult]) -> str:
     return "\n".join(
         [f"{case.arch}: large images, {case.threads} threads", format_table(headings, rows)]
     )
+
+
+def format_data_path(path: DataPath) -> str:
+    """A data path as a table."""
+    rows = [
+        (
+            "yes" if feeding.cache else "no",
+            str(feeding.num_workers),
+            format_seconds(feeding.fill_seconds) if feeding.cache else "-",
+            f"{format_rate(feeding.loaded)}/s",
+            format_rate(feeding.loaded / path.trainable),
+            f"{format_rate(feeding.trained)}/s",
+            f"{100 * feeding.trained / path.trainable:.0f} %",
+        )
+        for feeding in path.feedings
+    ]
+    full = f"{path.title}: a training that never waits takes {format_rate(path.trainable)} images/s"
+    return "\n".join([full, format_table(DATA_HEADINGS, rows)])
 
 
 def format_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -106,8 +135,15 @@ def memory_ratio(result: Result, reference: Result) -> float | None:
 
 
 def format_seconds(seconds: float) -> str:
-    """Three digits: 1.23 s, 45.6 ms."""
-    return f"{seconds:#.3g} s".replace(". ", " ") if seconds >= 1 else _milliseconds(seconds)
+    """About three digits: 1.23 s, 45.6 ms."""
+    if seconds < 0.9995:
+        return f"{format_rate(1000 * seconds)} ms"
+    return f"{format_rate(seconds)} s"
+
+
+def format_rate(number: float) -> str:
+    """About three digits, however large: 0.123, 1.23, 45.6, 1234."""
+    return f"{number:.0f}" if number >= 99.95 else f"{number:#.3g}"
 
 
 def format_bytes(count: int | None) -> str:
@@ -122,16 +158,18 @@ def name_tile(tile: int | None) -> str:
     return "whole" if tile is None else f"tiles of {tile}"
 
 
-def _cells(result: Result, comparison: Comparison) -> tuple[str, ...]:
-    reference, seconds = comparison.results[0], result.median
-    ratio = memory_ratio(result, reference)
+def _cells(result: Result, comparison: Comparison, *, reference: str) -> tuple[str, ...]:
+    # A network that outgrew the memory has no ratios to offer any more.
+    base = next((r for r in comparison.results if r.contender == reference), None)
+    seconds = result.median
+    ratio = memory_ratio(result, base) if base else None
     speed = 2 * result.multiply_adds / seconds
     return (
         result.contender,
         format_seconds(seconds),
         f"{format_seconds(min(result.seconds))} .. {format_seconds(max(result.seconds))}",
-        f"{seconds / reference.median:.2f}",
-        f"{comparison.case.batch / seconds:.3g}",
+        f"{seconds / base.median:.2f}" if base else "-",
+        format_rate(comparison.case.batch / seconds),
         format_bytes(result.peak_bytes),
         "-" if ratio is None else f"{ratio:.2f}",
         f"{result.multiply_adds / 1e9:.1f}",
@@ -148,10 +186,6 @@ def _notes(comparison: Comparison) -> list[str]:
     lines = [f"limit: {limit}, the fastest large product of matrices in the same turns"]
     for result in comparison.results:
         if result.setup_seconds:
-            what = "compiled" if result.contender.endswith("compile") else "exported"
+            what = "compiled" if "compile" in result.contender.split("+") else "exported"
             lines.append(f"{result.contender}: {what} in {result.setup_seconds:.0f} s")
     return lines + [f"{name}: {note}" for name, note in comparison.notes.items()]
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:#.3g} ms".replace(". ", " ")

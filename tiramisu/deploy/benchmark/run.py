@@ -1,47 +1,52 @@
 """The benchmark command."""
 
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
-from tiramisu.deploy.benchmark.cases import MIN_SIDE, Case, Mode, default_batch, default_size
-from tiramisu.deploy.benchmark.chart import plot_comparisons, plot_growth, plot_tiles
+from tiramisu.deploy.benchmark.cases import Case, Mode, default_batch, default_size
+from tiramisu.deploy.benchmark.chart import (
+    plot_comparisons,
+    plot_data_path,
+    plot_growth,
+    plot_tiles,
+)
 from tiramisu.deploy.benchmark.compare import Comparison, compare
 from tiramisu.deploy.benchmark.contenders import (
     Contender,
     check_contender,
     default_contenders,
+    growing_contenders,
     parse_contender,
 )
 from tiramisu.deploy.benchmark.growth import grow, predict_in_tiles
-from tiramisu.deploy.benchmark.loading import (
-    format_data_path,
-    measure_data_path,
-    plot_data_path,
-    training_of,
-)
+from tiramisu.deploy.benchmark.loading import measure_data_path, training_of
 from tiramisu.deploy.benchmark.machine import describe_machine
+from tiramisu.deploy.benchmark.networks import UnavailableError
 from tiramisu.deploy.benchmark.report import (
     describe_comparison,
     format_comparison,
+    format_data_path,
     format_growth,
     format_tiles,
 )
 from tiramisu.deploy.config import BenchmarkConfig
 from tiramisu.engine.devices import pick_device
+from tiramisu.engine.evaluate import MIN_SIDE
 from tiramisu.engine.pictures import Picture, save_png
 from tiramisu.models import list_models
 
-EVERY_WAY: list[str] | None = None
+DEFAULT: list[str] | None = None
 STANDARD: tuple[tuple[str, Mode, int, list[str] | None], ...] = (
-    ("fc103", "infer", 1, EVERY_WAY),
+    ("fc103", "infer", 1, DEFAULT),
     ("fc103", "infer", 8, ["plain", "ours", "ours+compile"]),
-    ("densenet121", "infer", 1, EVERY_WAY),
-    ("fc103", "train", 3, EVERY_WAY),
+    ("densenet121", "infer", 1, DEFAULT),
+    ("fc103", "train", 3, DEFAULT),
 )
 """Network, mode, batch and contenders of the comparisons in the README."""
 Meeting = tuple[Case, list[Contender]]
@@ -70,10 +75,9 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
         case = _read_case(config, device, threads)
         slug = f"{case.arch}_{device}" if config.study == "tiles" else case.slug
         name = f"{config.study or 'compare'}_{slug}"
+    cases = [_read_case(config, device, threads) for config in configs]
     meetings = [
-        (case, _read_contenders(config, case))
-        for config in configs
-        for case in [_read_case(config, device, threads)]
+        (case, _read_contenders(config, case)) for config, case in zip(configs, cases, strict=True)
     ]
     json_path, png_path = _output_files(config, name)
 
@@ -81,16 +85,17 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
     machine = describe_machine(device=device, threads=threads)
     print("  ".join(f"{key} {value}" for key, value in machine.items()))
     if config.study == "tiles":
-        document, picture = _study_tiles(meetings[0][0])
+        measured = _study_tiles(meetings[0][0])
     elif config.study == "data":
-        document, picture = _study_data(meetings[0][0], config)
+        measured = _study_data(meetings[0][0], config)
     elif config.study is not None:
-        document, picture = _study(meetings[0], config)
+        measured = _study(meetings[0], config)
     else:
-        document, picture = _compare_all(meetings, config)
-
-    json_path.write_text(json.dumps({"machine": machine, **document}, indent=2) + "\n")
-    save_png(png_path, picture)
+        measured = _compare_all(meetings, config)
+    # After each comparison anew: what is measured is not lost with the rest.
+    for document, picture in measured:
+        json_path.write_text(json.dumps({"machine": machine, **document}, indent=2) + "\n")
+        save_png(png_path, picture)
     print(f"\nwritten: {json_path}, {png_path}")
     return json_path
 
@@ -116,11 +121,14 @@ def _read_case(config: BenchmarkConfig, device: str, threads: int) -> Case:
 def _read_contenders(config: BenchmarkConfig, case: Case) -> list[Contender]:
     """Who takes part, found to go together with every case that will be run."""
     if config.study == "tiles":
-        if config.contenders is not None or case.mode == "train" or not case.segments:
+        chosen = (config.contenders, config.mode, config.size, config.batch)
+        if any(value is not None for value in chosen) or config.precision != "fp32":
             raise ValueError(
-                "--study tiles: it predicts with our segmentation networks alone; leave out "
-                "--contenders and --mode, and give fc56, fc67 or fc103 as --arch"
+                "--study tiles: it predicts images of its own sizes, by our networks in fp32; "
+                "leave out --contenders, --mode, --size, --batch and --precision"
             )
+        if not case.segments:
+            raise ValueError("--study tiles: give fc56, fc67 or fc103 as --arch")
         return []
     if config.study == "data":
         if config.contenders is not None or case.mode == "infer" or not case.segments:
@@ -138,8 +146,7 @@ def _read_contenders(config: BenchmarkConfig, case: Case) -> list[Contender]:
         )
     names = config.contenders
     if names is None:
-        names = default_contenders(case.segments, case.mode, case.precision)
-        names = names[:2] if config.study else names
+        names = growing_contenders(case) if config.study else default_contenders(case)
     contenders = [parse_contender(name) for name in dict.fromkeys(names)]
     for contender in contenders:
         check_contender(contender, case)
@@ -162,42 +169,45 @@ def _output_files(config: BenchmarkConfig, name: str) -> tuple[Path, Path]:
     return json_path, png_path
 
 
-def _compare_all(meetings: Sequence[Meeting], config: BenchmarkConfig) -> Measured:
+def _compare_all(meetings: Sequence[Meeting], config: BenchmarkConfig) -> Iterator[Measured]:
     comparisons = []
-    for case, contenders in meetings:
-        comparisons.append(_compare(case, contenders, config))
-        print(f"\n{format_comparison(comparisons[-1])}", flush=True)
-    described = [describe_comparison(comparison) for comparison in comparisons]
-    return {"comparisons": described}, plot_comparisons(comparisons)
+    for comparison in _compare(meetings, config):
+        comparisons.append(comparison)
+        print(f"\n{format_comparison(comparison)}", flush=True)
+        described = [describe_comparison(comparison) for comparison in comparisons]
+        yield {"comparisons": described}, plot_comparisons(comparisons)
 
 
-def _study(meeting: Meeting, config: BenchmarkConfig) -> Measured:
+def _study(meeting: Meeting, config: BenchmarkConfig) -> Iterator[Measured]:
     case, contenders = meeting
-    assert config.study is not None
-    assert config.study != "data", "it compares no contenders"
-    comparisons = {
-        value: _compare(case, contenders, config)
-        for value, case in grow(case, config.study).items()
-    }
+    assert config.study in ("size", "depth", "batch")
+    cases = grow(case, config.study)
+    values = {grown: value for value, grown in cases.items()}
+    comparisons = {}
+    for comparison in _compare([(grown, contenders) for grown in cases.values()], config):
+        comparisons[values[comparison.case]] = comparison
+        described = [describe_comparison(comparison) for comparison in comparisons.values()]
+        document: dict[str, object] = {"study": config.study, "comparisons": described}
+        yield document, plot_growth(config.study, comparisons)
     print(f"\n{format_growth(config.study, comparisons)}")
-    described = [describe_comparison(comparison) for comparison in comparisons.values()]
-    document: dict[str, object] = {"study": config.study, "comparisons": described}
-    return document, plot_growth(config.study, comparisons)
 
 
-def _study_tiles(case: Case) -> Measured:
+def _study_tiles(case: Case) -> Iterator[Measured]:
     results = predict_in_tiles(case, say=_say)
     print(f"\n{format_tiles(case, results)}")
     document: dict[str, object] = {
         "study": "tiles",
-        "case": dataclasses.asdict(case),
+        "arch": case.arch,
+        "device": case.device,
+        "threads": case.threads,
         "results": [dataclasses.asdict(result) for result in results],
     }
-    return document, plot_tiles(case, results)
+    yield document, plot_tiles(case, results)
 
 
-def _study_data(case: Case, config: BenchmarkConfig) -> Measured:
+def _study_data(case: Case, config: BenchmarkConfig) -> Iterator[Measured]:
     training = training_of(case, data=config.data, data_root=config.data_root)
+    # Two rates for each of three numbers of workers, from memory and read anew.
     path = measure_data_path(training, seconds=config.seconds / 12, say=_say)
     print(f"\n{format_data_path(path)}")
     document: dict[str, object] = {
@@ -206,20 +216,29 @@ def _study_data(case: Case, config: BenchmarkConfig) -> Measured:
         "data": config.data,
         **dataclasses.asdict(path),
     }
-    return document, plot_data_path(path)
+    yield document, plot_data_path(path)
 
 
-def _compare(case: Case, contenders: Sequence[Contender], config: BenchmarkConfig) -> Comparison:
-    return compare(
-        contenders,
-        case,
-        rounds=config.rounds,
-        seconds=config.seconds,
-        memory=config.memory,
-        say=lambda what: _say(f"{case.title}: {what}"),
-    )
+def _compare(meetings: Sequence[Meeting], config: BenchmarkConfig) -> Iterator[Comparison]:
+    """The comparisons one by one; what no contender can run is told of, and left out."""
+    reasons = []
+    for case, contenders in meetings:
+        try:
+            yield compare(
+                contenders,
+                case,
+                rounds=config.rounds,
+                seconds=config.seconds,
+                memory=config.memory,
+                say=functools.partial(_say, f"{case.title}: "),
+            )
+        except UnavailableError as reason:
+            reasons.append(f"{case.title}: {reason}")
+            _say(f"left out, {reasons[-1]}")
+    if len(reasons) == len(meetings):
+        raise ValueError("; ".join(reasons))
 
 
-def _say(what: str) -> None:
+def _say(*words: str) -> None:
     """Tell what is going on, beside the results."""
-    print(what, file=sys.stderr, flush=True)
+    print(*words, sep="", file=sys.stderr, flush=True)

@@ -18,6 +18,8 @@ from tiramisu.deploy.benchmark.networks import (
     build_ours,
     count_multiply_adds,
 )
+from tiramisu.deploy.export.graph import export_model
+from tiramisu.deploy.export.runtime import load_exported
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 
 Network = Callable[[Tensor], Tensor]
@@ -56,6 +58,7 @@ def prepare(contender: Contender, case: Case, *, file: Path | None = None) -> Re
     Raises:
         UnavailableError: it cannot run on this machine.
     """
+    torch.backends.cudnn.benchmark = True
     if contender.exported is not None:
         assert file is not None, "an exported contender runs a file"
         return _prepare_file(case, file)
@@ -99,23 +102,19 @@ def export(contender: Contender, case: Case, folder: Path) -> tuple[Path, float]
     )
     model = SegmentationModel(build_ours(case), info).eval()
     started = time.perf_counter()
+    int8 = way.endswith("int8")
     try:
-        from tiramisu.deploy.export import export_model
-
-        int8 = way.endswith("int8")
         export_model(model, path, calibration=[draw_images(case)] if int8 else (), int8=int8)
-    except (ImportError, ValueError) as error:
-        raise UnavailableError(_first_line(error)) from error
+    except ValueError as error:
+        raise UnavailableError(first_line(error)) from error
     return path, time.perf_counter() - started
 
 
 def _prepare_file(case: Case, file: Path) -> Ready:
     try:
-        from tiramisu.deploy.runtime import load_exported
-
         model = load_exported(file)
-    except (ImportError, ValueError) as error:
-        raise UnavailableError(_first_line(error)) from error
+    except ValueError as error:
+        raise UnavailableError(first_line(error)) from error
     images = draw_images(case)
 
     def infer() -> Tensor:
@@ -160,5 +159,6 @@ def _precision(case: Case) -> torch.autocast:
     return torch.autocast(case.device, DTYPES[case.precision], enabled=enabled)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in short."""
     return (str(error).splitlines() or [type(error).__name__])[0]

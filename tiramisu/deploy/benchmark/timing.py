@@ -1,6 +1,5 @@
 """Time, taken in turns: a machine that slows down for a while slows down everyone."""
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 
@@ -50,11 +49,6 @@ def take_turns(
 def pick_clock(device: str) -> Clock:
     """The clock for a device: its own events on a CUDA GPU, the processor's clock elsewhere."""
     return _time_events if device == "cuda" else _time_processor
-
-
-def median(seconds: list[float] | tuple[float, ...]) -> float:
-    """The middle of several times."""
-    return statistics.median(seconds)
 
 
 def _time_processor(step: Step, repeats: int) -> float:

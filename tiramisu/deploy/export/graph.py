@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from tiramisu.deploy.export.packages import require_package, without_telemetry
+from tiramisu.deploy.export.quantize import quantize_onnx, quantize_openvino
+from tiramisu.deploy.export.runtime import KEY, SUFFIXES, Description
 from tiramisu.deploy.memory import bytes_per_pixel
-from tiramisu.deploy.packages import require_package, without_telemetry
-from tiramisu.deploy.quantize import quantize_onnx, quantize_openvino
-from tiramisu.deploy.runtime import KEY, SUFFIXES, Description
 from tiramisu.engine.checkpoint import SegmentationModel
 from tiramisu.engine.evaluate import MIN_SIDE
 
@@ -68,10 +67,10 @@ def export_model(
     description = Description(
         info=model.info,
         precision="int8" if int8 else "fp32",
-        bytes_per_pixel=bytes_per_pixel(model),
+        bytes_per_pixel=bytes_per_pixel(model, layer_by_layer=True),
     )
     program = trace(model)
-    images = [image.float().numpy() for image in calibration] if int8 else []
+    images = calibration if int8 else []
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         draft = Path(folder, path.name)
@@ -109,7 +108,7 @@ def trace(model: SegmentationModel) -> ExportedProgram:
     """
     height, width = Dim("height", min=TRACED_SIDE), Dim("width", min=TRACED_SIDE)
     images = torch.zeros(2, 3, 96, 101)  # one even, one odd: sizes are not taken for constants
-    # Older torch (2.11, say) asks about a pooling's input whether it is even, and then makes a graph
+    # Older torch (2.11, say) asks of a pooling's input whether it is even, and then makes a graph
     # for even or for odd sizes alone; torch 2.15 divides as here.
     pooled_shape = mock.patch("torch._meta_registrations.div_rtn", operator.floordiv, create=True)
     try:
@@ -133,7 +132,7 @@ def trace(model: SegmentationModel) -> ExportedProgram:
 
 
 def _write_onnx(
-    program: ExportedProgram, path: Path, description: str, images: Sequence[np.ndarray]
+    program: ExportedProgram, path: Path, description: str, images: Sequence[Tensor]
 ) -> None:
     onnx = require_package("onnx", purpose="export to onnx")
     with warnings.catch_warnings():
@@ -155,7 +154,7 @@ def _write_onnx(
 
 
 def _write_openvino(
-    program: ExportedProgram, path: Path, description: str, images: Sequence[np.ndarray]
+    program: ExportedProgram, path: Path, description: str, images: Sequence[Tensor]
 ) -> None:
     ov = require_package("openvino", purpose="export to openvino")
     with without_telemetry():

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tiramisu.deploy.packages import require_package
+from tiramisu.deploy.export.packages import require_package
 from tiramisu.engine.checkpoint import ModelInfo, load_model
 from tiramisu.engine.config import Accelerator
 from tiramisu.engine.devices import is_out_of_memory, pick_device
@@ -92,8 +92,8 @@ class ExportedModel:
         array = images.detach().float().contiguous().numpy()
         try:
             logits = torch.from_numpy(self._run(array))
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or is_out_of_memory(error):
+        except Exception as error:  # ONNX Runtime's have no base class of their own
+            if is_out_of_memory(error):
                 raise torch.OutOfMemoryError(f"{self.path}: out of memory") from error
             raise
         if size is not None and logits.shape[-2:] != size:

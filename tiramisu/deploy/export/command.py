@@ -2,10 +2,9 @@
 
 import dataclasses
 import json
+import math
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,10 @@ import torch
 from torch import Tensor
 
 from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.deploy.benchmark.timing import pick_clock, take_turns
 from tiramisu.deploy.config import ExportConfig
-from tiramisu.deploy.export import check_packages, export_model, move_exported
-from tiramisu.deploy.runtime import SUFFIXES, ExportedModel, load_exported
+from tiramisu.deploy.export.graph import check_packages, export_model, move_exported
+from tiramisu.deploy.export.runtime import SUFFIXES, ExportedModel, load_exported
 from tiramisu.engine.checkpoint import SegmentationModel, find_checkpoint, load_model
 from tiramisu.engine.evaluate import evaluate, find_data, open_split
 from tiramisu.engine.run import CHECKPOINTS
@@ -91,7 +91,8 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
     target = _target(config)
     report_path = target.with_name(f"{target.name}.json")
     if not config.overwrite:
-        for path in (target, report_path):
+        weights = [target.with_suffix(".bin")] if target.suffix == ".xml" else []
+        for path in (target, *weights, report_path):
             if path.exists():
                 raise ValueError(
                     f"{path} exists already; replace it by --overwrite, or give another --out"
@@ -120,7 +121,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
                 f"the exported logits differ from PyTorch's by up to {worst:.1e}, more than "
                 f"{TOLERANCE:.0e}: nothing was written; try another --format"
             )
-        seconds_pytorch, seconds = _time_in_turns([model, exported], PARITY_SIZES[0])
+        seconds_pytorch, seconds = _time_in_turns(model, exported)
         accuracy = None
         if val is not None:
             before = evaluate(model, val, limit=config.limit)
@@ -232,16 +233,14 @@ def _noise(shape: tuple[int, int, int]) -> Tensor:
     return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
 
 
-def _time_in_turns(
-    models: Sequence[Callable[[Tensor], Tensor]], shape: tuple[int, int, int]
-) -> list[float]:
-    """Median seconds of each model, in turns: what else the machine does hits all alike."""
-    images = _noise(shape)
-    seconds: list[list[float]] = [[] for _ in models]
+def _time_in_turns(model: SegmentationModel, exported: ExportedModel) -> tuple[float, float]:
+    """Median seconds of both: what else the machine does hits both alike."""
+    images = _noise(PARITY_SIZES[0])
     with torch.inference_mode():
-        for _ in range(ROUNDS):
-            for model, taken in zip(models, seconds, strict=True):
-                started = time.perf_counter()
-                model(images)
-                taken.append(time.perf_counter() - started)
-    return [statistics.median(taken) for taken in seconds]
+        times = take_turns(
+            {"pytorch": lambda: model(images), "exported": lambda: exported(images)},
+            rounds=ROUNDS,
+            seconds=math.inf,
+            clock=pick_clock("cpu"),
+        )
+    return statistics.median(times["pytorch"]), statistics.median(times["exported"])
