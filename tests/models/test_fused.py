@@ -191,6 +191,16 @@ def test_bottleneck_with_biases_without_gradients(training: bool) -> None:
         torch.testing.assert_close(block(features), expected)
 
 
+def test_each_norm_keeps_its_epsilon_without_gradients(network) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for index, norm in enumerate(norms):
+        norm.eps = 0.1 * (index + 1)
+    network.eval()
+    images = torch.randn(1, 3, 40, 40).double()
+    with torch.no_grad():
+        torch.testing.assert_close(network(images), by_modules(network)(images))
+
+
 def test_dropout_scales_what_it_keeps() -> None:
     torch.manual_seed(0)
     style = LayerStyle(bias=True, eps=1e-4, dropout=0.3)

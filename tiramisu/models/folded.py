@@ -9,7 +9,7 @@ Tensors here are (B, H, W, C), which is how channels-last memory lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +20,11 @@ from tiramisu.models.stages import Stage, split_pieces, uses_batch
 
 def suits(layers: Sequence[Sequence[Stage]]) -> bool:
     """Whether this path can stand in: no gradient, no batch statistics, no active dropout."""
-    return not torch.is_grad_enabled() and not any(
-        uses_batch(stage.norm) or (stage.dropout.training and stage.dropout.p > 0)
-        for layer in layers
-        for stage in layer
+    if torch.is_grad_enabled():
+        return False
+    stages = [stage for layer in layers for stage in layer]
+    return len({stage.norm.eps for stage in stages}) == 1 and not any(
+        uses_batch(norm) or (dropout.training and dropout.p > 0) for norm, _, _, dropout in stages
     )
 
 
@@ -39,20 +40,28 @@ def run_layers(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) ->
     new_channels = sum(layer[-1].conv.out_channels for layer in layers)
     stack = features[0].new_empty(batch, *size, width + new_channels)
     torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
+    scales_and_shifts = _fold([stage.norm for layer in layers for stage in layer])
     for layer in layers:
         end = width + layer[-1].conv.out_channels
-        _run_layer(layer, stack[..., :width], out=stack[..., width:end])
+        folded = [next(scales_and_shifts) for _ in layer]
+        _run_layer(layer, folded, stack[..., :width], out=stack[..., width:end])
         width = end
     return stack
 
 
-def _run_layer(layer: Sequence[Stage], source: Tensor, *, out: Tensor) -> None:
+def _run_layer(
+    layer: Sequence[Stage],
+    folded: Sequence[tuple[Tensor, Tensor]],
+    source: Tensor,
+    *,
+    out: Tensor,
+) -> None:
     """Make new features (B, H, W, k) from those of the stack so far."""
-    scale, shift = _scale_and_shift(layer[0].norm)
+    scale, shift = folded[0]
     conv = layer[-1].conv
     if len(layer) == 2:
         narrowing = layer[0].conv
-        scale_narrow, shift_narrow = _scale_and_shift(layer[1].norm)
+        scale_narrow, shift_narrow = folded[1]
         weight = narrowing.weight * scale_narrow[:, None, None, None]
         if narrowing.bias is not None:
             shift_narrow = torch.addcmul(shift_narrow, narrowing.bias, scale_narrow)
@@ -74,9 +83,16 @@ def _run_layer(layer: Sequence[Stage], source: Tensor, *, out: Tensor) -> None:
         out[images, rows] = new.permute(0, 2, 3, 1)
 
 
-def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Batch normalisation with its running statistics, as features * scale + shift: (C,) each."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return scale, torch.addcmul(norm.bias, norm.running_mean, scale, value=-1)
+def _fold(norms: Sequence[nn.BatchNorm2d]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batch norms with their running statistics, each as features * scale + shift: (C,) each.
+
+    All in one go: these are tiny tensors, and a small image waits for every operation on them.
+    """
+    weight, bias, mean, variance = (
+        torch.cat([getattr(norm, name) for norm in norms])
+        for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = weight * torch.rsqrt(variance + norms[0].eps)
+    shift = torch.addcmul(bias, mean, scale, value=-1)
+    widths = [norm.num_features for norm in norms]
+    return zip(scale.split(widths), shift.split(widths), strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tiramisu.deploy.benchmark.cases import Case
 from tiramisu.deploy.benchmark.compare import Comparison
@@ -165,12 +166,14 @@ def _draw_bars(
     places = range(len(names))
     colors = [COLORS.get(name.split("+")[0], OTHER_COLOR) for name in colored_by or names]
     axes.barh(places, lengths, color=colors, xerr=spread, ecolor="black", height=0.7)
-    longest = max((length for length in lengths if not math.isnan(length)), default=1.0) or 1.0
     ends = list(spread[1]) if spread else [0.0] * len(names)
-    for place, length, end, label in zip(places, lengths, ends, labels, strict=True):
-        start = 0.0 if math.isnan(length) else length + end
+    reached = [length + end for length, end in zip(lengths, ends, strict=True)]
+    longest = max((end for end in reached if not math.isnan(end)), default=1.0) or 1.0
+    for place, end, label in zip(places, reached, labels, strict=True):
+        start = 0.0 if math.isnan(end) else end
         axes.text(start + 0.01 * longest, place, label, va="center", fontsize=9)
-    axes.set_xlim(0, 1.3 * longest)
+    axes.set_xlim(0, 1.35 * longest)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
