@@ -18,7 +18,8 @@ class PredictConfig:
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
     tile: int | Literal["auto", "off"] = "auto"
-    """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole."""
+    """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole, off
+    nothing."""
     tta: bool = False
     """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
     overwrite: bool = False

@@ -172,7 +172,8 @@ def find_checkpoint(path: str | Path) -> Path:
         if path.suffix not in CHECKPOINT_SUFFIXES:
             raise ValueError(
                 f"{path} is no checkpoint of Tiramisu: expected a run's folder, a .safetensors "
-                "file or a .ckpt file (tiramisu.load_exported takes .onnx, .xml and .pt2)"
+                "file or a .ckpt file. An exported .onnx, .xml or .pt2 can be predicted with and "
+                "judged (in Python: load_exported), not trained or exported again"
             )
         return path
     if not path.is_dir():

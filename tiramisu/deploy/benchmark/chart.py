@@ -111,7 +111,8 @@ def plot_tiles(case: Case, results: Sequence[TiledResult]) -> Picture:
 
 
 def plot_data_path(path: DataPath) -> Picture:
-    """Bars of the images a second that are loaded, against what the training takes."""
+    """Bars of the images a second that are loaded, against what the training takes, and how much
+    of it is left."""
     figure = Figure(figsize=(9, 1.6 + 0.35 * len(path.feedings)), dpi=100, layout="constrained")
     axes = figure.subplots()
     names = [
@@ -119,17 +120,20 @@ def plot_data_path(path: DataPath) -> Picture:
         for feeding in path.feedings
     ]
     bars = axes.barh(names, [feeding.loaded for feeding in path.feedings], color="tab:blue")
-    axes.bar_label(bars, [format_rate(f.loaded) for f in path.feedings], padding=4)
-    axes.axvline(
-        path.trainable, color="tab:red", label=f"training takes {format_rate(path.trainable)}"
-    )
+    labels = [
+        f"{format_rate(f.loaded)}: trains at {100 * f.trained / path.trainable:.0f} %"
+        for f in path.feedings
+    ]
+    axes.bar_label(bars, labels, padding=4)
+    full = f"training that never waits: {format_rate(path.trainable)} images/s"
+    axes.axvline(path.trainable, color="tab:red", label=full)
     axes.set_xscale("log")
-    axes.margins(x=0.15)
+    axes.margins(x=0.35)  # for the labels
     axes.invert_yaxis()
     axes.set_xlabel("images/s loaded and augmented (logarithmic)")
     axes.set_title(path.title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.35))
     return render(figure)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -61,12 +62,11 @@ def grow(case: Case, study: Growing) -> dict[str, Case]:
     return {str(batch): dataclasses.replace(case, batch=batch) for batch in BATCHES}
 
 
-def predict_in_tiles(case: Case, *, say: Say) -> list[TiledResult]:
+def predict_in_tiles(case: Case, *, say: Say) -> Iterator[TiledResult]:
     """Predict drawn images of growing size, whole and in tiles, each in a process of its own.
 
     What memory would not hold, by `predict`'s own estimate, is not tried.
     """
-    results = []
     for tile in TILES:
         for height, width in TILED_SIZES:
             say(f"predicting {height}x{width} {'whole' if tile is None else f'in tiles of {tile}'}")
@@ -82,8 +82,7 @@ def predict_in_tiles(case: Case, *, say: Say) -> list[TiledResult]:
                     measured["peak_bytes"] = apart["peak_bytes"]
             except ApartError as error:
                 measured = {"seconds": None, "peak_bytes": None, "note": str(error)}
-            results.append(TiledResult(tile=tile, height=height, width=width, **measured))
-    return results
+            yield TiledResult(tile=tile, height=height, width=width, **measured)
 
 
 def main() -> None:

@@ -74,6 +74,8 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
         configs = [config]
         case = _read_case(config, device, threads)
         slug = f"{case.arch}_{device}" if config.study == "tiles" else case.slug
+        if config.study == "data":
+            slug = f"{Path(config.data).stem}_{slug}"
         name = f"{config.study or 'compare'}_{slug}"
     cases = [_read_case(config, device, threads) for config in configs]
     meetings = [
@@ -193,16 +195,18 @@ def _study(meeting: Meeting, config: BenchmarkConfig) -> Iterator[Measured]:
 
 
 def _study_tiles(case: Case) -> Iterator[Measured]:
-    results = predict_in_tiles(case, say=_say)
+    results = []
+    for result in predict_in_tiles(case, say=_say):
+        results.append(result)
+        document: dict[str, object] = {
+            "study": "tiles",
+            "arch": case.arch,
+            "device": case.device,
+            "threads": case.threads,
+            "results": [dataclasses.asdict(result) for result in results],
+        }
+        yield document, plot_tiles(case, results)
     print(f"\n{format_tiles(case, results)}")
-    document: dict[str, object] = {
-        "study": "tiles",
-        "arch": case.arch,
-        "device": case.device,
-        "threads": case.threads,
-        "results": [dataclasses.asdict(result) for result in results],
-    }
-    yield document, plot_tiles(case, results)
 
 
 def _study_data(case: Case, config: BenchmarkConfig) -> Iterator[Measured]:

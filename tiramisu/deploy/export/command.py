@@ -108,7 +108,13 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         val = open_split(spec, config.val_split, root=root, image_scale=scale)
         calibration = draw_images(train, number=config.samples, seed=config.seed)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot make the folder {target.parent} ({error.strerror}); give another --out"
+        ) from None
+    print(f"exporting {model.info.arch} to {target} ...", flush=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
         draft = export_model(
             model, Path(folder, target.name), calibration=calibration, int8=config.int8
@@ -196,15 +202,17 @@ def format_report(report: ExportReport) -> str:
         )
     batch, height, width = PARITY_SIZES[0]
     lines.append(
-        f"  {batch}x3x{height}x{width} takes {report.seconds:.2f} s, PyTorch "
-        f"{report.seconds_pytorch:.2f} s ({report.threads} threads)"
+        f"  {batch}x3x{height}x{width} takes about {report.seconds:.2f} s, PyTorch about "
+        f"{report.seconds_pytorch:.2f} s ({report.threads} threads; `tiramisu benchmark` measures)"
     )
     if report.accuracy is not None:
         a = report.accuracy
-        drop = 100 * (a.mean_iou_fp32 - a.mean_iou)
+        # Of the rounded figures, so that they add up on the page.
+        drop = round(100 * a.mean_iou_fp32, 2) - round(100 * a.mean_iou, 2)
+        change = f"{abs(drop):.2f} points {'lost' if drop >= 0 else 'gained'}"
         lines.append(
             f"  mean IoU on {a.images} images of {a.data} {a.split}: {100 * a.mean_iou:.2f} %, in "
-            f"fp32 {100 * a.mean_iou_fp32:.2f} %: {drop:.2f} points lost (calibrated on "
+            f"fp32 {100 * a.mean_iou_fp32:.2f} %: {change} (calibrated on "
             f"{a.calibration_images} images)"
         )
     return "\n".join(lines)

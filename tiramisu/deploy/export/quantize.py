@@ -32,6 +32,8 @@ def _quantize(
     with all convolutions in int8.
     """
     with without_telemetry():
+        # It looks for a CUDA compiler, which nobody needs here, and warns that there is none.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         nncf = require_package("nncf", purpose="int8")
         logging.getLogger("nncf").setLevel(logging.ERROR)
         return nncf.quantize(

@@ -7,6 +7,8 @@ format, layer by layer. Each holds a `Description` of itself, so that it is used
 import dataclasses
 import functools
 import json
+import logging
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -133,9 +135,12 @@ def load_exported(path: str | Path) -> ExportedModel:
         raise ValueError(
             f"{path} is no exported model by its name; expected an ending of {', '.join(SUFFIXES)}"
         )
-    for part in (path, path.with_suffix(".bin")) if format == "openvino" else (path,):
-        if not part.is_file():
-            raise FileNotFoundError(f"there is no file {part}")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; `tiramisu export` writes one")
+    if format == "openvino" and not path.with_suffix(".bin").is_file():
+        raise FileNotFoundError(
+            f"there is no {path.with_suffix('.bin')}: an OpenVINO model is two files, copy both"
+        )
     run, text = {"onnx": _open_onnx, "openvino": _open_openvino, "pt2": _open_pt2}[format](path)
     return ExportedModel(run, Description.from_json(text, path=path), path=path)
 
@@ -188,6 +193,7 @@ def _open_openvino(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str 
 
 def _open_pt2(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
     files = {KEY: ""}
+    logging.getLogger("torch.export").setLevel(logging.CRITICAL)  # it logs the traceback as well
     try:
         program = torch.export.load(path, extra_files=files)
     except Exception as error:
@@ -204,5 +210,9 @@ def _open_pt2(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | Non
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())
-    return ValueError(f"{path} is damaged or no {path.suffix} file ({reason[:200]})")
+    files = f"{path} or its .bin" if path.suffix == ".xml" else f"{path}"
+    # A runtime's message may be a page; it begins with the essence, or with where it was raised.
+    reason = textwrap.shorten(str(error), 160, placeholder=" ...")
+    return ValueError(
+        f"{files} is damaged, or no {path.suffix} file: copy or export it again ({reason})"
+    )
