@@ -8,7 +8,7 @@ import torch
 
 from tiramisu.deploy.benchmark import loading
 from tiramisu.deploy.benchmark.loading import DataPath, Feeding, measure_data_path
-from tiramisu.deploy.benchmark.report import format_data_path
+from tiramisu.deploy.benchmark.report import format_data_path, format_rate
 from tiramisu.deploy.benchmark.run import run_benchmark
 from tiramisu.deploy.config import BenchmarkConfig
 from tiramisu.engine.config import TrainConfig
@@ -69,7 +69,7 @@ def test_the_study_writes_what_it_measured(tmp_path: Path, capsys: pytest.Captur
     document = json.loads(path.read_text())
     assert document["case"]["mode"] == "train"
     assert len(document["feedings"]) == 6
-    assert f"{document['trainable']:.3g} images/s" in capsys.readouterr().out
+    assert f"{format_rate(document['trainable'])} images/s" in capsys.readouterr().out
     assert path.with_suffix(".png").stat().st_size > 5000
 
 

@@ -178,10 +178,13 @@ def test_batch_statistics_without_running_ones(network) -> None:
     torch.testing.assert_close(network(images), by_modules(network)(images))
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_bottleneck_with_biases_without_gradients(training: bool) -> None:
+def test_bottleneck_with_biases_without_gradients(training: bool, wide: bool) -> None:
     style = LayerStyle(bias=True, eps=1e-4, dropout=0)
     block = DenseBlock(4, num_layers=3, growth_rate=3, bottleneck=4, style=style).double()
+    if wide:
+        block.denselayer2.conv1 = nn.Conv2d(7, 12, 3, padding=1).double()
     for parameter in block.parameters():
         nn.init.normal_(parameter)
     block.train(training)

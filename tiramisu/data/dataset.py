@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset, default_collate
 
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.memory import free_memory
@@ -158,7 +158,7 @@ class SegmentationDataset(Dataset[Sample]):
 
 
 def make_loader(
-    dataset: SegmentationDataset,
+    dataset: SegmentationDataset | Subset[Sample],
     *,
     batch_size: int,
     shuffle: bool,

@@ -14,6 +14,7 @@ from tiramisu.deploy.video import predict_video
 from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.pictures import Picture, add_legend, save_png
 from tiramisu.engine.predictor import Predictor
+from tiramisu.engine.run import make_folder
 
 
 def predict_files(
@@ -129,11 +130,7 @@ def _prepare_folder(
             f"{out} holds results already: {', '.join(existing[:5])}{more}; give another folder, "
             "or overwrite them (--overwrite)"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {out} ({error.strerror})") from None
-    return out
+    return make_folder(out)
 
 
 def _write_image(

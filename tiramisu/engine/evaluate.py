@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
+from torch.utils.data import Subset
 from tqdm import tqdm
 
 from tiramisu.data.dataset import SegmentationDataset, make_loader
@@ -128,20 +129,16 @@ def evaluate(
     """Scores of a model over the images of a data set, at the labels' own size.
 
     Batch norm is used as the model holds it: see `recalibrate_batch_norm` and
-    `use_batch_statistics` for the other two modes. `limit` takes that many batches, spread evenly
+    `use_batch_statistics` for the other two modes. `limit` judges that many images, spread evenly
     over the data set, and not all.
     """
     device = model.device
     confusion = new_confusion_matrix(len(model.info.class_names)).to(device)
-    loader = make_loader(dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
-    total = len(loader)
-    number = min(limit or total, total)
-    chosen = {round(i * total / number) for i in range(number)}
+    number = min(limit or len(dataset), len(dataset))
+    chosen = Subset(dataset, [i * len(dataset) // number for i in range(number)])
+    loader = make_loader(chosen, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
     with torch.inference_mode():
-        bar = tqdm(loader, desc="evaluating", disable=None, leave=False)
-        for position, batch in enumerate(bar):
-            if position not in chosen:
-                continue
+        for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
             images, labels = batch["image"].to(device), batch["label"].to(device).long()
             size = labels.shape[-2:]
             if tta:

@@ -96,6 +96,17 @@ def open_run_folder(config: TrainConfig, *, data_name: str) -> Path:
     return folder
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results, with those around it. Raises ValueError if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot make the folder {folder} ({error.strerror}); give another --out"
+        ) from None
+    return folder
+
+
 def find_run(path: str) -> Path:
     """The folder of a run that can be resumed."""
     folder = Path(path)

@@ -22,6 +22,9 @@ def suits(layers: Sequence[Sequence[Stage]]) -> bool:
     """Whether this path can stand in: no gradient, no batch statistics, no active dropout."""
     if torch.is_grad_enabled():
         return False
+    # Someone may have replaced a bottleneck's 1x1 convolution by a wider one.
+    if any(stage.conv.kernel_size != (1, 1) for layer in layers for stage in layer[:-1]):
+        return False
     stages = [stage for layer in layers for stage in layer]
     return len({stage.norm.eps for stage in stages}) == 1 and not any(
         uses_batch(norm) or (dropout.training and dropout.p > 0) for norm, _, _, dropout in stages

@@ -7,6 +7,7 @@ from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
 from segmentation_models_pytorch.encoders import get_encoder_names
 
 from tiramisu.deploy.benchmark.cases import Case
+from tiramisu.deploy.export.runtime import Format
 
 SOURCES = {
     "ours": "this package's network, channels last",
@@ -24,14 +25,14 @@ WAYS = {
     "openvino-int8": "exported and quantised, in OpenVINO",
     "pt2": "exported by torch.export",
 }
-SUFFIXES = {
-    "onnx": ".onnx",
-    "onnx-int8": ".onnx",
-    "openvino": ".xml",
-    "openvino-int8": ".xml",
-    "pt2": ".pt2",
+EXPORTED: dict[str, Format] = {
+    "onnx": "onnx",
+    "onnx-int8": "onnx",
+    "openvino": "openvino",
+    "openvino-int8": "openvino",
+    "pt2": "pt2",
 }
-"""Ways that run a file instead of the network, and the file's ending."""
+"""Ways that run a file instead of the network, and the file's format."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class Contender:
     @property
     def exported(self) -> str | None:
         """The way that runs a file, if there is one."""
-        return next((way for way in self.ways if way in SUFFIXES), None)
+        return next((way for way in self.ways if way in EXPORTED), None)
 
 
 def parse_contender(name: str) -> Contender:

@@ -15,7 +15,7 @@ from tiramisu.data.spec import load_spec
 from tiramisu.data.transforms import train_transform
 from tiramisu.deploy.benchmark.cases import Case
 from tiramisu.deploy.benchmark.compare import Say
-from tiramisu.deploy.benchmark.steps import DTYPES
+from tiramisu.deploy.benchmark.steps import make_training_step
 from tiramisu.engine.config import TrainConfig
 from tiramisu.engine.devices import pick_device
 from tiramisu.engine.losses import build_loss
@@ -150,20 +150,23 @@ def _training_step(config: TrainConfig) -> Callable[[Batch], None]:
     device = pick_device(config.accelerator)
     model = build_model_for(load_spec(config.data), config).to(device).train()
     compute_loss = build_loss(config.loss)
-    optimizer = build_optimizer(model.network, config)
-    dtype, half = DTYPES[config.precision], config.precision != "fp32"
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+
+    def watched_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = compute_loss(logits, labels)
+        loss.item()  # a training looks at it, and so waits for the GPU
+        return loss
+
+    learn = make_training_step(
+        model,
+        optimizer=build_optimizer(model.network, config),
+        loss=watched_loss,
+        device=device.type,
+        precision=config.precision,
+    )
 
     def step(batch: Batch) -> None:
         images = batch["image"].to(device, non_blocking=True)
-        labels = batch["label"].to(device, non_blocking=True).long()
-        optimizer.zero_grad()
-        with torch.autocast(device.type, dtype, enabled=half):
-            loss = compute_loss(model(images), labels)
-        loss.item()  # a training looks at it, and so waits for the GPU
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        learn(images, batch["label"].to(device, non_blocking=True).long())
 
     return step
 

@@ -39,6 +39,7 @@ from tiramisu.deploy.config import BenchmarkConfig
 from tiramisu.engine.devices import pick_device
 from tiramisu.engine.evaluate import MIN_SIDE
 from tiramisu.engine.pictures import Picture, save_png
+from tiramisu.engine.run import make_folder
 from tiramisu.models import list_models
 
 DEFAULT: list[str] | None = None
@@ -164,10 +165,7 @@ def _output_files(config: BenchmarkConfig, name: str) -> tuple[Path, Path]:
             f"{json_path} exists already; replace it by --overwrite, or choose another folder by "
             "--out"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {folder} ({error.strerror})") from None
+    make_folder(folder)
     return json_path, png_path
 
 

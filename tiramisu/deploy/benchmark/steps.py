@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiramisu.data.streets import draw_scene
-from tiramisu.deploy.benchmark.cases import Case
-from tiramisu.deploy.benchmark.contenders import SUFFIXES, Contender
+from tiramisu.deploy.benchmark.cases import Case, Precision
+from tiramisu.deploy.benchmark.contenders import EXPORTED, Contender
 from tiramisu.deploy.benchmark.networks import (
     UnavailableError,
     build_network,
@@ -19,7 +19,7 @@ from tiramisu.deploy.benchmark.networks import (
     count_multiply_adds,
 )
 from tiramisu.deploy.export.graph import export_model
-from tiramisu.deploy.export.runtime import load_exported
+from tiramisu.deploy.export.runtime import SUFFIX_OF, load_exported
 from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 
 Network = Callable[[Tensor], Tensor]
@@ -92,7 +92,7 @@ def export(contender: Contender, case: Case, folder: Path) -> tuple[Path, float]
     """
     way = contender.exported
     assert way is not None, "only what runs a file is exported"
-    path = folder / f"{case.arch}-{way}" / f"model{SUFFIXES[way]}"
+    path = folder / f"{case.arch}-{way}" / f"model{SUFFIX_OF[EXPORTED[way]]}"
     path.parent.mkdir(exist_ok=True)
     num_classes = case.num_classes
     info = ModelInfo(
@@ -126,7 +126,7 @@ def _prepare_file(case: Case, file: Path) -> Ready:
 def _inference(network: Network, images: Tensor, case: Case) -> Callable[[], Tensor]:
     @torch.inference_mode()
     def infer() -> Tensor:
-        with _precision(case):
+        with _autocast(case.device, case.precision):
             return network(images)
 
     return infer
@@ -135,28 +135,49 @@ def _inference(network: Network, images: Tensor, case: Case) -> Callable[[], Ten
 def _training(
     network: nn.Module, runner: Network, images: Tensor, case: Case
 ) -> Callable[[], object]:
-    """Gradients to zero, forward, cross-entropy, backward, AdamW step."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    scaler = torch.amp.GradScaler(case.device, enabled=case.precision == "fp16")
+    """Cross-entropy and AdamW."""
+    learn = make_training_step(
+        runner,
+        optimizer=torch.optim.AdamW(network.parameters(), lr=1e-4),
+        loss=lambda logits, labels: F.cross_entropy(logits.float(), labels),
+        device=case.device,
+        precision=case.precision,
+    )
     generator = torch.Generator().manual_seed(0)
     shape = (case.batch, case.height, case.width) if case.segments else (case.batch,)
     labels = torch.randint(case.num_classes, shape, generator=generator).to(case.device)
 
     def train() -> None:
         network.train()
-        optimizer.zero_grad()
-        with _precision(case):
-            loss = F.cross_entropy(runner(images).float(), labels)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        learn(images, labels)
 
     return train
 
 
-def _precision(case: Case) -> torch.autocast:
-    enabled = case.precision != "fp32"
-    return torch.autocast(case.device, DTYPES[case.precision], enabled=enabled)
+def make_training_step(
+    network: Network,
+    *,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    device: str,
+    precision: Precision,
+) -> Callable[[Tensor, Tensor], None]:
+    """Gradients to zero, forward, loss, backward, optimiser's step, on images and labels."""
+    scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        optimizer.zero_grad()
+        with _autocast(device, precision):
+            value = loss(network(images), labels)
+        scaler.scale(value).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    return step
+
+
+def _autocast(device: str, precision: Precision) -> torch.autocast:
+    return torch.autocast(device, DTYPES[precision], enabled=precision != "fp32")
 
 
 def first_line(error: Exception) -> str:

@@ -15,10 +15,10 @@ from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.deploy.benchmark.timing import pick_clock, take_turns
 from tiramisu.deploy.config import ExportConfig
 from tiramisu.deploy.export.graph import check_packages, export_model, move_exported
-from tiramisu.deploy.export.runtime import SUFFIXES, ExportedModel, load_exported
+from tiramisu.deploy.export.runtime import SUFFIX_OF, ExportedModel, load_exported
 from tiramisu.engine.checkpoint import SegmentationModel, find_checkpoint, load_model
 from tiramisu.engine.evaluate import evaluate, find_data, open_split
-from tiramisu.engine.run import CHECKPOINTS
+from tiramisu.engine.run import CHECKPOINTS, make_folder
 
 TOLERANCE = 1e-4
 """Largest difference of logits at which an fp32 export equals the PyTorch model."""
@@ -108,12 +108,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         val = open_split(spec, config.val_split, root=root, image_scale=scale)
         calibration = draw_images(train, number=config.samples, seed=config.seed)
 
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"cannot make the folder {target.parent} ({error.strerror}); give another --out"
-        ) from None
+    make_folder(target.parent)
     print(f"exporting {model.info.arch} to {target} ...", flush=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
         draft = export_model(
@@ -220,7 +215,7 @@ def format_report(report: ExportReport) -> str:
 
 def _target(config: ExportConfig) -> Path:
     """The file to write."""
-    (suffix,) = (suffix for suffix, format in SUFFIXES.items() if format == config.format)
+    suffix = SUFFIX_OF[config.format]
     if config.out is not None:
         if Path(config.out).suffix != suffix:
             raise ValueError(

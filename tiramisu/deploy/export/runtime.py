@@ -29,6 +29,7 @@ Precision = Literal["fp32", "int8"]
 
 SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
 """How a file's name tells its format."""
+SUFFIX_OF = {format: suffix for suffix, format in SUFFIXES.items()}
 KEPT_SHAPES = 4
 """Shapes of images for which an OpenVINO model stays compiled."""
 KEY = "tiramisu"
