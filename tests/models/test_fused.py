@@ -24,7 +24,7 @@ def segmenter() -> nn.Module:
 
 
 def classifier() -> nn.Module:
-    return DenseNet(growth_rate=4, blocks=(2, 3), stem_width=6, num_classes=5)
+    return DenseNet(growth_rate=4, block_config=(2, 3), stem_width=6, num_classes=5)
 
 
 @pytest.fixture(params=[segmenter, classifier])

@@ -13,7 +13,11 @@ def test_lists_every_model_once() -> None:
     segmentation = list_models("segmentation")
     classification = list_models("classification")
     assert segmentation == ["fc56", "fc67", "fc103"]
-    assert classification == [f"densenet{depth}" for depth in (121, 161, 169, 201, 264)]
+    assert classification == [
+        *(f"densenet{depth}" for depth in (121, 161, 169, 201, 264)),
+        *(f"densenet{name}" for name in ("40_12", "100_12", "100_24")),
+        *(f"densenet_bc{name}" for name in ("100_12", "250_24", "190_40")),
+    ]
     assert list_models() == segmentation + classification
 
 

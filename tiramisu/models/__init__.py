@@ -7,6 +7,14 @@ from tiramisu.models.blocks import (
     TransitionDown,
     TransitionUp,
 )
+from tiramisu.models.cifar import (
+    densenet40_12,
+    densenet100_12,
+    densenet100_24,
+    densenet_bc100_12,
+    densenet_bc190_40,
+    densenet_bc250_24,
+)
 from tiramisu.models.densenet import (
     DenseNet,
     densenet121,
@@ -17,7 +25,7 @@ from tiramisu.models.densenet import (
 )
 from tiramisu.models.fcdensenet import FCDenseNet, fc_densenet56, fc_densenet67, fc_densenet103
 from tiramisu.models.summary import Summary, SummaryRow, format_summary, summarize
-from tiramisu.models.zoo import build_model, list_models
+from tiramisu.models.zoo import build_model, list_models, task_of
 
 __all__ = [
     "DenseBlock",
@@ -30,15 +38,22 @@ __all__ = [
     "TransitionDown",
     "TransitionUp",
     "build_model",
+    "densenet40_12",
+    "densenet100_12",
+    "densenet100_24",
     "densenet121",
     "densenet161",
     "densenet169",
     "densenet201",
     "densenet264",
+    "densenet_bc100_12",
+    "densenet_bc190_40",
+    "densenet_bc250_24",
     "fc_densenet56",
     "fc_densenet67",
     "fc_densenet103",
     "format_summary",
     "list_models",
     "summarize",
+    "task_of",
 ]

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiramisu.models import fused
+from tiramisu.models.checks import check_choice
+from tiramisu.models.operators import ACTIVATIONS, OPERATORS, Activation, Dims, Operators
 from tiramisu.models.recompute import recompute
 from tiramisu.models.stages import split_stages
 
@@ -33,6 +35,12 @@ class LayerStyle:
     dropout: float
     """Probability that one element is dropped after a convolution; 0 switches dropout off."""
 
+    activation: Activation = "relu"
+    """The non-linearity after batch normalisation: the papers' ReLU, PReLU or SiLU."""
+
+    dims: Dims = 2
+    """2 for images, 3 for volumes. Shapes below are those of images; volumes have D before H."""
+
     memory_efficient: bool = False
     """Keep only what convolutions make, and dropout's masks, from forward to backward pass;
     concatenation, BN and ReLU are computed again. The CPU does so in any case in fp32."""
@@ -43,6 +51,20 @@ class LayerStyle:
                 f"dropout is {self.dropout}, expected 0 <= dropout < 1: "
                 f"0.2 is the papers' choice, 0 switches it off."
             )
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("dims", self.dims, OPERATORS)
+
+    @property
+    def operators(self) -> Operators:
+        """PyTorch's classes for this number of dimensions."""
+        return OPERATORS[self.dims]
+
+    def new_activation(self, *, inplace: bool = True) -> nn.Module:
+        """The activation; by default it overwrites what batch normalisation made: nobody else
+        reads it. (PReLU cannot, and has a weight of its own each time.)"""
+        if self.activation == "prelu":
+            return nn.PReLU()
+        return ACTIVATIONS[self.activation](inplace=inplace)
 
 
 class DenseLayer(nn.Sequential):
@@ -65,19 +87,21 @@ class DenseLayer(nn.Sequential):
     ) -> None:
         super().__init__()
         self.memory_efficient = style.memory_efficient
-        # The attributes are torchvision's names: its weights load as they are.
-        self.norm1 = nn.BatchNorm2d(in_channels, eps=style.eps)
-        self.relu1 = nn.ReLU(inplace=True)
+        conv, norm = style.operators.conv, style.operators.norm
+        # The attributes are torchvision's names, so its weights load as they are. relu1 is called
+        # that whatever the activation.
+        self.norm1 = norm(in_channels, eps=style.eps)
+        self.relu1 = style.new_activation()
         if bottleneck is None:
-            self.conv1 = nn.Conv2d(in_channels, growth_rate, 3, padding=1, bias=style.bias)
+            self.conv1 = conv(in_channels, growth_rate, 3, padding=1, bias=style.bias)
             self.dropout1 = nn.Dropout(style.dropout)
         else:
             width = bottleneck * growth_rate
-            self.conv1 = nn.Conv2d(in_channels, width, 1, bias=style.bias)
+            self.conv1 = conv(in_channels, width, 1, bias=style.bias)
             self.dropout1 = nn.Dropout(style.dropout)
-            self.norm2 = nn.BatchNorm2d(width, eps=style.eps)
-            self.relu2 = nn.ReLU(inplace=True)
-            self.conv2 = nn.Conv2d(width, growth_rate, 3, padding=1, bias=style.bias)
+            self.norm2 = norm(width, eps=style.eps)
+            self.relu2 = style.new_activation()
+            self.conv2 = conv(width, growth_rate, 3, padding=1, bias=style.bias)
             self.dropout2 = nn.Dropout(style.dropout)
 
     def forward(self, *features: Tensor) -> Tensor:
@@ -164,11 +188,12 @@ class TransitionDown(nn.Sequential):
         self.memory_efficient = style.memory_efficient
         self.in_channels = in_channels
         self.out_channels = int(in_channels * compression)
-        self.norm = nn.BatchNorm2d(in_channels, eps=style.eps)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv = nn.Conv2d(in_channels, self.out_channels, 1, bias=style.bias)
+        operators = style.operators
+        self.norm = operators.norm(in_channels, eps=style.eps)
+        self.relu = style.new_activation()
+        self.conv = operators.conv(in_channels, self.out_channels, 1, bias=style.bias)
         self.dropout = nn.Dropout(style.dropout)
-        self.pool = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
+        self.pool = operators.max_pool(2) if pooling == "max" else operators.average_pool(2)
 
     def forward(self, stack: Tensor) -> Tensor:
         if fused.suits(stack):
@@ -202,10 +227,10 @@ class TransitionUp(nn.Module):
     -> (B, in_channels, the skip's height and width).
     """
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, *, dims: Dims = 2) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.conv = nn.ConvTranspose2d(in_channels, in_channels, 3, stride=2)
+        self.conv = OPERATORS[dims].transposed_conv(in_channels, in_channels, 3, stride=2)
 
     def forward(self, stack: Tensor, skip: Tensor) -> Tensor:
         new_features = stack[:, -self.in_channels :]
@@ -213,6 +238,7 @@ class TransitionUp(nn.Module):
         # The skip is 2H or 2H + 1 high: there is at most one row too many, and centring rounds to
         # dropping the last one. Negative padding crops like a slice, but torch.export understands
         # it for even and odd sizes at once.
-        extra_rows = upsampled.shape[2] - skip.shape[2]
-        extra_columns = upsampled.shape[3] - skip.shape[3]
-        return F.pad(upsampled, (0, -extra_columns, 0, -extra_rows))
+        crop = []
+        for axis in range(skip.ndim - 1, 1, -1):  # F.pad begins with the last one
+            crop += [0, skip.shape[axis] - upsampled.shape[axis]]
+        return F.pad(upsampled, crop)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
 
 def check_count(name: str, value: int) -> None:
     """Raise ValueError unless `value` is at least 1."""
-    if value < 1:
+    if value < 1 or isinstance(value, bool):
         raise ValueError(f"{name} is {value}, expected at least 1: give {name}=1 or more.")
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} is {value!r}, expected one of: {known}.")
 
 
 def check_blocks(name: str, layers: Sequence[int]) -> None:
@@ -22,21 +29,27 @@ def check_blocks(name: str, layers: Sequence[int]) -> None:
         )
 
 
-def check_images(images: Tensor, *, in_channels: int, min_size: int) -> None:
-    """Raise ValueError unless `images` is (B, in_channels, H, W), H and W at least `min_size`."""
+def check_images(images: Tensor, *, in_channels: int, min_size: int, dims: int = 2) -> None:
+    """Raise ValueError unless `images` is (B, in_channels, H, W), or (B, in_channels, D, H, W) if
+    `dims` is 3, each side at least `min_size`.
+    """
     shape = tuple(images.shape)
-    if images.ndim != 4:
+    sides = shape[2:]
+    if len(sides) != dims:
+        noun, axes = ("image", "H, W") if dims == 2 else ("volume", "D, H, W")
         raise ValueError(
-            f"The input has the shape {shape}, expected (B, {in_channels}, H, W): "
-            f"give a batch of images (a single image needs images.unsqueeze(0))."
+            f"The input has the shape {shape}, expected (B, {in_channels}, {axes}): "
+            f"give a batch of {noun}s (a single {noun} needs {noun}s.unsqueeze(0))."
         )
     if images.shape[1] != in_channels:
         raise ValueError(
             f"The input has {shape[1]} channels (shape {shape}), expected {in_channels}: "
             f"build the model with in_channels={shape[1]}, or convert the images."
         )
-    if images.shape[2] < min_size or images.shape[3] < min_size:
+    if min(sides) < min_size:
+        noun, unit = ("images", "pixels") if dims == 2 else ("volumes", "voxels")
+        came, expected = "x".join(map(str, sides)), "x".join([str(min_size)] * dims)
         raise ValueError(
-            f"The input is {shape[2]}x{shape[3]} pixels, expected at least {min_size}x{min_size} "
-            f"(each pooling halves it): pad or enlarge the images."
+            f"The input is {came} {unit}, expected at least {expected} (each pooling halves it): "
+            f"pad or enlarge the {noun}."
         )

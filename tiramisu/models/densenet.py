@@ -1,33 +1,64 @@
-"""DenseNet-BC for ImageNet (arXiv 1608.06993)."""
+"""DenseNet for classification and as a backbone (arXiv 1608.06993)."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypedDict
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
-from tiramisu.models.checks import check_blocks, check_count, check_images
+from tiramisu.models.checks import check_blocks, check_choice, check_count, check_images
+from tiramisu.models.ends import HEADS, STEM_STRIDES, Head, Stem, new_head, new_pool, new_stem
+from tiramisu.models.freezing import Freezable
 from tiramisu.models.fused import arrange
+from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 
 
-class DenseNet(nn.Module):
-    """A DenseNet-BC classifier (1608.06993 table 1). State-dict keys are torchvision's.
+class DenseNetOptions(TypedDict, total=False):
+    """What the published networks leave open: keywords of `DenseNet`, explained there."""
+
+    in_channels: int
+    dropout: float
+    activation: Activation
+    stem: Stem
+    head: Head | None
+    dims: Dims
+    memory_efficient: bool
+
+
+class DenseNet(Freezable):
+    """A DenseNet (1608.06993): stem, dense blocks with transitions between them, head.
+
+    `features` makes features, `pool` averages them, `classifier` is the head, and may be replaced
+    by any module that takes (B, num_features). State-dict keys are torchvision's.
 
     Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes), for any height and
-    width that leave at least one pixel after the last pooling: 29 with four blocks.
+    width that leave at least one pixel after the last pooling: 29 for the ImageNet networks.
+    Volumes (B, in_channels, D, H, W) if `dims` is 3.
 
     Args:
         growth_rate: k, the number of new features of each dense layer.
-        blocks: number of layers of each dense block.
-        stem_width: number of filters of the first convolution.
+        block_config: number of layers of each dense block.
+        bottleneck: width of the 1x1 convolution before each 3x3 one, in growth rates: 4 for the
+            paper's DenseNet-B; None for no such convolution.
+        compression: share of the channels that a transition keeps, 0 < compression <= 1: 0.5 for
+            the paper's DenseNet-C.
         dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
             It follows every convolution but the first, as in the paper (section 4.2).
-        memory_efficient: train in less memory: see `LayerStyle`.
+        activation: "relu" (the paper's), "prelu" or "silu".
+        stem: what comes before the dense blocks. "imagenet": 7x7 convolution of stride 2, then
+            pooling; "cifar": 3x3 convolution, nothing else; "face": 3x3 convolution, then pooling.
+        stem_width: number of filters of the first convolution; None for 2 * growth_rate, which is
+            the rule of all DenseNet-BC.
+        head: "linear": one layer; "mlp": a hidden layer of half the features' width before it;
+            "embedding": InsightFace's, a vector of `num_classes` normalised numbers; None: the
+            pooled features (B, num_features) as they are, and `num_classes` means nothing.
+        num_classes: number of logits, or of the embedding's dimensions.
         in_channels: number of channels of an image.
-        num_classes: number of logits.
+        dims: 2 for images, 3 for volumes.
+        memory_efficient: train in less memory: see `LayerStyle`.
 
     Raises:
         ValueError: for arguments no network can be built from, and, in `forward`, for images of
@@ -38,155 +69,120 @@ class DenseNet(nn.Module):
         self,
         *,
         growth_rate: int,
-        blocks: Sequence[int],
-        stem_width: int,
+        block_config: Sequence[int],
+        bottleneck: int | None = 4,
+        compression: float = 0.5,
         dropout: float = 0.0,
-        memory_efficient: bool = False,
-        in_channels: int = 3,
+        activation: Activation = "relu",
+        stem: Stem = "imagenet",
+        stem_width: int | None = None,
+        head: Head | None = "linear",
         num_classes: int = 1000,
+        in_channels: int = 3,
+        dims: Dims = 2,
+        memory_efficient: bool = False,
     ) -> None:
         super().__init__()
+        stem_width = 2 * growth_rate if stem_width is None else stem_width
         check_count("growth_rate", growth_rate)
-        check_blocks("blocks", blocks)
-        check_count("stem_width", stem_width)
-        check_count("in_channels", in_channels)
-        check_count("num_classes", num_classes)
-        self.in_channels = in_channels
-        self.num_classes = num_classes
-        # The stem divides by 4 and rounds up; each transition divides by 2 and rounds down.
-        self.min_size = 4 * 2 ** (len(blocks) - 1) - 3
-
-        style = LayerStyle(bias=False, eps=1e-5, dropout=dropout, memory_efficient=memory_efficient)
-        self.features = nn.Sequential(
-            OrderedDict[str, nn.Module](
-                conv0=nn.Conv2d(in_channels, stem_width, 7, stride=2, padding=3, bias=False),
-                norm0=nn.BatchNorm2d(stem_width, eps=style.eps),
-                relu0=nn.ReLU(inplace=True),
-                pool0=nn.MaxPool2d(3, stride=2, padding=1),
+        check_blocks("block_config", block_config)
+        if bottleneck is not None:
+            check_count("bottleneck", bottleneck)
+        if not 0 < compression <= 1:
+            raise ValueError(
+                f"compression is {compression}, expected 0 < compression <= 1: 0.5 is the paper's "
+                f"choice, 1 keeps the width."
             )
+        check_choice("stem", stem, STEM_STRIDES)
+        check_count("stem_width", stem_width)
+        check_choice("head", head, HEADS)
+        check_count("num_classes", num_classes)
+        check_count("in_channels", in_channels)
+        self.in_channels = in_channels
+        self.dims = dims
+        # Convolution and pooling of a stem round up; each transition divides by 2 and rounds down.
+        self.min_size = STEM_STRIDES[stem] * (2 ** (len(block_config) - 1) - 1) + 1
+
+        style = LayerStyle(
+            bias=False,
+            eps=1e-5,
+            dropout=dropout,
+            activation=activation,
+            dims=dims,
+            memory_efficient=memory_efficient,
         )
+        self.features = new_stem(stem, in_channels=in_channels, width=stem_width, style=style)
         width = stem_width
-        for i, num_layers in enumerate(blocks, start=1):
+        for i, num_layers in enumerate(block_config, start=1):
             block = DenseBlock(
-                width, num_layers=num_layers, growth_rate=growth_rate, bottleneck=4, style=style
+                width,
+                num_layers=num_layers,
+                growth_rate=growth_rate,
+                bottleneck=bottleneck,
+                style=style,
             )
             width = block.out_channels
             self.features.add_module(f"denseblock{i}", block)
-            if i < len(blocks):
-                transition = TransitionDown(width, compression=0.5, pooling="average", style=style)
+            if i < len(block_config):
+                transition = TransitionDown(
+                    width, compression=compression, pooling="average", style=style
+                )
                 width = transition.out_channels
                 self.features.add_module(f"transition{i}", transition)
         # The name is torchvision's: the norm after the four blocks of the ImageNet nets.
-        self.features.add_module("norm5", nn.BatchNorm2d(width, eps=style.eps))
+        self.features.add_module("norm5", style.operators.norm(width, eps=style.eps))
+        self.num_features = width
 
-        self.classifier = nn.Linear(width, num_classes)
+        self.pool = new_pool(head, width=width, style=style)
+        self.classifier = new_head(head, width=width, num_classes=num_classes, style=style)
+        self.num_classes = width if head is None else num_classes
         self._init_weights()
 
     def _init_weights(self) -> None:
         """He's normal distribution for convolutions. Batch normalisation starts as the identity."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, CONVOLUTIONS):
                 nn.init.kaiming_normal_(module.weight)
-        nn.init.zeros_(self.classifier.bias)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        check_images(images, in_channels=self.in_channels, min_size=self.min_size)
-        images = arrange(images)
-        stack = F.relu(self.features(images))  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
-        pooled = stack.mean(dim=(2, 3))  # (B, m, h, w) -> (B, m)
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
+        stack = self.features(arrange(images))  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
+        pooled = self.pool(stack)  # (B, m, h, w) -> (B, m)
         return self.classifier(pooled)  # (B, m) -> (B, num_classes)
 
 
-def densenet121(
-    *,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
+def densenet121(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-121 (table 1): 8.0 M parameters."""
     return DenseNet(
-        growth_rate=32,
-        blocks=(6, 12, 24, 16),
-        stem_width=64,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
-        num_classes=num_classes,
+        growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, **options
     )
 
 
-def densenet161(
-    *,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
+def densenet161(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-161, k = 48: 28.7 M parameters."""
     return DenseNet(
-        growth_rate=48,
-        blocks=(6, 12, 36, 24),
-        stem_width=96,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
-        num_classes=num_classes,
+        growth_rate=48, block_config=(6, 12, 36, 24), num_classes=num_classes, **options
     )
 
 
-def densenet169(
-    *,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
+def densenet169(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-169 (table 1): 14.1 M parameters."""
     return DenseNet(
-        growth_rate=32,
-        blocks=(6, 12, 32, 32),
-        stem_width=64,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
-        num_classes=num_classes,
+        growth_rate=32, block_config=(6, 12, 32, 32), num_classes=num_classes, **options
     )
 
 
-def densenet201(
-    *,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
+def densenet201(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-201 (table 1): 20.0 M parameters."""
     return DenseNet(
-        growth_rate=32,
-        blocks=(6, 12, 48, 32),
-        stem_width=64,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
-        num_classes=num_classes,
+        growth_rate=32, block_config=(6, 12, 48, 32), num_classes=num_classes, **options
     )
 
 
-def densenet264(
-    *,
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
+def densenet264(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-264 (table 1): 33.3 M parameters."""
     return DenseNet(
-        growth_rate=32,
-        blocks=(6, 12, 64, 48),
-        stem_width=64,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
-        num_classes=num_classes,
+        growth_rate=32, block_config=(6, 12, 64, 48), num_classes=num_classes, **options
     )

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TypedDict
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
 from tiramisu.models.checks import check_blocks, check_count, check_images
+from tiramisu.models.freezing import Freezable
+from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 
 
-class FCDenseNet(nn.Module):
+class FCDenseNetOptions(TypedDict, total=False):
+    """What the three published networks leave open: keywords of `FCDenseNet`, explained there."""
+
+    in_channels: int
+    dropout: float
+    activation: Activation
+    dims: Dims
+    memory_efficient: bool
+
+
+class FCDenseNet(Freezable):
     """A DenseNet that goes down, then up again, and labels every pixel (1611.09326 figure 1).
 
     Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W), for any height
@@ -24,6 +38,8 @@ class FCDenseNet(nn.Module):
         up_blocks: number of layers of each dense block on the way up, from the bottom.
         stem_width: number of filters of the first convolution.
         dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
+        activation: "relu" (the paper's), "prelu" or "silu".
+        dims: 2 for images, 3 for volumes (B, in_channels, D, H, W).
         memory_efficient: train in less memory: see `LayerStyle`.
         in_channels: number of channels of an image.
         num_classes: number of channels of the logits.
@@ -42,6 +58,8 @@ class FCDenseNet(nn.Module):
         up_blocks: Sequence[int],
         stem_width: int = 48,
         dropout: float = 0.2,
+        activation: Activation = "relu",
+        dims: Dims = 2,
         memory_efficient: bool = False,
         in_channels: int = 3,
         num_classes: int,
@@ -60,13 +78,23 @@ class FCDenseNet(nn.Module):
                 f"expected as many of each: give every block on the way up one on the way down, "
                 f"whose output it takes over."
             )
+        self.dims = dims
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.min_size = 2 ** len(down_blocks)
 
-        style = LayerStyle(bias=True, eps=1e-4, dropout=dropout, memory_efficient=memory_efficient)
+        style = LayerStyle(
+            bias=True,
+            eps=1e-4,
+            dropout=dropout,
+            activation=activation,
+            dims=dims,
+            memory_efficient=memory_efficient,
+        )
         self.features = nn.Sequential(
-            OrderedDict[str, nn.Module](conv0=nn.Conv2d(in_channels, stem_width, 3, padding=1))
+            OrderedDict[str, nn.Module](
+                conv0=style.operators.conv(in_channels, stem_width, 3, padding=1)
+            )
         )
         width = stem_width
         skip_widths = []
@@ -86,25 +114,25 @@ class FCDenseNet(nn.Module):
 
         self.decoder = nn.ModuleDict()
         for i, num_layers in enumerate(up_blocks, start=1):
-            transition = TransitionUp(block.new_channels)
+            transition = TransitionUp(block.new_channels, dims=dims)
             width = block.new_channels + skip_widths.pop()
             block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
             self.decoder[f"transition{i}"] = transition
             self.decoder[f"denseblock{i}"] = block
 
-        self.classifier = nn.Conv2d(block.out_channels, num_classes, 1)
+        self.classifier = style.operators.conv(block.out_channels, num_classes, 1)
         self._init_weights()
 
     def _init_weights(self) -> None:
         """HeUniform, biases 0 (section 4.1). Batch normalisation starts as the identity anyway."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(module, CONVOLUTIONS):
                 nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        check_images(images, in_channels=self.in_channels, min_size=self.min_size)
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
         stack = images
         skips = []
         for layer in self.features:
@@ -123,64 +151,37 @@ class FCDenseNet(nn.Module):
         return self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
 
 
-def fc_densenet56(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    dropout: float = 0.2,
-    memory_efficient: bool = False,
-) -> FCDenseNet:
+def fc_densenet56(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:
     """FC-DenseNet56 (table 3): 1.4 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=12,
         down_blocks=(4, 4, 4, 4, 4),
         bottleneck_layers=4,
         up_blocks=(4, 4, 4, 4, 4),
-        stem_width=48,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
         num_classes=num_classes,
+        **options,
     )
 
 
-def fc_densenet67(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    dropout: float = 0.2,
-    memory_efficient: bool = False,
-) -> FCDenseNet:
+def fc_densenet67(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:
     """FC-DenseNet67 (table 3): 3.5 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=16,
         down_blocks=(5, 5, 5, 5, 5),
         bottleneck_layers=5,
         up_blocks=(5, 5, 5, 5, 5),
-        stem_width=48,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
         num_classes=num_classes,
+        **options,
     )
 
 
-def fc_densenet103(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    dropout: float = 0.2,
-    memory_efficient: bool = False,
-) -> FCDenseNet:
+def fc_densenet103(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:
     """FC-DenseNet103 (tables 2 and 3): 9.3 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=16,
         down_blocks=(4, 5, 7, 10, 12),
         bottleneck_layers=15,
         up_blocks=(12, 10, 7, 5, 4),
-        stem_width=48,
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-        in_channels=in_channels,
         num_classes=num_classes,
+        **options,
     )

@@ -45,17 +45,17 @@ KINDS = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
 def suits(features: Tensor) -> bool:
     """Whether the fused functions can take features (B, C, H, W).
 
-    They cannot on another device or at mixed precision, while the graph is traced or exported, or
-    where batch normalisation would refuse its input.
+    They cannot with volumes, on another device or at mixed precision, while the graph is traced or
+    exported, or where batch normalisation would refuse its input.
     """
-    batch, _, height, width = features.shape
     return (
-        features.device.type == "cpu"
+        features.ndim == 4
+        and features.device.type == "cpu"
         and features.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_exporting()
         and not torch.jit.is_tracing()
-        and batch * height * width > 1
+        and features.numel() > features.shape[1]
     )
 
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(norm: nn.BatchNorm2d, relu: nn.Module, conv: nn.Conv2d, *features: Tensor) -> Tensor:
+def recompute(norm: nn.Module, relu: nn.Module, conv: nn.Module, *features: Tensor) -> Tensor:
     """Concatenate, normalise, ReLU, convolve; in the backward pass all again but the convolution.
 
     The last tensor that the backward pass asks for is the convolution's input, so recomputation
     stops there. Running statistics are updated once, in the forward pass.
 
-    Shapes: features (B, C1, H, W), (B, C2, H, W), ... -> (B, K, H, W).
+    Shapes: features (B, C1, H, W), (B, C2, H, W), ... -> (B, K, H, W); volumes likewise.
     """
 
     def run(*features: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def recompute(norm: nn.BatchNorm2d, relu: nn.Module, conv: nn.Conv2d, *features:
 
 
 @contextmanager
-def _statistics_held(norm: nn.BatchNorm2d) -> Iterator[None]:
+def _statistics_held(norm: nn.Module) -> Iterator[None]:
     """Let batch norm update copies of its running statistics, which are then thrown away."""
     buffers = dict(norm.named_buffers())
     for name, buffer in buffers.items():

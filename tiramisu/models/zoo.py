@@ -8,6 +8,14 @@ from difflib import get_close_matches
 
 from torch import nn
 
+from tiramisu.models.cifar import (
+    densenet40_12,
+    densenet100_12,
+    densenet100_24,
+    densenet_bc100_12,
+    densenet_bc190_40,
+    densenet_bc250_24,
+)
 from tiramisu.models.densenet import (
     densenet121,
     densenet161,
@@ -40,6 +48,12 @@ ZOO = {
     "densenet169": ZooEntry(build=densenet169, task="classification"),
     "densenet201": ZooEntry(build=densenet201, task="classification"),
     "densenet264": ZooEntry(build=densenet264, task="classification"),
+    "densenet40_12": ZooEntry(build=densenet40_12, task="classification"),
+    "densenet100_12": ZooEntry(build=densenet100_12, task="classification"),
+    "densenet100_24": ZooEntry(build=densenet100_24, task="classification"),
+    "densenet_bc100_12": ZooEntry(build=densenet_bc100_12, task="classification"),
+    "densenet_bc250_24": ZooEntry(build=densenet_bc250_24, task="classification"),
+    "densenet_bc190_40": ZooEntry(build=densenet_bc190_40, task="classification"),
 }
 
 
@@ -66,17 +80,22 @@ def build_model(
         ValueError: for an unknown name (the message lists the known ones) or a number that no
             network can be built from.
     """
-    if name not in ZOO:
-        close = get_close_matches(name, ZOO, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"Unknown model {name!r}. {hint}Known models: {', '.join(ZOO)}.")
     own_dropout = {} if dropout is None else {"dropout": dropout}
-    return ZOO[name].build(
+    return _find_entry(name).build(
         num_classes=num_classes,
         in_channels=in_channels,
         memory_efficient=memory_efficient,
         **own_dropout,
     )
+
+
+def task_of(name: str) -> str:
+    """What a network's logits label: "segmentation", each pixel; "classification", the image.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return _find_entry(name).task
 
 
 def list_models(task: str | None = None) -> list[str]:
@@ -88,3 +107,11 @@ def list_models(task: str | None = None) -> list[str]:
     if task is not None and task not in TASKS:
         raise ValueError(f"Unknown task {task!r}, expected one of: {', '.join(TASKS)}.")
     return [name for name, entry in ZOO.items() if task in (None, entry.task)]
+
+
+def _find_entry(name: str) -> ZooEntry:
+    if name not in ZOO:
+        close = get_close_matches(name, ZOO, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"Unknown model {name!r}. {hint}Known models: {', '.join(ZOO)}.")
+    return ZOO[name]

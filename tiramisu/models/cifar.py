@@ -1,0 +1,69 @@
+"""The DenseNets for images of 32x32 pixels (arXiv 1608.06993, section 4 and table 2).
+
+With `stem="imagenet"` or other options they serve larger images as well.
+"""
+
+from __future__ import annotations
+
+from typing_extensions import Unpack
+
+from tiramisu.models.densenet import DenseNet, DenseNetOptions
+
+
+def densenet40_12(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet, L = 40, k = 12: 1.0 M parameters."""
+    return _plain(growth_rate=12, layers=12, num_classes=num_classes, **options)
+
+
+def densenet100_12(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet, L = 100, k = 12: 7.0 M parameters."""
+    return _plain(growth_rate=12, layers=32, num_classes=num_classes, **options)
+
+
+def densenet100_24(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet, L = 100, k = 24: 27.2 M parameters."""
+    return _plain(growth_rate=24, layers=32, num_classes=num_classes, **options)
+
+
+def densenet_bc100_12(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-BC, L = 100, k = 12: 0.8 M parameters."""
+    return _bc(growth_rate=12, layers=16, num_classes=num_classes, **options)
+
+
+def densenet_bc250_24(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-BC, L = 250, k = 24: 15.3 M parameters."""
+    return _bc(growth_rate=24, layers=41, num_classes=num_classes, **options)
+
+
+def densenet_bc190_40(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-BC, L = 190, k = 40: 25.6 M parameters."""
+    return _bc(growth_rate=40, layers=31, num_classes=num_classes, **options)
+
+
+def _plain(
+    *, growth_rate: int, layers: int, num_classes: int, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
+    """Three blocks of `layers` layers: L = 3 * layers + 4 convolutions and linear layers."""
+    options.setdefault("stem", "cifar")
+    return DenseNet(
+        growth_rate=growth_rate,
+        block_config=(layers, layers, layers),
+        bottleneck=None,
+        compression=1.0,
+        stem_width=16,
+        num_classes=num_classes,
+        **options,
+    )
+
+
+def _bc(
+    *, growth_rate: int, layers: int, num_classes: int, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
+    """Three blocks of `layers` layers with bottlenecks: L = 6 * layers + 4."""
+    options.setdefault("stem", "cifar")
+    return DenseNet(
+        growth_rate=growth_rate,
+        block_config=(layers, layers, layers),
+        num_classes=num_classes,
+        **options,
+    )

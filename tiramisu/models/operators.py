@@ -1,0 +1,53 @@
+"""PyTorch's own layers that networks are made of, for images and for volumes alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+Dims = Literal[2, 3]
+"""2 for images (B, C, H, W), 3 for volumes (B, C, D, H, W)."""
+
+Activation = Literal["relu", "prelu", "silu"]
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "prelu": nn.PReLU, "silu": nn.SiLU}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operators:
+    """PyTorch's classes for one number of dimensions."""
+
+    conv: type[nn.Conv2d] | type[nn.Conv3d]
+    transposed_conv: type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]
+    norm: type[nn.BatchNorm2d] | type[nn.BatchNorm3d]
+    max_pool: type[nn.MaxPool2d] | type[nn.MaxPool3d]
+    average_pool: type[nn.AvgPool2d] | type[nn.AvgPool3d]
+
+
+OPERATORS: dict[int, Operators] = {
+    2: Operators(
+        conv=nn.Conv2d,
+        transposed_conv=nn.ConvTranspose2d,
+        norm=nn.BatchNorm2d,
+        max_pool=nn.MaxPool2d,
+        average_pool=nn.AvgPool2d,
+    ),
+    3: Operators(
+        conv=nn.Conv3d,
+        transposed_conv=nn.ConvTranspose3d,
+        norm=nn.BatchNorm3d,
+        max_pool=nn.MaxPool3d,
+        average_pool=nn.AvgPool3d,
+    ),
+}
+
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean over all pixels or voxels: (B, C, H, W) or (B, C, D, H, W) -> (B, C)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=tuple(range(2, features.ndim)))
