@@ -10,8 +10,9 @@ import yaml
 from PIL import Image
 
 from tiramisu import cli
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel, save_model
+from tiramisu.engine.checkpoint import save_model
 from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 from tiramisu.engine.run import save_config
 
 Run = Callable[..., str]

@@ -13,7 +13,7 @@ import yaml
 
 import tiramisu
 from tiramisu import cli
-from tiramisu.data.spec import list_datasets
+from tiramisu.data.spec import list_datasets, load_spec
 from tiramisu.engine.config import TrainConfig
 from tiramisu.models import list_models
 from tiramisu.shipped import find_shipped, list_shipped
@@ -57,7 +57,8 @@ def test_help_is_complete_and_imports_nothing_slow(command: str) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
 def test_a_tool_is_the_command_by_another_door(tool: Path) -> None:
-    command = tool.stem.split("_")[0]
+    # train_seg is `tiramisu train`, train_cls is `tiramisu train_cls`.
+    command = tool.stem.removesuffix("_seg")
     assert command in cli.COMMANDS
     assert len(tool.read_text().splitlines()) <= 10
     through_tool = python(tool, "--help")
@@ -66,7 +67,10 @@ def test_a_tool_is_the_command_by_another_door(tool: Path) -> None:
 
 
 def test_there_is_a_tool_for_each_step_of_the_work() -> None:
-    assert {"train_seg", "eval_seg", "predict_seg"} <= {tool.stem for tool in TOOLS}
+    steps = ("train", "eval", "predict")
+    assert {f"{step}_{task}" for step in steps for task in ("seg", "cls")} <= {
+        tool.stem for tool in TOOLS
+    }
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -91,7 +95,7 @@ def test_no_command_lists_them() -> None:
         done = console(*arguments)
         assert done.returncode == code
         for name, command in cli.COMMANDS.items():
-            assert f"{name:10}{command.__doc__}" in done.stdout
+            assert f"{name:12}{command.__doc__}" in done.stdout
 
 
 def test_summary_counts_what_the_paper_counts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,8 +141,8 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Parse:
     started: list[TrainConfig] = []
     monkeypatch.setattr("tiramisu.engine.train.train", started.append)
 
-    def parse(*arguments: str) -> TrainConfig:
-        cli.train(arguments)
+    def parse(*arguments: str, command: str = "train") -> TrainConfig:
+        cli.COMMANDS[command](arguments)
         return started.pop()
 
     return parse
@@ -146,14 +150,16 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Parse:
 
 @pytest.mark.parametrize("recipe", list_shipped("configs"))
 def test_the_command_line_reads_every_recipe(recipe: str, parse: Parse) -> None:
-    config = parse("--config", recipe)
-    for name, value in yaml.safe_load(find_shipped("configs", recipe).read_text()).items():
+    settings = yaml.safe_load(find_shipped("configs", recipe).read_text())
+    task = load_spec(settings["data"]).task
+    config = parse("--config", recipe, command="train" if task == "segmentation" else "train_cls")
+    for name, value in settings.items():
         parsed = getattr(config, name)
         assert (list(parsed) if isinstance(parsed, tuple) else parsed) == value, name
-    assert config.arch in list_models("segmentation")
+    assert config.arch in list_models(task)
     assert config.data in list_datasets()
-    # `--arch ARCH --data DATA` finds DATA_ARCH; a variant adds a word.
-    assert f"{recipe}_".startswith(f"{config.data}_{config.arch}_")
+    # `--arch ARCH --data DATA` finds DATA_ARCH, a variant adds a word; or DATA, for any network.
+    assert recipe == config.data or f"{recipe}_".startswith(f"{config.data}_{config.arch}_")
 
 
 def test_data_and_network_pick_their_recipe_where_there_is_one(parse: Parse) -> None:
@@ -161,3 +167,7 @@ def test_data_and_network_pick_their_recipe_where_there_is_one(parse: Parse) -> 
     assert parse("--data", "voc2012", "--arch", "fc103") == TrainConfig(
         arch="fc103", data="voc2012"
     )
+    cifar = parse("--data", "cifar10", "--arch", "densenet_bc190_40", command="train_cls")
+    assert (cifar.arch, cifar.epochs, cifar.schedule) == ("densenet_bc190_40", 300, "steps")
+    tiny = parse("--data", "camvid", "--arch", "densenet121", command="train_cls")
+    assert (tiny.arch, tiny.optimizer) == ("densenet121", "sgd")

@@ -13,8 +13,14 @@ from typing import NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from tiramisu.deploy.config import BenchmarkConfig, ExportConfig, PredictConfig
-from tiramisu.engine.config import EvalConfig, TrainConfig
+from tiramisu.deploy.config import (
+    BenchmarkConfig,
+    ClassifyConfig,
+    ExportConfig,
+    PredictConfig,
+    PublishConfig,
+)
+from tiramisu.engine.config import ClassifierTrainConfig, EvalConfig, TrainConfig
 from tiramisu.flags import Parser
 from tiramisu.shipped import find_shipped, list_shipped
 
@@ -22,22 +28,32 @@ from tiramisu.shipped import find_shipped, list_shipped
 
 
 def train(argv: Sequence[str]) -> None:
-    """Train a network, evaluate it, and publish it in a run's folder."""
+    """Train a network to label pixels, evaluate it, and publish it in a run's folder."""
+    _train("train", argv, config_type=TrainConfig)
+
+
+def train_classifier(argv: Sequence[str]) -> None:
+    """Train a network to classify images: the same, with other defaults."""
+    _train("train_cls", argv, config_type=ClassifierTrainConfig)
+
+
+def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig]) -> None:
     parser = Parser(
-        "train",
+        command,
         description="Train a network, evaluate it, and publish it in a run's folder. Without "
-        "--config the recipe configs/DATA_ARCH.yaml is used where there is one.",
+        "--config the recipe configs/DATA_ARCH.yaml or configs/DATA.yaml is used where there is "
+        "one.",
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
         "--config", action=ActionConfigFile, help="Settings: a YAML file, or a name in configs/"
     )
     parser.add_argument("--download", action="store_true", help="Fetch the data set first")
-    parser.add_config(TrainConfig)
-    values = parser.parse_args(_with_recipe(argv))
+    parser.add_config(config_type)
+    values = parser.parse_args(_with_recipe(argv, defaults=config_type()))
     fetch_first = values.pop("download")
     values.pop("config")
-    config = TrainConfig(**values.as_dict())
+    config = config_type(**values.as_dict())
     if fetch_first:
         _download(config.data, config.data_root)
 
@@ -49,9 +65,18 @@ def train(argv: Sequence[str]) -> None:
 
 def evaluate(argv: Sequence[str]) -> None:
     """Evaluate a trained model on a split."""
+    _evaluate("eval", argv, measures="IoU per class, mean IoU, accuracy")
+
+
+def evaluate_classifier(argv: Sequence[str]) -> None:
+    """Evaluate a trained classifier on a split."""
+    _evaluate("eval_cls", argv, measures="top-1 and top-5 accuracy, recall and precision per class")
+
+
+def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
     parser = Parser(
-        "eval",
-        description="Evaluate a trained model on a whole split: IoU per class, mean IoU, accuracy.",
+        command,
+        description=f"Evaluate a trained model on a whole split: {measures}.",
         usage="%(prog)s --checkpoint RUN [--data NAME] [--split NAME] [options]",
     )
     parser.add_config(EvalConfig)
@@ -94,6 +119,27 @@ def predict(argv: Sequence[str]) -> None:
     print(f"{len(written)} files written to {config.out}")
 
 
+def predict_classes(argv: Sequence[str]) -> None:
+    """Classify images."""
+    parser = Parser(
+        "predict_cls",
+        description="Classify images: prints the likeliest classes of each, and writes them as "
+        "CSV and JSON.",
+        usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Image, folder or glob")
+    parser.add_config(ClassifyConfig)
+    values = parser.parse_args(argv)
+    inputs = values.pop("inputs")
+    config = ClassifyConfig(**values.as_dict())
+
+    from tiramisu.deploy.classify import classify_files
+    from tiramisu.deploy.export.runtime import load_predictor
+
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
+    classify_files(model, inputs, config=config)
+
+
 def export(argv: Sequence[str]) -> None:
     """Write a trained model for ONNX Runtime, OpenVINO or torch.export."""
     parser = Parser(
@@ -109,6 +155,22 @@ def export(argv: Sequence[str]) -> None:
 
     _quieten_libraries()
     export_checkpoint(config)
+
+
+def publish(argv: Sequence[str]) -> None:
+    """Write a trained model for Hugging Face's Hub."""
+    parser = Parser(
+        "publish",
+        description="Write a trained model in Hugging Face's layout, with a model card made from "
+        "its run, and upload it if asked to. Every command takes it as --checkpoint hf://USER/NAME.",
+        usage="%(prog)s --checkpoint RUN [--out FOLDER] [--push USER/NAME] [options]",
+    )
+    parser.add_config(PublishConfig)
+    config = PublishConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.deploy.publish import publish_checkpoint
+
+    publish_checkpoint(config)
 
 
 def benchmark(argv: Sequence[str]) -> None:
@@ -128,36 +190,59 @@ def benchmark(argv: Sequence[str]) -> None:
 
 
 def summary(argv: Sequence[str]) -> None:
-    """Print a network's blocks with widths, parameters and multiply-adds."""
+    """Print or draw a network's blocks with widths, parameters and multiply-adds."""
     parser = Parser(
         "summary",
         description="Print a network block by block, as the paper's table 2, with output widths, "
-        "parameters and multiply-adds.",
+        "parameters and multiply-adds; or layer by layer; or draw it.",
     )
     parser.add_argument("--arch", type=str, default="fc103", help="Network")
     parser.add_argument(
-        "--num-classes",
-        type=int,
-        default=None,
-        help="Classes; by default 11, or 1000 for DenseNets",
+        "--num-classes", type=int, default=None, help="Classes; by default those of its paper"
     )
     parser.add_argument(
         "--size",
         type=tuple[int, int],
         default=None,
-        help="Input [height,width]; by default [360,480], or [224,224] for DenseNets",
+        metavar="[H,W]",
+        help="Input; by default [360,480], [224,224] for DenseNets, [32,32] for those of CIFAR",
+    )
+    parser.add_argument("--table", action="store_true", help="A line for each layer")
+    parser.add_argument(
+        "--graph",
+        type=str,
+        default=None,
+        metavar="FILE",
+        help="Draw the network into this .svg, .png or .pdf",
     )
     values = parser.parse_args(argv)
 
-    from tiramisu.models import build_model, format_summary, list_models, summarize
+    from tiramisu.models import build_model
+    from tiramisu.models.zoo import find_entry
 
-    classifies = values.arch in list_models("classification")
-    num_classes = values.num_classes
-    if num_classes is None:
-        num_classes = 1000 if classifies else 11
-    height, width = values.size or ((224, 224) if classifies else (360, 480))
+    usual = find_entry(values.arch)
+    height, width = values.size or usual.size
+    if height < 1 or width < 1:
+        raise ValueError(f"--size is [{height},{width}], expected two numbers of at least 1")
+    num_classes = usual.num_classes if values.num_classes is None else values.num_classes
+    if values.graph is not None:
+        from tiramisu.deploy.diagram.drawing import check_picture_path
+
+        check_picture_path(Path(values.graph))
     network = build_model(values.arch, num_classes=num_classes)
-    print(format_summary(summarize(network, height=height, width=width)))
+    if values.table:
+        from tiramisu.models import format_layers, list_layers
+
+        print(format_layers(list_layers(network, height=height, width=width)))
+    elif values.graph is None:
+        from tiramisu.models import format_summary, summarize
+
+        print(format_summary(summarize(network, height=height, width=width)))
+    if values.graph is not None:
+        from tiramisu.deploy.diagram.drawing import draw_network
+
+        draw_network(network, values.graph, height=height, width=width, title=values.arch)
+        print(f"{values.graph} written")
 
 
 def check(argv: Sequence[str]) -> None:
@@ -199,7 +284,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "predict": predict,
+    "train_cls": train_classifier,
+    "eval_cls": evaluate_classifier,
+    "predict_cls": predict_classes,
     "export": export,
+    "publish": publish,
     "benchmark": benchmark,
     "summary": summary,
     "check": check,
@@ -218,7 +307,7 @@ def main() -> NoReturn:
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: tiramisu COMMAND [options]\n\nCommands:")
         for name, command in COMMANDS.items():
-            print(f"  {name:10}{command.__doc__}")
+            print(f"  {name:12}{command.__doc__}")
         print("\n`tiramisu COMMAND --help` lists a command's options.")
         sys.exit(0 if argv else 2)
     if argv[0] not in COMMANDS:
@@ -245,7 +334,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(0)
 
 
-def _with_recipe(argv: Sequence[str]) -> list[str]:
+def _with_recipe(argv: Sequence[str], *, defaults: TrainConfig) -> list[str]:
     """Put first the settings that a command starts from: a run's to resume, else a recipe."""
     # --name=value is the same as --name value.
     argv = [part for word in argv for part in _split_flag(word)]
@@ -259,10 +348,10 @@ def _with_recipe(argv: Sequence[str]) -> list[str]:
             str(find_shipped("configs", word)) if before == "--config" else word
             for before, word in zip(["", *argv], argv, strict=False)
         ]
-    defaults = TrainConfig()
-    name = f"{given.get('--data', defaults.data)}_{given.get('--arch', defaults.arch)}"
-    if name in list_shipped("configs"):
-        return ["--config", str(find_shipped("configs", name)), *argv]
+    data, arch = given.get("--data", defaults.data), given.get("--arch", defaults.arch)
+    for name in (f"{data}_{arch}", data):
+        if name in list_shipped("configs"):
+            return ["--config", str(find_shipped("configs", name)), *argv]
     return argv
 
 

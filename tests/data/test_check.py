@@ -32,8 +32,8 @@ def test_the_report_counts(tiny: Path):
     labels = np.stack([random_label(i) for i in range(5)])
     assert train.num_samples == 5
     assert train.sizes == ((12, 16),)
-    assert train.class_pixels.tolist() == [(labels == i).sum() for i in range(3)]
-    assert train.void_pixels == (labels == 255).sum()
+    assert train.class_counts.tolist() == [(labels == i).sum() for i in range(3)]
+    assert train.void_count == (labels == 255).sum()
     assert train.void_share + train.class_shares.sum() == pytest.approx(1)
     assert val.num_samples == 2
     assert report.warnings == ()
@@ -181,4 +181,4 @@ def test_drawn_scenes_are_counted():
     report = check_dataset(spec, splits=["val"])
     assert report.splits[0].num_samples == 40
     assert report.splits[0].sizes == ((144, 192),)
-    assert report.splits[0].class_pixels.min() > 0
+    assert report.splits[0].class_counts.min() > 0

@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_data import random_label
 
 from tiramisu.data import dataset as dataset_module
+from tiramisu.data import loader as loader_module
 from tiramisu.data.dataset import EpochSampler, SegmentationDataset, make_loader
 from tiramisu.data.spec import load_spec
 from tiramisu.data.streets import draw_scene
@@ -241,7 +242,7 @@ def test_missing_files_are_named(tiny: Path, edit: Callable[[str, str], Path]):
 def test_workers_use_one_thread_each(tiny: Path):
     before = cv2.getNumThreads()
     try:
-        dataset_module._init_worker(0)
+        loader_module._init_worker(0)
         assert cv2.getNumThreads() <= 1
     finally:
         cv2.setNumThreads(before)

@@ -132,6 +132,39 @@ def test_nothing_asked_nothing_changed():
     assert np.array_equal(same, label)
 
 
+def test_a_margin_lets_the_crop_lie_beside_the_image():
+    ramps = np.mgrid[:32, :32].astype(np.uint8)  # the row and the column of each pixel
+    transform = train_transform(crop=(32, 32), flip=False, pad=4)
+    shifts = set()
+    for seed in range(300):
+        shift = []
+        for axis, ramp in enumerate(ramps):
+            image, label = transform(colour_of(ramp), ramp, seed=seed)
+            void = label == 255
+            assert image.shape == (32, 32, 3)
+            assert (image[void] == (124, 116, 104)).all()
+            assert np.array_equal(image[~void][:, 0], label[~void])
+            line = label.min(axis=1 - axis).astype(int)
+            places = np.flatnonzero(line != 255)
+            assert len({*(line[places] - places)}) == 1  # moved, not resized
+            shift.append(int(line[places[0]] - places[0]))
+        shifts.add(tuple(shift))
+    assert {step for shift in shifts for step in shift} == set(range(-4, 5))
+    assert len(shifts) > 70  # of 81
+
+
+@pytest.mark.parametrize("crop", [(32, 40), (100, 120), None])
+def test_the_class_of_an_image_stays_what_it_is(crop: tuple[int, int] | None):
+    """And the image is changed as that of a segmentation is."""
+    transform = train_transform(crop=crop, **FULL, pad=0 if crop is None else 3)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    for seed in range(20):
+        changed, label = transform(image, np.array(300), seed=seed)
+        assert np.array_equal(label, np.array(300))
+        assert label.shape == ()
+        assert np.array_equal(changed, transform(image, blocks(0), seed=seed)[0])
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -139,6 +172,8 @@ def test_nothing_asked_nothing_changed():
         ({"scale": (2.0, 1.0)}, "scale is"),
         ({"scale": (0.0, 1.0)}, "scale is"),
         ({"color": 1.5}, "color is"),
+        ({"pad": -1, "crop": (8, 8)}, "pad is -1"),
+        ({"pad": 4}, "pad is 4, crop None; expected .* with a crop"),
     ],
 )
 def test_values_out_of_range_are_refused(wrong: dict, message: str):

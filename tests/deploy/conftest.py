@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 COLORS = ((128, 128, 128), (128, 0, 0), (0, 0, 192))
 

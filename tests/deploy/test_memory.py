@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from tiramisu.deploy.memory import UNKNOWN_BYTES_PER_PIXEL, bytes_per_pixel
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
 from tiramisu.engine.devices import is_out_of_memory
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 
 def test_counts_what_is_alive_at_the_peak() -> None:
@@ -84,7 +84,7 @@ def test_rule_bounds_the_real_peak_of_a_network() -> None:
     script = """
 import pathlib, resource, sys, torch
 from tiramisu.deploy.memory import bytes_per_pixel, forward_bytes
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 torch.set_num_threads(1)
 names = tuple("abcdefghijk")

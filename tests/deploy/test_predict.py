@@ -11,7 +11,7 @@ from tiramisu.data.reader import read_image
 from tiramisu.deploy import predict as predict_module
 from tiramisu.deploy.memory import _LiveBytes
 from tiramisu.deploy.predict import predict, predict_probabilities
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 MakeModel = Callable[..., SegmentationModel]
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tiramisu.deploy.files import predict_files
 from tiramisu.deploy.predict import predict
-from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.model import SegmentationModel
 
 
 def write_image(path: Path, *, height: int = 40, width: int = 60) -> np.ndarray:

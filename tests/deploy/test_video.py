@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tiramisu.deploy.files import predict_files
-from tiramisu.engine.checkpoint import SegmentationModel
+from tiramisu.engine.model import SegmentationModel
 
 
 def write_video(path: Path, *, codec: str, frames: int = 5) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel, load_model, save_model
+from tiramisu.engine.checkpoint import load_model, save_model
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 
 def make_model(num_classes: int = 3, arch: str = "fc56") -> SegmentationModel:

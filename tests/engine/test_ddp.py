@@ -23,14 +23,14 @@ from tiramisu.data.spec import load_spec
 from tiramisu.engine.config import TrainConfig
 from tiramisu.engine.loading import RunData
 from tiramisu.engine.losses import build_loss
-from tiramisu.engine.task import SegmentationTask
+from tiramisu.engine.task import TrainingTask
 from tiramisu.engine.train import build_model_for
 
 data, out, devices = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 config = TrainConfig(data=data, devices=devices, eval_batch_size=1)
 spec = load_spec(data)
 
-class Counting(SegmentationTask):
+class Counting(TrainingTask):
     def on_validation_epoch_end(self):
         matrix = self.confusion.compute()
         if self.global_rank == 0:
@@ -38,7 +38,8 @@ class Counting(SegmentationTask):
         super().on_validation_epoch_end()
 
 task = Counting(
-    build_model_for(spec, config), config, loss=build_loss("cross_entropy"),
+    build_model_for(spec, config), config,
+    loss=build_loss("cross_entropy", ignore_index=255), ignore_index=255,
     batches_per_epoch=1, names=[],
 )
 trainer = pl.Trainer(
@@ -57,7 +58,7 @@ from tiramisu.data.spec import load_spec
 from tiramisu.engine.config import TrainConfig
 from tiramisu.engine.loading import RunData
 from tiramisu.engine.losses import build_loss
-from tiramisu.engine.task import SegmentationTask
+from tiramisu.engine.task import TrainingTask
 from tiramisu.engine.train import build_model_for
 
 precision, memory_efficient = sys.argv[2], sys.argv[3] == "True"
@@ -68,7 +69,7 @@ config = TrainConfig(
 spec = load_spec(config.data)
 data = RunData(spec, config)
 
-class Telling(SegmentationTask):
+class Telling(TrainingTask):
     def training_step(self, batch, batch_index):
         torch.save(batch["index"], f"seen{self.global_rank}.pt")
         return super().training_step(batch, batch_index)
@@ -77,7 +78,8 @@ class Telling(SegmentationTask):
         torch.save(dict(self.named_parameters()), f"weights{self.global_rank}.pt")
 
 task = Telling(
-    build_model_for(spec, config), config, loss=build_loss("cross_entropy"),
+    build_model_for(spec, config), config,
+    loss=build_loss("cross_entropy", ignore_index=255), ignore_index=255,
     batches_per_epoch=data.batches_per_epoch, names=data.train_set.names,
 )
 torch.save(dict(task.named_parameters()), "before.pt")

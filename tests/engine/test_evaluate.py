@@ -10,7 +10,7 @@ from torch import nn
 
 from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.data.spec import load_spec
-from tiramisu.engine.checkpoint import SegmentationModel, load_model
+from tiramisu.engine.checkpoint import load_model
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.evaluate import (
     augmented_logits,
@@ -20,6 +20,7 @@ from tiramisu.engine.evaluate import (
     use_batch_statistics,
 )
 from tiramisu.engine.metrics import score
+from tiramisu.engine.model import SegmentationModel
 from tiramisu.engine.train import build_model_for, train
 
 

@@ -21,7 +21,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_void_pixels_neither_count_nor_get_a_gradient(name, batch) -> None:
     logits, labels = batch
-    loss = build_loss(name)
+    loss = build_loss(name, ignore_index=255)
     (gradient,) = torch.autograd.grad(loss(logits, labels), logits)
     assert gradient[:, :, 2:].abs().sum() > 0
     assert gradient[:, :, :2].abs().max() == 0
@@ -31,7 +31,7 @@ def test_void_pixels_neither_count_nor_get_a_gradient(name, batch) -> None:
 def test_better_logits_lose_less(name, batch) -> None:
     _, labels = batch
     right = F.one_hot(labels.clamp(max=2), 3).permute(0, 3, 1, 2).float()
-    loss = build_loss(name)
+    loss = build_loss(name, ignore_index=255)
     assert loss(4 * right, labels) < loss(0 * right, labels) < loss(-4 * right, labels)
 
 
@@ -39,7 +39,7 @@ def test_better_logits_lose_less(name, batch) -> None:
 @pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 1.0, 4.0])])
 def test_cross_entropy_is_torchs(weight, smoothing, batch) -> None:
     logits, labels = batch
-    loss = build_loss("cross_entropy", weight=weight, label_smoothing=smoothing)
+    loss = build_loss("cross_entropy", ignore_index=255, weight=weight, label_smoothing=smoothing)
     ours = loss(logits, labels)
     theirs = F.cross_entropy(
         logits, labels, weight=weight, ignore_index=255, label_smoothing=smoothing
@@ -50,7 +50,7 @@ def test_cross_entropy_is_torchs(weight, smoothing, batch) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_of_void_alone_costs_nothing(name, batch) -> None:
     logits, labels = batch
-    loss = build_loss(name)(logits, torch.full_like(labels, 255))
+    loss = build_loss(name, ignore_index=255)(logits, torch.full_like(labels, 255))
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.item() == 0
     assert gradient.abs().max() == 0
@@ -58,8 +58,8 @@ def test_batch_of_void_alone_costs_nothing(name, batch) -> None:
 
 def test_two_losses_add_up(batch) -> None:
     logits, labels = batch
-    both = build_loss("cross_entropy+dice")(logits, labels)
-    assert both > build_loss("cross_entropy")(logits, labels) > 0
+    both = build_loss("cross_entropy+dice", ignore_index=255)(logits, labels)
+    assert both > build_loss("cross_entropy", ignore_index=255)(logits, labels) > 0
 
 
 def test_median_frequency_weights() -> None:

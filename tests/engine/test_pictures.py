@@ -8,9 +8,9 @@ from tiramisu.engine.pictures import (
     add_legend,
     color_labels,
     overlay,
-    sample_grid,
     save_png,
 )
+from tiramisu.engine.samples import sample_grid
 
 COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 NAMES = ("road", "sky", "wall")

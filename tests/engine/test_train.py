@@ -14,7 +14,7 @@ from tiramisu.engine import train as train_module
 from tiramisu.engine.checkpoint import load_model, read_checkpoint
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.evaluate import evaluate_checkpoint
-from tiramisu.engine.task import SegmentationTask
+from tiramisu.engine.task import TrainingTask
 from tiramisu.engine.train import train
 
 Quick = Callable[..., TrainConfig]
@@ -165,7 +165,7 @@ def test_too_little_memory_is_said_plainly(quick: Quick, monkeypatch) -> None:
     def fail(*_) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(SegmentationTask, "training_step", fail)
+    monkeypatch.setattr(TrainingTask, "training_step", fail)
     with pytest.raises(ValueError, match="--batch-size"):
         train(quick())
 

@@ -49,7 +49,7 @@ def test_rows_are_those_of_table_2() -> None:
     widths = [48, 112, 192, 304, 464, 656, 896, 1088, 816, 576, 384, 256, 11]
     assert [row.channels for row in rows] == widths
     scales = [1, 1, 2, 4, 8, 16, 32, 16, 8, 4, 2, 1, 1]
-    assert [(row.height, row.width) for row in rows] == [(224 // s, 256 // s) for s in scales]
+    assert [row.size for row in rows] == [(224 // s, 256 // s) for s in scales]
 
 
 def test_multiply_adds_of_a_row_by_hand() -> None:
@@ -81,7 +81,7 @@ def test_describes_a_densenet() -> None:
         "DB (16 layers)",
         "linear",
     ]
-    assert [row.height for row in summary.rows] == [112, 56, 28, 14, 7, 1]
+    assert [row.size[0] for row in summary.rows] == [112, 56, 28, 14, 7, 1]
 
 
 def test_leaves_the_model_as_it_was() -> None:

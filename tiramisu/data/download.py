@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from tiramisu.data.table import DatasetSpec
+from tiramisu.data.cifar import download_cifar
+from tiramisu.data.table import CifarSplit, DatasetSpec
 
 _THREADS = 8
 _TIMEOUT = 30.0  # seconds without a byte
@@ -28,12 +29,17 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
 
     source: base URL, instead of the spec's.
 
+    CIFAR is fetched by torchvision, as one archive whose MD5 is checked.
+
     Raises ValueError if the spec has no download, if root exists but is not this data set, or if
     files cannot be fetched.
     """
     root = Path(root).expanduser()
+    cifar = next((split for split in spec.splits.values() if isinstance(split, CifarSplit)), None)
+    if cifar is not None:
+        return download_cifar(spec.name, cifar, root, source=source)
     if spec.source is None or spec.source.checksums is None:
-        how = "its scenes are drawn" if spec.drawn else "fetch it by hand"
+        how = "its images are drawn" if spec.drawn else "fetch it by hand"
         home = f" from {spec.source.homepage}" if spec.source and not spec.drawn else ""
         raise ValueError(f"{spec.name} cannot be downloaded: {how}{home}.")
     checksums = read_checksums(spec.source.checksums)

@@ -1,4 +1,4 @@
-"""A bare folder of images and masks -> DatasetSpec."""
+"""A bare folder of images and masks, or of one folder a class -> DatasetSpec."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tiramisu.data.class_folder import spec_from_class_folder
 from tiramisu.data.files import find_files
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
 from tiramisu.data.table import DatasetSpec, FileSplit, distinct_colors
@@ -19,6 +20,22 @@ _PEEK = 8  # masks to look at where classes.txt already names the classes
 
 
 def spec_from_folder(folder: Path) -> DatasetSpec:
+    """The spec of a folder, for segmentation (it has `images`) or classification (`train`).
+
+    Raises ValueError with the remedy if it is neither, or something in it does not fit.
+    """
+    if (folder / "images").is_dir():
+        return spec_from_mask_folder(folder)
+    if (folder / "train").is_dir():
+        return spec_from_class_folder(folder)
+    raise ValueError(
+        f"{folder}: expected in this folder images/train, images/val, masks/train and masks/val "
+        "(segmentation: an image and its mask have the same file name), or train/CLASS and "
+        f"val/CLASS (classification: images in one folder a class). {_other()}"
+    )
+
+
+def spec_from_mask_folder(folder: Path) -> DatasetSpec:
     """The spec of images/{train,val[,test]} and masks/{train,val[,test]} under `folder`.
 
     Classes are the lines of classes.txt if there is one (line 1 is value 0), else the values
@@ -33,8 +50,7 @@ def spec_from_folder(folder: Path) -> DatasetSpec:
     if not splits:
         raise ValueError(
             f"{folder}: expected images/train, images/val, masks/train and masks/val in this "
-            "folder (an image and its mask have the same file name). For any other layout write "
-            f"a YAML: {_template()} shows how."
+            f"folder (an image and its mask have the same file name). {_other()}"
         )
     masks = [p.mask for split in splits.values() for p in find_files(split, folder).pairs]
     if not masks:
@@ -128,6 +144,10 @@ def _colors(mask: Path, values: list[int]) -> np.ndarray:
     if len(palette) > max(values) and len(np.unique(palette[values], axis=0)) == len(values):
         return palette[values]
     return np.array(distinct_colors(len(values), taken=set()), dtype=np.uint8)
+
+
+def _other() -> str:
+    return f"For any other layout write a YAML: {_template()} shows how."
 
 
 def _template() -> Path:

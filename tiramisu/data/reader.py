@@ -1,4 +1,4 @@
-"""The samples of a split, decoded: from their files, or drawn."""
+"""The samples of a split for segmentation, decoded: from their files, or drawn."""
 
 import multiprocessing
 import os
@@ -6,6 +6,7 @@ import signal
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -14,6 +15,20 @@ from tiramisu.data.files import Pair, SplitFiles, find_files
 from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.streets import draw_scene
 from tiramisu.data.table import DrawnSplit, FileSplit
+
+
+class Reader(Protocol):
+    """Reads the samples of one split, those of a drawn split from their seeds."""
+
+    names: list[str]
+    """A name for each sample, different from all others of the split."""
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 (H, W, 3) RGB, and its label: uint8 (H, W), or int64 () of the whole image.
+
+        Raises ValueError or FileNotFoundError, naming the file, if it cannot be read.
+        """
+        ...
 
 
 class SceneReader:
@@ -31,7 +46,8 @@ class SceneReader:
 class FileReader:
     """Reads the image and mask files of a split. Looks for them once."""
 
-    def __init__(self, split: FileSplit, root: Path, labels: LabelTable, name: str) -> None:
+    def __init__(self, split: FileSplit, root: Path, labels: LabelTable | None, name: str) -> None:
+        assert labels is not None, "a data set for segmentation has a label table"
         found = find_files(split, root)
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tiramisu.data.table import Task
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SplitReport:
@@ -13,19 +15,20 @@ class SplitReport:
     num_samples: int
     sizes: tuple[tuple[int, int], ...]
     """The different image sizes (height, width), sorted."""
-    class_pixels: np.ndarray
-    """int64 (C,): labelled pixels of each class."""
-    void_pixels: int
+    class_counts: np.ndarray
+    """int64 (C,): labelled pixels of each class, or images for classification."""
+    void_count: int
+    """Void pixels; 0 for classification."""
 
     @property
     def void_share(self) -> float:
         """Void pixels among all pixels, 0..1."""
-        return self.void_pixels / max(1, self.void_pixels + int(self.class_pixels.sum()))
+        return self.void_count / max(1, self.void_count + int(self.class_counts.sum()))
 
     @property
     def class_shares(self) -> np.ndarray:
-        """float64 (C,): each class among all pixels, void included, 0..1."""
-        return self.class_pixels / max(1, self.void_pixels + int(self.class_pixels.sum()))
+        """float64 (C,): each class among all pixels (void included) or images, 0..1."""
+        return self.class_counts / max(1, self.void_count + int(self.class_counts.sum()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ class DatasetReport:
     """The counts of a data set whose files are all in order. str() is a table for people."""
 
     title: str
+    task: Task
     class_names: tuple[str, ...]
     splits: tuple[SplitReport, ...]
     warnings: tuple[str, ...]
@@ -42,12 +46,7 @@ class DatasetReport:
             ["", *(split.name for split in self.splits)],
             ["samples", *(str(split.num_samples) for split in self.splits)],
             ["height x width", *(_show_sizes(split.sizes) for split in self.splits)],
-            ["% of pixels"],
-            *(
-                [f"  {name}", *(_percent(split.class_shares[i]) for split in self.splits)]
-                for i, name in enumerate(self.class_names)
-            ),
-            ["  void", *(_percent(split.void_share) for split in self.splits)],
+            *(self._pixel_rows() if self.task == "segmentation" else self._image_rows()),
         ]
         first = max(len(row[0]) for row in rows)
         widths = [max(len(row[1 + i]) for row in rows if row[1:]) for i in range(len(self.splits))]
@@ -58,6 +57,21 @@ class DatasetReport:
         ]
         notes = [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([self.title, *(line.rstrip() for line in lines), *notes])
+
+    def _pixel_rows(self) -> list[list[str]]:
+        shares = [
+            [f"  {name}", *(_percent(split.class_shares[i]) for split in self.splits)]
+            for i, name in enumerate(self.class_names)
+        ]
+        void = ["  void", *(_percent(split.void_share) for split in self.splits)]
+        return [["% of pixels"], *shares, void]
+
+    def _image_rows(self) -> list[list[str]]:
+        counts = [
+            [f"  {name}", *(str(split.class_counts[i]) for split in self.splits)]
+            for i, name in enumerate(self.class_names)
+        ]
+        return [["images of"], *counts]
 
 
 def _show_sizes(sizes: tuple[tuple[int, int], ...]) -> str:

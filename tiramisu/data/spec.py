@@ -16,9 +16,10 @@ def list_datasets() -> list[str]:
 def load_spec(data: str) -> DatasetSpec:
     """Reads and checks the description of a data set; its files are not looked at.
 
-    data: a shipped name ("camvid"), the path of a YAML file (datasets/template.yaml shows one),
-        or a folder with images/train, images/val, masks/train and masks/val (only its masks are
-        read, to find the classes).
+    data: a shipped name ("camvid"), the path of a YAML file (datasets/template.yaml shows one), or
+        a folder: with images/train, images/val, masks/train and masks/val for segmentation (its
+        masks are read, to find the classes), with train/CLASS and val/CLASS for classification
+        (the sizes of its images are read: if they differ, all are brought to 224 x 224).
 
     Raises ValueError with file, line and fix if there is a mistake in it.
     """

@@ -1,12 +1,16 @@
 """What one data set's YAML file says, as dataclasses."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from tiramisu.data.labels import LabelTable
+from tiramisu.data.labels import IGNORE_INDEX, LabelTable
+
+Task = Literal["segmentation", "classification"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +32,40 @@ class FileSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnSplit:
-    """The scenes of one split of a drawn data set: seeds first_seed .. first_seed + count - 1."""
+    """The images of one split of a drawn data set: seeds first_seed .. first_seed + count - 1.
+
+    A scene each for segmentation, a single object each for classification.
+    """
 
     first_seed: int
     count: int
     height: int
     width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSplit:
+    """The images of one split for classification: a folder with a sub-folder for each class."""
+
+    folder: str
+    """Relative to the data set's root."""
+    folders: tuple[str, ...]
+    """The names of the sub-folders, in class order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CifarSplit:
+    """Images start .. stop - 1 of the training or the test images of CIFAR-10 or CIFAR-100."""
+
+    dataset: Literal["CIFAR10", "CIFAR100"]
+    """The name of torchvision's class."""
+    train: bool
+    start: int = 0
+    stop: int | None = None
+    """None for up to the last."""
+
+
+Split = FileSplit | DrawnSplit | FolderSplit | CifarSplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +89,12 @@ class PublishedResult:
     """The model's name in `build_model`."""
     title: str
     split: str
-    class_iou: tuple[float, ...]
-    """In class order."""
-    mean_iou: float
     accuracy: float
+    """Of pixels; for classification top-1."""
+    mean_iou: float = math.nan
+    """nan for classification."""
+    class_iou: tuple[float, ...] = ()
+    """In class order; empty for classification."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,11 +103,18 @@ class DatasetSpec:
 
     name: str
     title: str
+    task: Task = "segmentation"
+    """Whether each pixel or each image has a class."""
     class_names: tuple[str, ...]
     colors: np.ndarray
     """RGB uint8 (C, 3), for people to look at."""
-    labels: LabelTable
-    splits: Mapping[str, FileSplit | DrawnSplit]
+    labels: LabelTable | None
+    """What the values of masks mean; None for classification."""
+    splits: Mapping[str, Split]
+    size: tuple[int, int] | None = None
+    """Classification: (height, width) that every image is brought to when it is read, by filling
+    it (the sides keep their ratio) and cutting what is too much on both sides; None to keep all
+    images as they are."""
     source: Source | None = None
     published: tuple[PublishedResult, ...] = ()
     root: Path | None = None
@@ -84,11 +125,23 @@ class DatasetSpec:
         return len(self.class_names)
 
     @property
+    def ignore_index(self) -> int:
+        """The label that is void: in no loss, in no score."""
+        # 255 is a class of ImageNet.
+        return IGNORE_INDEX if self.task == "segmentation" else -1
+
+    @property
     def drawn(self) -> bool:
         """True if the samples are drawn from seeds: there are no files and no root."""
         return any(isinstance(split, DrawnSplit) for split in self.splits.values())
 
-    def split(self, name: str) -> FileSplit | DrawnSplit:
+    @property
+    def can_download(self) -> bool:
+        """Whether `download_dataset` can fetch the files."""
+        cifar = any(isinstance(split, CifarSplit) for split in self.splits.values())
+        return cifar or (self.source is not None and self.source.url is not None)
+
+    def split(self, name: str) -> Split:
         """The split of that name. Raises ValueError, listing the splits, if there is none."""
         if name not in self.splits:
             raise ValueError(
@@ -108,7 +161,7 @@ class DatasetSpec:
         fetch = ""
         if self.source is not None:
             fetch = f" (it is at {self.source.homepage})"
-            fetch = f", or fetch it: tiramisu download {self.name}" if self.source.url else fetch
+            fetch = f", or fetch it: tiramisu download {self.name}" if self.can_download else fetch
         raise ValueError(
             f"{found}: no such folder. Say where {self.name} is with --data-root DIR{fetch}."
         )

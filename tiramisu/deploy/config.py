@@ -37,6 +37,28 @@ class PredictConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifyConfig:
+    """A classification of images."""
+
+    checkpoint: str
+    """Run's folder, model.safetensors, .ckpt, or an exported .onnx, .xml or .pt2."""
+    out: str = "predictions"
+    """Folder for classes.csv and classes.json."""
+    top: int = 5
+    """Classes to name for each image, the likeliest first."""
+    batch_size: int = 16
+    """Images at a time."""
+    overwrite: bool = False
+    """Replace earlier predictions in the folder."""
+    accelerator: Accelerator = "auto"
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        require(self.top >= 1, "top", self.top, "1 or more")
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig:
     """An export of a trained model."""
 
@@ -76,6 +98,26 @@ class ExportConfig:
                 "--int8 --format pt2: torch runs int8 fast only after compiling it with a C++ "
                 "compiler on the user's machine; export int8 as onnx or openvino"
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublishConfig:
+    """A trained model in Hugging Face's layout."""
+
+    checkpoint: str
+    """Run's folder, model.safetensors, or .ckpt."""
+    out: str | None = None
+    """Folder to write model.safetensors, config.json and the model card README.md to."""
+    push: str | None = None
+    """USER/NAME on Hugging Face's Hub to upload them to; log in by `hf auth login` before."""
+    private: bool = False
+    """Keep a new repository on the Hub to yourself."""
+    overwrite: bool = False
+    """Replace an earlier model and its card in the folder."""
+
+    def __post_init__(self) -> None:
+        if self.out is None and self.push is None:
+            raise ValueError("say where to publish: --out FOLDER, --push USER/NAME, or both")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from tiramisu.deploy.tiles import place_tiles
 from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.evaluate import MIN_SIDE, TTA_SCALES, augmented_logits
 from tiramisu.engine.pictures import Picture, overlay
-from tiramisu.engine.predictor import Predictor
+from tiramisu.engine.predictor import Predictor, require_task
 
 Tile = int | Literal["auto"] | None
 
@@ -177,6 +177,7 @@ def _predict_bands(
 
 def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
     """Raise ValueError for a model or options that `predict_probabilities` cannot work with."""
+    require_task(model, "segmentation")
     if model.training:
         raise ValueError(
             "the model is in training mode, where dropout is random; call model.eval()"

@@ -11,23 +11,17 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from tqdm import tqdm
 
+from tiramisu.engine.metrics import FIGURES
+
 HISTORY_NAME = "metrics.csv"
-COLUMNS = (
-    "epoch",
-    "step",
-    "lr",
-    "train_loss",
-    "val_miou",
-    "val_accuracy",
-    "images_per_second",
-    "seconds",
-)
 
 
 class History(Callback):
     """Writes metrics.csv, a row for each epoch; a resumed run goes on with its earlier rows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, task: str) -> None:
+        self.task = task
+        self.figures = FIGURES[task]
         self.path = folder / HISTORY_NAME
         self.rows = read_history(self.path)
         self.images_per_second = 0.0
@@ -64,8 +58,7 @@ class History(Callback):
             "step": trainer.global_step,
             "lr": self._lr,
             "train_loss": float(trainer.callback_metrics["train/loss"]),
-            "val_miou": float(metrics.get("val/miou", nan)),
-            "val_accuracy": float(metrics.get("val/accuracy", nan)),
+            **{f"val_{f.key}": float(metrics.get(f"val/{f.key}", nan)) for f in self.figures},
             "images_per_second": self.images_per_second,
             "seconds": time.monotonic() - self._start,
         }
@@ -74,10 +67,10 @@ class History(Callback):
             write_history(self.path, self.rows)
 
     @property
-    def best_miou(self) -> float:
-        """Highest val mIoU so far, in percent; NaN before the first validation."""
-        known = [row["val_miou"] for row in self.rows if not math.isnan(row["val_miou"])]
-        return max(known, default=float("nan"))
+    def best(self) -> float:
+        """Highest validation score so far, in percent; NaN before the first validation."""
+        scores = [row[f"val_{self.figures[0].key}"] for row in self.rows]
+        return max((score for score in scores if not math.isnan(score)), default=float("nan"))
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -92,22 +85,22 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
     """Write a metrics.csv anew, complete or not at all."""
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         for row in rows:
             whole = {name: int(row[name]) for name in ("epoch", "step")}
-            writer.writerow({name: f"{row[name]:.6g}" for name in COLUMNS} | whole)
+            writer.writerow({name: f"{value:.6g}" for name, value in row.items()} | whole)
     partial.replace(path)
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, the epoch with the highest val mIoU, wherever the run's folder is moved."""
+    """Keeps best.ckpt, the epoch with the highest score, wherever the run's folder is moved."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, monitor: str) -> None:
         super().__init__(
             folder,
             filename="best",
-            monitor="val/miou",
+            monitor=monitor,
             mode="max",
             save_on_train_epoch_end=False,
             enable_version_counter=False,
@@ -154,7 +147,7 @@ class Progress(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        best = self.history.best_miou
+        best = self.history.best
         loss = float(outputs["loss"].detach())
         self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
         self._bar.set_description_str(
@@ -162,7 +155,7 @@ class Progress(Callback):
         )
         self._bar.set_postfix_str(
             f"loss {self._loss:.3f}, {self.history.images_per_second:.1f} img/s"
-            + ("" if math.isnan(best) else f", val mIoU {best:.1f}"),
+            + ("" if math.isnan(best) else f", val {self.history.figures[0].name} {best:.1f}"),
             refresh=False,
         )
         self._bar.update(trainer.global_step - self._bar.n)
@@ -178,8 +171,10 @@ class Progress(Callback):
         seconds_per_step = sum(r["seconds"] for r in rows) / row["step"]
         left = (trainer.estimated_stepping_batches - row["step"]) * seconds_per_step
         line = f"epoch {row['epoch']:>3.0f}/{trainer.max_epochs}   loss {row['train_loss']:6.3f}   "
-        if not math.isnan(row["val_miou"]):
-            line += f"val mIoU {row['val_miou']:4.1f} (best {self.history.best_miou:.1f})   "
+        figure = self.history.figures[0]
+        score = row[f"val_{figure.key}"]
+        if not math.isnan(score):
+            line += f"val {figure.name} {score:4.1f} (best {self.history.best:.1f})   "
         line += f"{row['images_per_second']:.1f} img/s   {tqdm.format_interval(left)} left"
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()

@@ -27,7 +27,8 @@ class TrainConfig:
     check_data: bool = True
     """Read and check every image and label before training starts."""
     init_from: str | None = None
-    """Run or checkpoint whose weights to start from (its schedule starts anew)."""
+    """Run or checkpoint whose weights to start from, or torchvision's: IMAGENET1K_V1. Layers that
+    fit are taken; for other classes the head is new."""
     resume: str | None = None
     """Run to go on with where it stopped, with the settings it was started with."""
     out: str | None = None
@@ -40,6 +41,8 @@ class TrainConfig:
     """Shrink images by this factor; predictions are still judged at the labels' full size."""
     crop: tuple[int, int] | None = None
     """Height and width of random training crops, in pixels; null trains on whole images."""
+    pad: int = 0
+    """Margin around training images, in pixels, of which crops may show a part."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Random scaling of training images: smallest and largest factor."""
     flip: bool = True
@@ -74,8 +77,8 @@ class TrainConfig:
     """Weight decay of convolutions (for rmsprop and sgd added to the gradient)."""
     decay_norms: bool = False
     """Decay the scales of batch norm as well, as the paper does; biases never decay."""
-    schedule: Literal["constant", "exponential", "cosine", "poly", "onecycle"] = "cosine"
-    """How the learning rate changes over the run."""
+    schedule: Literal["constant", "exponential", "steps", "cosine", "poly", "onecycle"] = "cosine"
+    """How the learning rate changes over the run; steps divides it by 10 at 50 % and at 75 %."""
     lr_decay: float = 0.995
     """Factor after each epoch, for the exponential schedule."""
     poly_power: float = 0.9
@@ -147,6 +150,7 @@ class TrainConfig:
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "0 or more")
         require(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 (off) or more")
+        require(self.pad >= 0, "pad", self.pad, "0 or more")
         require(self.patience >= 0, "patience", self.patience, "0 (off) or more")
         require(0 < self.image_scale <= 1, "image_scale", self.image_scale, "above 0, at most 1")
         require(
@@ -180,6 +184,32 @@ class TrainConfig:
             self.crop,
             f"sides of {smallest} pixels or more (batch norm needs several values), or null",
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifierTrainConfig(TrainConfig):
+    """A training run that classifies whole images: the same settings, from where such runs start.
+
+    These defaults are for DenseNets on small images (1608.06993 section 4.2).
+    """
+
+    arch: str = "densenet_bc40_12"
+    """Network: densenet121, 161, 169, 201, 264; densenet40_12, 100_12, 100_24; densenet_bc40_12,
+    _bc100_12, _bc250_24 or _bc190_40."""
+    data: str = "objects"
+    """Data set: a shipped name, a YAML file, or a folder with train/CLASS/ and val/CLASS/."""
+    batch_size: int = 64
+    """Images for each step and device."""
+    eval_batch_size: int = 64
+    """Images at a time in validation."""
+    optimizer: Literal["rmsprop", "sgd", "adamw"] = "sgd"
+    """sgd has Nesterov momentum."""
+    lr: float = 0.1
+    """Learning rate at the schedule's peak."""
+    loss: Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"] = (
+        "cross_entropy"
+    )
+    """cross_entropy or focal: the other two are for segmentation."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

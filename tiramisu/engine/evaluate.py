@@ -1,7 +1,7 @@
 """Judging a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,22 +12,23 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from tiramisu.data.dataset import SegmentationDataset, make_loader
+from tiramisu.data.dataset import ImageDataset, make_loader, open_dataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.checkpoint import (
     CHECKPOINT_SUFFIXES,
-    ModelInfo,
-    SegmentationModel,
     find_checkpoint,
     load_model,
 )
 from tiramisu.engine.config import EvalConfig
 from tiramisu.engine.devices import pick_device
-from tiramisu.engine.metrics import Scores, new_confusion_matrix, score
-from tiramisu.engine.predictor import Predictor
+from tiramisu.engine.hub import is_hub_name
+from tiramisu.engine.metrics import Meter, Scores
+from tiramisu.engine.model import ImageModel, ModelInfo
+from tiramisu.engine.predictor import Predictor, logits_for
 from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
+from tiramisu.models import task_of
 
 TTA_SCALES = (0.75, 1.0, 1.25)
 # FC-DenseNets halve their input five times.
@@ -56,7 +57,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     out = _output_folder(config, spec, batch_size=batch_size)
     dataset = open_split(spec, config.split, root=root, image_scale=info.image_scale)
     if config.bn != "running":
-        if not isinstance(model, SegmentationModel):
+        if not isinstance(model, ImageModel):
             raise ValueError(
                 f"--bn {config.bn}: the statistics in {config.checkpoint} are fixed, it is an "
                 "exported model; give the run's folder, or --bn running"
@@ -111,16 +112,16 @@ def find_data(
 
 def open_split(
     spec: DatasetSpec, split: str, *, root: str | None, image_scale: float
-) -> SegmentationDataset:
+) -> ImageDataset:
     """A split to judge on: images as the network sees them, labels in their own size."""
-    return SegmentationDataset(
+    return open_dataset(
         spec, split, root=root, image_scale=image_scale, scale_labels=False, cache=False
     )
 
 
 def evaluate(
     model: Predictor,
-    dataset: SegmentationDataset,
+    dataset: ImageDataset,
     *,
     batch_size: int = 1,
     tta: bool = False,
@@ -133,27 +134,27 @@ def evaluate(
     over the data set, and not all.
     """
     device = model.device
-    confusion = new_confusion_matrix(len(model.info.class_names)).to(device)
+    spec = dataset.spec
+    meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(device)
     number = min(limit or len(dataset), len(dataset))
     chosen = Subset(dataset, [i * len(dataset) // number for i in range(number)])
     loader = make_loader(chosen, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
     with torch.inference_mode():
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
             images, labels = batch["image"].to(device), batch["label"].to(device).long()
-            size = labels.shape[-2:]
             if tta:
-                predicted = augmented_logits(model, images, size=size).argmax(dim=1)
+                logits = augmented_logits(model, images, size=labels.shape[1:])
             else:
-                predicted = model(images, size=size).argmax(dim=1)
-            confusion.update(predicted, labels)
-    return score(confusion.compute())
+                logits = logits_for(model, images, labels)
+            meter.update(logits, labels)
+    return meter.compute()
 
 
 def augmented_logits(
     run: Callable[[Tensor], Tensor],
     images: Tensor,
     *,
-    size: tuple[int, int] | None = None,
+    size: Sequence[int] | None = None,
     scales: Iterable[float] = TTA_SCALES,
 ) -> Tensor:
     """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
@@ -161,27 +162,28 @@ def augmented_logits(
     Averages probabilities, and gives their logarithms, of which a softmax makes them again.
 
     Args:
-        run: a model, or what runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w).
+        run: a model, or what runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w), or (B, C).
         images: (B, 3, H, W) RGB in 0..255.
-        size: height and width of what comes out; by default the images'.
+        size: height and width of what comes out; by default the images'. () for (B, C).
         scales: factors of the copies.
     """
-    size = size or (images.shape[-2], images.shape[-1])
+    size = images.shape[-2:] if size is None else size
     views = []
     for scale in scales:
         view = images.float()
         if scale != 1:
             scaled = [max(MIN_SIDE, round(side * scale)) for side in images.shape[-2:]]
             view = F.interpolate(view, size=scaled, mode="bilinear", antialias=scale < 1)
-        for logits in (run(view), run(view.flip(-1)).flip(-1)):
-            views.append(F.interpolate(logits.float(), size=size, mode="bilinear").softmax(dim=1))
+        for logits, mirrored in ((run(view), False), (run(view.flip(-1)), True)):
+            if size:
+                logits = logits.flip(-1) if mirrored else logits
+                logits = F.interpolate(logits.float(), size=tuple(size), mode="bilinear")
+            views.append(logits.float().softmax(dim=1))
     # A probability that vanishes in float32 keeps a finite logarithm.
     return torch.stack(views).mean(dim=0).clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
-def recalibrate_batch_norm(
-    model: SegmentationModel, dataset: SegmentationDataset
-) -> SegmentationModel:
+def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageModel:
     """A copy of a model whose batch norm statistics are the plain mean over a (training) split.
 
     Whole images, one at a time, without augmentation and dropout: what the network will meet in
@@ -201,7 +203,7 @@ def recalibrate_batch_norm(
     return model.eval()
 
 
-def use_batch_statistics(model: SegmentationModel) -> SegmentationModel:
+def use_batch_statistics(model: ImageModel) -> ImageModel:
     """A copy of a model that normalises each batch by the batch's own statistics.
 
     As the paper's authors evaluated, with batches of 10 consecutive frames. A prediction then
@@ -222,6 +224,11 @@ def _file_of(checkpoint: str | Path) -> Path:
 
 
 def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
+    if task_of(info.arch) != spec.task:
+        raise ValueError(
+            f"the model ({info.arch}) is for {task_of(info.arch)}, the data set {data} for "
+            f"{spec.task}: evaluate it on the data set it was trained for"
+        )
     if info.class_names != spec.class_names:
         raise ValueError(
             f"the model knows the classes {', '.join(info.class_names)}, the data set {data} "
@@ -236,7 +243,9 @@ def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     file = _file_of(config.checkpoint)
     if file.suffix not in CHECKPOINT_SUFFIXES:
         name += f"_{file.name.replace('.', '_')}"  # an exported model, beside that of its run
-    out = Path(config.out or file.parent / "eval" / name)
+    # The Hub's downloads lie in a cache, where nobody looks for results.
+    beside = Path() if is_hub_name(config.checkpoint) else file.parent
+    out = Path(config.out or beside / "eval" / name)
     if (out / JSON_NAME).exists() and not config.overwrite:
         raise ValueError(
             f"{out} already holds an evaluation; replace it by --overwrite, or choose another "

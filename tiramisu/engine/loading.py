@@ -13,7 +13,7 @@ from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tiramisu.data.dataset import EpochSampler, Sample, SegmentationDataset, make_loader
+from tiramisu.data.dataset import EpochSampler, ImageDataset, Sample, make_loader, open_dataset
 from tiramisu.data.table import DatasetSpec
 from tiramisu.data.transforms import train_transform
 from tiramisu.engine.config import TrainConfig
@@ -31,18 +31,22 @@ class RunData(pl.LightningDataModule):
         super().__init__()
         self.config = config
         root = Path(config.data_root) if config.data_root else None
-        self.train_set = SegmentationDataset(
+        self.train_set = open_dataset(
             spec,
             config.train_split,
             root=root,
             transform=train_transform(
-                crop=config.crop, scale=config.scale, flip=config.flip, color=config.color
+                crop=config.crop,
+                pad=config.pad,
+                scale=config.scale,
+                flip=config.flip,
+                color=config.color,
             ),
             image_scale=config.image_scale,
             seed=config.seed,
             cache=CACHE[config.cache],  # type: ignore[arg-type]
         )
-        self.val_set = SegmentationDataset(
+        self.val_set = open_dataset(
             spec,
             config.val_split,
             root=root,
@@ -76,7 +80,7 @@ class RunData(pl.LightningDataModule):
     def on_after_batch_transfer(
         self, batch: dict[str, Tensor], dataloader_idx: int
     ) -> dict[str, Tensor]:
-        """Make labels int64, as losses want them, on the device: on the way they are uint8."""
+        """Make labels int64, as losses want them, on the device: on the way masks are uint8."""
         return {**batch, "label": batch["label"].long()}
 
     def val_dataloader(self) -> "DataLoader[Sample]":
@@ -94,7 +98,7 @@ class RunData(pl.LightningDataModule):
         return len(self.train_set) >= self.config.batch_size * self._world_size
 
     def _loader(
-        self, dataset: SegmentationDataset, *, batch_size: int, shuffle: bool, drop_last: bool
+        self, dataset: ImageDataset, *, batch_size: int, shuffle: bool, drop_last: bool
     ) -> "DataLoader[Sample]":
         assert self.trainer is not None
         num_workers = pick_num_workers(self.config)
@@ -123,11 +127,11 @@ def pick_num_workers(config: TrainConfig) -> int:
     return max(0, min(MOST_WORKERS, cores - 1))
 
 
-def count_pixels(dataset: SegmentationDataset) -> Tensor:
-    """Labelled pixels of each class over a split, int64 (C,)."""
+def count_labels(dataset: ImageDataset) -> Tensor:
+    """Labelled pixels, or images, of each class over a split, int64 (C,)."""
     num_classes = dataset.spec.num_classes
     counts = np.zeros(num_classes, dtype=np.int64)
     for index in range(len(dataset)):
         _, label = dataset.read(index)
-        counts += np.bincount(label.ravel(), minlength=256)[:num_classes]
+        counts += np.bincount(label.ravel(), minlength=num_classes)[:num_classes]
     return torch.from_numpy(counts)

@@ -15,6 +15,8 @@ from tiramisu.engine.config import TrainConfig
 WARMUP_START = 0.01
 # One-cycle's shape, as in torch.optim.lr_scheduler.OneCycleLR.
 ONECYCLE_START, ONECYCLE_RISE = 1 / 25, 0.3
+# Shares of the run after which `steps` divides the rate by 10 (DenseNet, 1608.06993 section 4.2).
+LR_STEPS = (0.5, 0.75)
 
 
 class PaperRMSprop(Optimizer):
@@ -111,6 +113,8 @@ def lr_factor(config: TrainConfig, *, epoch: float, epochs: float) -> float:
         case "exponential":
             # The paper multiplies once an epoch, so the rate is a staircase.
             return config.lr_decay ** math.floor(epoch + 1e-6)
+        case "steps":
+            return 0.1 ** sum(done >= share for share in LR_STEPS)
         case "cosine":
             return _cosine(done)
         case "poly":

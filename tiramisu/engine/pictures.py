@@ -62,8 +62,8 @@ def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.
     """
     if image.shape[:2] != label.shape:
         raise ValueError(
-            f"the image is {_size(image)} and its label {_size(label)}; expected one size: resize "
-            "the label with nearest neighbours"
+            f"the image is {describe_size(image)} and its label {describe_size(label)}; expected "
+            "one size: resize the label with nearest neighbours"
         )
     blended = cv2.addWeighted(image, 1 - opacity, color_labels(label, colors), opacity, 0)
     return np.where((label == IGNORE_INDEX)[..., None], image, blended).astype(np.uint8)
@@ -104,13 +104,13 @@ def draw_legend(
     if shares is not None:
         present = [entry for entry in entries if shares.get(entry[0], 0) > 0]
         present.sort(key=lambda entry: -shares[entry[0]])
-        entries = [(name, _percent(shares[name]), color) for name, _, color in present]
-    text_height = _text_height(max(size))
-    font = _font(text_height)
+        entries = [(name, percent(shares[name]), color) for name, _, color in present]
+    text_height = text_height_for(max(size))
+    font = load_font(text_height)
     gap = text_height // 2
     swatch = text_height + gap
-    name_width = max((_width(name, font) for name, _, _ in entries), default=0)
-    share_width = max((_width(share, font) for _, share, _ in entries), default=0)
+    name_width = max((text_width(name, font) for name, _, _ in entries), default=0)
+    share_width = max((text_width(share, font) for _, share, _ in entries), default=0)
     column = swatch + gap + name_width + (2 * gap + share_width if share_width else 0)
     row = text_height + gap
 
@@ -133,62 +133,6 @@ def draw_legend(
     return np.asarray(strip)
 
 
-def sample_grid(
-    images: Sequence[Picture],
-    truths: Sequence[Label],
-    predictions: Sequence[Label],
-    *,
-    names: Sequence[str],
-    class_names: Sequence[str],
-    colors: Colors,
-    errors: bool = True,
-    cell_width: int = 400,
-) -> Picture:
-    """Show samples one below the other: image, truth, prediction, and where they differ.
-
-    Args:
-        images: RGB (H, W, 3) each.
-        truths: class ids (H, W) each, with void.
-        predictions: class ids, each of its truth's size.
-        names: a caption for each sample; its accuracy (without void) is added.
-        class_names: C names, for the legend.
-        colors: RGB (C, 3).
-        errors: add a column with wrong pixels red, right ones gray and void black.
-        cell_width: width of each picture in the grid, in pixels.
-    """
-    headings = ["image", "truth", "prediction", *(["errors (red)"] if errors else [])]
-    gap = 8
-    width = len(headings) * (cell_width + gap) - gap
-    columns = [index * (cell_width + gap) for index in range(len(headings))]
-    rows = [_caption(headings, columns, width=width, cell_width=cell_width)]
-    for image, truth, prediction, name in zip(images, truths, predictions, names, strict=True):
-        if truth.shape != prediction.shape:
-            raise ValueError(
-                f"{name}: the truth is {_size(truth)} and the prediction {_size(prediction)}; "
-                "expected one size"
-            )
-        known = truth != IGNORE_INDEX
-        right = np.count_nonzero((truth == prediction)[known])
-        score = f"{_percent(right / known.sum())} right" if known.any() else "all void"
-        size = (cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1])))
-        small = _resize(image, size)
-        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-        prediction = cv2.resize(prediction, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-        cells = [small, color_labels(truth, colors), color_labels(prediction, colors)]
-        if errors:
-            cells.append(_mark_errors(small, truth, prediction))
-        row = np.full((size[1], width, 3), 255, np.uint8)
-        for x, cell in zip(columns, cells, strict=True):
-            row[:, x : x + cell_width] = cell
-        caption = _caption([name, "", score], columns, width=width, cell_width=cell_width)
-        # The space shows that a caption belongs to the row above it.
-        rows += [row, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
-    if any((truth == IGNORE_INDEX).any() for truth in truths):
-        class_names = [*class_names, "void"]
-        colors = np.vstack([np.asarray(colors), BLACK])
-    return stack([*rows, draw_legend(class_names, colors, size=(1, width))])
-
-
 def stack(pictures: Sequence[Picture]) -> Picture:
     """Put pictures one below the other, widened with white to the widest."""
     width = max(picture.shape[1] for picture in pictures)
@@ -199,33 +143,7 @@ def stack(pictures: Sequence[Picture]) -> Picture:
     return np.vstack(widened)
 
 
-def _mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
-    marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
-    marked[truth != prediction] = RED
-    marked[truth == IGNORE_INDEX] = BLACK
-    return marked
-
-
-def _caption(
-    texts: Sequence[str], columns: Sequence[int], *, width: int, cell_width: int
-) -> Picture:
-    """One line of text with an entry at each column; long entries end in an ellipsis."""
-    text_height = _text_height(width)
-    font = _font(text_height)
-    line = Image.new("RGB", (width, 2 * text_height), WHITE)
-    draw = ImageDraw.Draw(line)
-    for text, x, following in zip(texts, columns, [*texts[1:], "end"], strict=False):
-        room = cell_width if following else 2 * cell_width
-        short = text
-        while short and _width(short, font) > room - 4:
-            text = text[:-1]
-            short = f"{text}…" if text else ""
-        draw.text((x + 2, text_height), short, fill=BLACK, font=font, anchor="lm")
-    return np.asarray(line)
-
-
-def _resize(image: Picture, size: tuple[int, int]) -> Picture:
+def resize(image: Picture, size: tuple[int, int]) -> Picture:
     """Resize to (width, height): area averages down, hard pixels up (small images stay honest)."""
     shrinks = size[0] < image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
@@ -233,24 +151,24 @@ def _resize(image: Picture, size: tuple[int, int]) -> Picture:
 
 
 @functools.cache
-def _font(height: int) -> ImageFont.FreeTypeFont:
+def load_font(height: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along: it can write more than ASCII."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), height)
 
 
-def _text_height(longest_side: int) -> int:
+def text_height_for(longest_side: int) -> int:
     """Text that stays readable when a large picture is shown on a smaller screen."""
     return min(max(SMALLEST_TEXT, longest_side // 80), 64)
 
 
-def _width(text: str, font: ImageFont.FreeTypeFont) -> int:
+def text_width(text: str, font: ImageFont.FreeTypeFont) -> int:
     return math.ceil(font.getlength(text))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return "<0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
-def _size(array: npt.NDArray[np.uint8]) -> str:
+def describe_size(array: npt.NDArray[np.uint8]) -> str:
     return f"{array.shape[1]} x {array.shape[0]} pixels"

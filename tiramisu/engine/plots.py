@@ -15,23 +15,27 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from tiramisu.engine.metrics import FIGURES
 from tiramisu.engine.pictures import Picture
 
-PANELS = {"loss": "loss", "miou": "mIoU", "lr": "learning rate"}
-"""Part of a column's name -> title of the panel that shows it."""
+MOST_VALUES, MOST_NAMES = 40, 110
+"""Classes of a confusion matrix up to which each cell, or each class, is written out."""
 
 
-def plot_curves(rows: Sequence[Mapping[str, object]]) -> Picture:
-    """Plot loss, mIoU and learning rate by epoch, beside each other.
+def plot_curves(rows: Sequence[Mapping[str, object]], *, task: str = "segmentation") -> Picture:
+    """Plot loss, the task's score and learning rate by epoch, beside each other.
 
     Args:
         rows: values by column name, as a CSV's reader or a list of dicts gives them. `epoch` is
-            needed; a column goes to the panel whose word its name holds (`loss`, `miou`, `lr`),
-            such as `train_loss` or `val_miou`. Missing values, empty strings, NaN and infinity
-            are left out.
+            needed; a column goes to the panel whose word its name holds (`loss`, `lr`, and `miou`
+            for segmentation, `top1` for classification), such as `train_loss` or `val_miou`.
+            Missing values, empty strings, NaN and infinity are left out.
+        task: "segmentation" or "classification".
     """
+    score = FIGURES[task][0]
+    panels = {"loss": "loss", score.key: score.name, "lr": "learning rate"}
     figure = Figure(figsize=(15, 4.2), dpi=100, layout="constrained")
-    for axes, (word, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+    for axes, (word, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         names = sorted({name for row in rows for name in row if word in name.lower()})
         lines = {name: points for name in names if (points := _points(rows, name))}
         axes.set_title(title)
@@ -45,7 +49,7 @@ def plot_curves(rows: Sequence[Mapping[str, object]]) -> Picture:
             axes.text(0.5, 0.5, "no values", ha="center", transform=axes.transAxes, color="gray")
             axes.set(xticks=[], yticks=[])
             continue
-        if word == "miou":
+        if word == score.key:
             judged = [name for name in lines if "val" in name.lower()] or list(lines)
             _mark_best(axes, max((p for name in judged for p in lines[name]), key=_value))
         lowest, highest = (f(v for p in lines.values() for _, v in p) for f in (min, max))
@@ -56,7 +60,7 @@ def plot_curves(rows: Sequence[Mapping[str, object]]) -> Picture:
 
 
 def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> Picture:
-    """Plot a confusion matrix: each row shows, in percent, what a class's pixels were taken for.
+    """Plot a confusion matrix: each row shows, in percent, what a class was taken for.
 
     Args:
         matrix: counts (C, C), truth down, prediction across.
@@ -70,19 +74,22 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
         )
     totals = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(totals, 1)
-    # Cells keep their size whatever their number, so that the values stay legible.
-    side = max(0.46 * num_classes, 2.0)
+    # Cells keep their size whatever their number, so that the values stay legible; of very many
+    # classes the colours must do.
+    has_values = num_classes <= MOST_VALUES
+    side = max(0.46 * num_classes, 2.0) if has_values else 0.46 * MOST_VALUES
     figure = Figure(figsize=(side, side), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(*matrix.shape):
+    for row, column in np.ndindex(*matrix.shape) if has_values else ():
         value = percent[row, column]
         # A class without pixels has no percentages; a cell without pixels stays blank.
         text = f"{value:.0f}" if matrix[row, column] else "" if totals[row, 0] else "-"
         color = "white" if value > 55 else "black" if totals[row, 0] else "gray"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
-    axes.set_xticks(range(num_classes), class_names, rotation=90)
-    axes.set_yticks(range(num_classes), class_names)
+    named = range(0, num_classes, -(-num_classes // MOST_NAMES))
+    axes.set_xticks(named, [class_names[c] for c in named], rotation=90)
+    axes.set_yticks(named, [class_names[c] for c in named])
     axes.set(xlabel="prediction (% of truth)", ylabel="truth")
     axes.tick_params(length=0)
     return render(figure)

@@ -5,7 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tiramisu.engine.checkpoint import ModelInfo
+from tiramisu.engine.model import ModelInfo
+from tiramisu.models import task_of
 
 
 class Predictor(Protocol):
@@ -21,5 +22,30 @@ class Predictor(Protocol):
         """Where it wants its images."""
 
     def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W), or of `size`."""
+        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W), or of `size`.
+
+        One that classifies gives logits (B, num_classes), and knows no `size`.
+        """
         ...
+
+
+def logits_for(model: Predictor, images: Tensor, labels: Tensor) -> Tensor:
+    """Logits to compare with labels: (B, C, H, W) for labels (B, H, W), (B, C) for (B,)."""
+    if labels.ndim == 1:
+        return model(images)
+    return model(images, size=(labels.shape[1], labels.shape[2]))
+
+
+def require_task(model: Predictor, task: str) -> None:
+    """Raise ValueError, with the remedy, if a model does something else than `task`."""
+    if task_of(model.info.arch) == task:
+        return
+    if task == "segmentation":
+        raise ValueError(
+            f"the model ({model.info.arch}) classifies whole images and knows nothing of single "
+            "pixels; classify with tools/predict_cls.py (in Python: tiramisu.classify)"
+        )
+    raise ValueError(
+        f"the model ({model.info.arch}) labels every pixel; predict with tools/predict_seg.py (in "
+        "Python: tiramisu.predict)"
+    )

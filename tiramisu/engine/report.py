@@ -1,5 +1,6 @@
 """Scores for people: the table, the JSON and the pictures of an evaluation."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tiramisu.data.table import DatasetSpec
-from tiramisu.engine.metrics import Scores
+from tiramisu.engine.metrics import ClassificationScores, Scores, SegmentationScores
 from tiramisu.engine.pictures import save_png
 from tiramisu.engine.plots import plot_confusion
 
@@ -16,6 +17,13 @@ TABLE_NAME, JSON_NAME, MATRIX_NAME = "scores.txt", "scores.json", "confusion.png
 
 def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
     """The table of an evaluation, in percent; published rows of the same network beside ours."""
+    if isinstance(scores, SegmentationScores):
+        return _format_segmentation(scores, spec, arch=arch)
+    assert isinstance(scores, ClassificationScores)
+    return _format_classification(scores, spec, arch=arch)
+
+
+def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch: str) -> str:
     published = [row for row in spec.published if row.arch == arch]
     width = max(len("class accuracy"), *(len(name) for name in spec.class_names))
     head = ["IoU", "recall", "pixels"] + [f"IoU [{i + 1}]" for i in range(len(published))]
@@ -41,6 +49,27 @@ def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _format_classification(scores: ClassificationScores, spec: DatasetSpec, *, arch: str) -> str:
+    width = max(len("class accuracy"), *(len(name) for name in spec.class_names))
+    lines = [f"{'':{width}}{'recall':>9}{'precision':>11}{'images':>9}"]
+    for name, recall, precision, images in zip(
+        spec.class_names, scores.recall, scores.precision, scores.matrix.sum(axis=1), strict=True
+    ):
+        lines.append(f"{name:{width}}{_cells([recall])}  {_cells([precision])}{images:>9}")
+    lines.append("")
+    lines += [
+        f"{name:{width}}{_cells([value])}"
+        for name, value in (
+            ("top-1", scores.top1),
+            ("top-5", scores.top5),
+            ("class accuracy", scores.mean_accuracy),
+        )
+    ]
+    rows = [row for row in spec.published if row.arch == arch]
+    lines += ["", *(f"{row.title}, {row.split} split: top-1 {row.accuracy}" for row in rows)]
+    return "\n".join(lines).rstrip()
+
+
 def save_scores(
     scores: Scores, spec: DatasetSpec, folder: Path, *, table: str, settings: dict[str, object]
 ) -> None:
@@ -61,16 +90,18 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
     def number(value: float) -> float | None:
         return None if math.isnan(value) else round(float(value), 6)
 
+    # The single figures first, then those of each class, the matrix last.
+    values = dataclasses.asdict(scores)
+    matrix = values.pop("matrix")
+    figures = {name: number(value) for name, value in values.items() if isinstance(value, float)}
+    classes = {
+        name: {n: number(v) for n, v in zip(spec.class_names, value, strict=True)}
+        for name, value in values.items()
+        if isinstance(value, np.ndarray)
+    }
+    absent = {}
+    if isinstance(scores, SegmentationScores):
+        absent["absent_classes"] = [spec.class_names[c] for c in scores.absent]
     return json.dumps(
-        {
-            **settings,
-            "mean_iou": number(scores.mean_iou),
-            "pixel_accuracy": number(scores.pixel_accuracy),
-            "mean_accuracy": number(scores.mean_accuracy),
-            "iou": {n: number(v) for n, v in zip(spec.class_names, scores.iou, strict=True)},
-            "recall": {n: number(v) for n, v in zip(spec.class_names, scores.recall, strict=True)},
-            "absent_classes": [spec.class_names[c] for c in scores.absent],
-            "confusion_matrix": scores.matrix.tolist(),
-        },
-        indent=2,
+        {**settings, **figures, **classes, **absent, "confusion_matrix": matrix.tolist()}, indent=2
     )

@@ -9,31 +9,36 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from tiramisu.engine.checkpoint import SegmentationModel
 from tiramisu.engine.config import TrainConfig
-from tiramisu.engine.metrics import new_confusion_matrix, score
+from tiramisu.engine.metrics import FIGURES, Meter
+from tiramisu.engine.model import ImageModel
 from tiramisu.engine.optim import build_optimizer, lr_factor
+from tiramisu.engine.predictor import logits_for
 
 
-class SegmentationTask(pl.LightningModule):
-    """Trains a model on batches {"image": (B, 3, H, W) uint8, "label": (B, H, W), "index": (B,)}.
+class TrainingTask(pl.LightningModule):
+    """Trains a model on batches {"image": (B, 3, H, W) uint8, "label": int64, "index": (B,)}.
+
+    Labels are (B, H, W) for segmentation, (B,) for classification.
 
     Args:
         model: the network with its normalisation.
         config: the run's settings.
-        loss: takes logits (B, C, H, W) and labels (B, H, W).
+        loss: takes logits (B, C, H, W) or (B, C), and labels.
         batches_per_epoch: training batches of each process.
         names: name of each training sample, for the message when something goes wrong.
+        ignore_index: label of what counts nowhere.
     """
 
     def __init__(
         self,
-        model: SegmentationModel,
+        model: ImageModel,
         config: TrainConfig,
         *,
         loss: nn.Module,
         batches_per_epoch: int,
         names: list[str],
+        ignore_index: int,
     ) -> None:
         super().__init__()
         self.model = model
@@ -41,7 +46,8 @@ class SegmentationTask(pl.LightningModule):
         self.loss = loss
         self.batches_per_epoch = batches_per_epoch
         self.names = names
-        self.confusion = new_confusion_matrix(len(model.info.class_names), shared=True)
+        num_classes = len(model.info.class_names)
+        self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(images)
@@ -52,7 +58,7 @@ class SegmentationTask(pl.LightningModule):
         torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        logits = self(batch["image"])  # (B, C, H, W)
+        logits = self(batch["image"])  # (B, C, H, W) or (B, C)
         loss = self.loss(logits, batch["label"])
         if not math.isfinite(loss.item()):
             raise ValueError(self._describe_divergence(loss, batch, batch_index))
@@ -63,14 +69,13 @@ class SegmentationTask(pl.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         labels = batch["label"]
-        logits = self.model(batch["image"], size=labels.shape[-2:])
-        self.confusion.update(logits.argmax(dim=1), labels)
+        self.meter.update(logits_for(self.model, batch["image"], labels), labels)
 
     def on_validation_epoch_end(self) -> None:
-        scores = score(self.confusion.compute())
-        self.confusion.reset()
-        self.log("val/miou", 100 * scores.mean_iou)
-        self.log("val/accuracy", 100 * scores.pixel_accuracy)
+        scores = self.meter.compute()
+        self.meter.reset()
+        for figure in FIGURES[self.model.task]:
+            self.log(f"val/{figure.key}", 100 * getattr(scores, figure.attribute))
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)

@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
@@ -20,24 +19,19 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from tiramisu.data.check import check_dataset
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.callbacks import BestCheckpoint, History, Progress
-from tiramisu.engine.checkpoint import (
-    ModelInfo,
-    SegmentationModel,
-    load_model,
-    load_weights,
-    read_checkpoint,
-    save_model,
-)
+from tiramisu.engine.checkpoint import load_model, read_checkpoint, save_model
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.devices import is_out_of_memory, pick_device
 from tiramisu.engine.evaluate import evaluate_checkpoint
-from tiramisu.engine.loading import RunData, count_pixels
+from tiramisu.engine.loading import RunData, count_labels
 from tiramisu.engine.losses import balance_classes, build_loss
-from tiramisu.engine.pictures import sample_grid, save_png
+from tiramisu.engine.metrics import FIGURES
+from tiramisu.engine.model import ImageModel, ModelInfo, build_image_model
+from tiramisu.engine.pictures import save_png
 from tiramisu.engine.plots import plot_curves
 from tiramisu.engine.run import (
     BEST,
@@ -49,12 +43,14 @@ from tiramisu.engine.run import (
     save_config,
     use_absolute_paths,
 )
-from tiramisu.engine.task import SegmentationTask
+from tiramisu.engine.samples import save_samples
+from tiramisu.engine.task import TrainingTask
+from tiramisu.engine.warm_start import warm_start
+from tiramisu.models import list_models, task_of
 
 # Of ImageNet's training images, as the field has used them since AlexNet.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-NUM_SAMPLES = 4
 
 
 def train(config: TrainConfig) -> Path:
@@ -74,16 +70,20 @@ def train(config: TrainConfig) -> Path:
         _check_steps_left(config)
     spec = load_spec(config.data)
     root = Path(config.data_root) if config.data_root else None
+    _check_task(spec, config)
     model = build_model_for(spec, config)
     if config.check_data and not spec.drawn and is_main_process():
         checked = check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
+    if model.task == "classification":
+        height, width = data.val_set[0]["image"].shape[1:]
+        model.info = dataclasses.replace(model.info, image_size=(height, width))
     task = build_task(model, data, config)
 
     folder = open_run_folder(config, data_name=spec.name)
-    history = History(folder)
+    history = History(folder, task=spec.task)
     trainer = build_trainer(config, folder, history)
     if is_main_process():
         save_config(config, folder)
@@ -109,7 +109,7 @@ def train(config: TrainConfig) -> Path:
     return folder
 
 
-def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel:
+def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
     """The network of a run, freshly initialised or with the weights it starts from."""
     pl.seed_everything(config.seed, verbose=False)
     imagenet = config.normalize == "imagenet"
@@ -123,12 +123,9 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel
         dropout=config.dropout,
         dataset=spec.name,
     )
-    model = SegmentationModel.build(info, memory_efficient=config.memory_efficient)
+    model = build_image_model(info, memory_efficient=config.memory_efficient)
     if config.init_from is not None:
-        start = load_model(config.init_from)
-        load_weights(
-            model.network, start.network.state_dict(), origin=f"--init-from {config.init_from}"
-        )
+        warm_start(model, config.init_from)
     if config.channels_last:
         model.network.to(memory_format=torch.channels_last)
     if config.compile:
@@ -136,41 +133,44 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> SegmentationModel
     return model
 
 
-def build_task(model: SegmentationModel, data: RunData, config: TrainConfig) -> SegmentationTask:
+def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> TrainingTask:
     """The model with its loss, ready to be fitted."""
     weight = None
     if config.class_weights != "none":
-        pixels = count_pixels(data.train_set)
-        weight = balance_classes(pixels, capped=config.class_weights == "capped")
+        labels = count_labels(data.train_set)
+        weight = balance_classes(labels, capped=config.class_weights == "capped")
     loss = build_loss(
         config.loss,
+        ignore_index=data.train_set.spec.ignore_index,
         weight=weight,
         label_smoothing=config.label_smoothing,
     )
-    return SegmentationTask(
+    return TrainingTask(
         model,
         config,
         loss=loss,
         batches_per_epoch=data.batches_per_epoch,
         names=data.train_set.names,
+        ignore_index=data.train_set.spec.ignore_index,
     )
 
 
 def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
     """Lightning's Trainer with what a run shows, keeps and obeys."""
     checkpoints = folder / CHECKPOINTS
+    monitor = f"val/{history.figures[0].key}"
     callbacks: list[Callback] = [
         history,
         Progress(history),
         LearningRateMonitor(logging_interval="epoch"),
-        BestCheckpoint(checkpoints),
+        BestCheckpoint(checkpoints, monitor=monitor),
     ]
     if config.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
     if config.patience > 0:
         callbacks.append(
             EarlyStopping(
-                "val/miou",
+                monitor,
                 mode="max",
                 patience=math.ceil(config.patience / config.val_every),
                 # Judged when validation ends: not every epoch has one.
@@ -219,7 +219,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
         ) from None
 
 
-def fit(trainer: pl.Trainer, task: SegmentationTask, data: RunData, *, resume: Path | None) -> None:
+def fit(trainer: pl.Trainer, task: TrainingTask, data: RunData, *, resume: Path | None) -> None:
     """Train; Ctrl-C raises KeyboardInterrupt once Lightning has put everything away."""
     previous = signal.getsignal(signal.SIGINT)
     try:
@@ -247,10 +247,10 @@ def keep_what_was_learnt(
         # Stopped before the first validation, there is no best epoch yet.
         best = folder / (BEST if keep == "best" else LAST)
         save_model(load_model(best if best.is_file() else folder / LAST), folder)
-        save_png(folder / "curves.png", plot_curves(history.rows))
+        save_png(folder / "curves.png", plot_curves(history.rows, task=history.task))
 
 
-def report(folder: Path, val_set: SegmentationDataset, config: TrainConfig) -> None:
+def report(folder: Path, val_set: ImageDataset, config: TrainConfig) -> None:
     """Evaluate the published model by itself, and write and print what it can do."""
     scores = evaluate_checkpoint(
         EvalConfig(
@@ -265,32 +265,25 @@ def report(folder: Path, val_set: SegmentationDataset, config: TrainConfig) -> N
         )
     )
     model = load_model(folder)
-    metrics = {"mean_iou": 100 * scores.mean_iou, "pixel_accuracy": 100 * scores.pixel_accuracy}
+    attributes = [figure.attribute for figure in FIGURES[model.task]]
+    metrics = {name: 100 * getattr(scores, name) for name in attributes}
     model.info = dataclasses.replace(model.info, metrics=metrics)
     save_model(model, folder)
     save_samples(model, val_set, folder / "samples.png")
     print(f"the model, curves.png and samples.png are in {folder}")
 
 
-def save_samples(model: SegmentationModel, dataset: SegmentationDataset, path: Path) -> None:
-    """A grid of images, their labels and predictions, evenly picked over a split."""
-    picked = np.unique(np.linspace(0, len(dataset) - 1, NUM_SAMPLES).round().astype(int))
-    pairs = [dataset.read(int(index)) for index in picked]
-    predictions = []
-    for index in picked:
-        sample = dataset[int(index)]
-        with torch.inference_mode():
-            logits = model(sample["image"][None], size=tuple(sample["label"].shape))
-        predictions.append(logits[0].argmax(dim=0).numpy().astype(np.uint8))
-    grid = sample_grid(
-        [image for image, _ in pairs],
-        [label for _, label in pairs],
-        predictions,
-        names=[dataset.names[index] for index in picked],
-        class_names=model.info.class_names,
-        colors=dataset.spec.colors,
-    )
-    save_png(path, grid)
+def _check_task(spec: DatasetSpec, config: TrainConfig) -> None:
+    """Refuse a network that does something else than what the data set's labels say."""
+    if task_of(config.arch) != spec.task:
+        raise ValueError(
+            f"{config.arch} is for {task_of(config.arch)}, {spec.name} for {spec.task}: give "
+            f"another --data, or --arch with one of {', '.join(list_models(spec.task))}"
+        )
+    if spec.task == "classification" and "+" in config.loss:
+        raise ValueError(
+            f"--loss {config.loss} is for segmentation; expected cross_entropy or focal"
+        )
 
 
 def _check_steps_left(config: TrainConfig) -> None:

@@ -59,12 +59,10 @@ class LayerStyle:
         """PyTorch's classes for this number of dimensions."""
         return OPERATORS[self.dims]
 
-    def new_activation(self, *, inplace: bool = True) -> nn.Module:
-        """The activation; by default it overwrites what batch normalisation made: nobody else
-        reads it. (PReLU cannot, and has a weight of its own each time.)"""
-        if self.activation == "prelu":
-            return nn.PReLU()
-        return ACTIVATIONS[self.activation](inplace=inplace)
+    def new_activation(self) -> nn.Module:
+        """The activation, not in place: nothing that a hook was shown is overwritten, and it
+        takes no more memory, as what it reads is not kept. (Each PReLU has its own weight.)"""
+        return ACTIVATIONS[self.activation]()
 
 
 class DenseLayer(nn.Sequential):
@@ -104,6 +102,7 @@ class DenseLayer(nn.Sequential):
             self.conv2 = conv(width, growth_rate, 3, padding=1, bias=style.bias)
             self.dropout2 = nn.Dropout(style.dropout)
 
+    @torch.jit.unused
     def forward(self, *features: Tensor) -> Tensor:
         """Take the stack, whole or in the parts that make it up when concatenated."""
         if not self.memory_efficient:
@@ -112,6 +111,12 @@ class DenseLayer(nn.Sequential):
             made = recompute(stage.norm, stage.relu, stage.conv, *features)
             features = (stage.dropout(made),)
         return features[0]
+
+    def run_plainly(self, stack: Tensor) -> Tensor:
+        """What `forward` does, for TorchScript: it knows no `*features`."""
+        for part in self:
+            stack = part(stack)
+        return stack
 
 
 class DenseBlock(nn.Module):
@@ -146,6 +151,7 @@ class DenseBlock(nn.Module):
             )
             self.add_module(f"denselayer{i + 1}", layer)
 
+    @torch.jit.unused
     def forward(self, *features: Tensor) -> Tensor:
         if fused.suits(features[0]):
             fused_stack = self._run_fused(features)
@@ -154,6 +160,13 @@ class DenseBlock(nn.Module):
         stack = list(features)
         for layer in self.children():
             stack.append(layer(*stack))  # (B, C + i * k, H, W) -> (B, k, H, W)
+        return torch.cat(stack, dim=1)
+
+    def run_plainly(self, features: Tensor) -> Tensor:
+        """What `forward` does, layer by layer: one graph for TorchScript and the compiler."""
+        stack = [features]
+        for layer in self.children():
+            stack.append(layer.run_plainly(torch.cat(stack, dim=1)))  # type: ignore[operator]
         return torch.cat(stack, dim=1)
 
     # What the compiler makes of a dense block on the CPU is slower.
@@ -195,6 +208,7 @@ class TransitionDown(nn.Sequential):
         self.dropout = nn.Dropout(style.dropout)
         self.pool = operators.max_pool(2) if pooling == "max" else operators.average_pool(2)
 
+    @torch.jit.unused
     def forward(self, stack: Tensor) -> Tensor:
         if fused.suits(stack):
             features = self._run_fused(stack)

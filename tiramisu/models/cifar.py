@@ -25,6 +25,11 @@ def densenet100_24(*, num_classes: int = 10, **options: Unpack[DenseNetOptions])
     return _plain(growth_rate=24, layers=32, num_classes=num_classes, **options)
 
 
+def densenet_bc40_12(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
+    """DenseNet-BC, L = 40, k = 12: 0.2 M parameters. Not in the paper: small, for first steps."""
+    return _bc(growth_rate=12, layers=6, num_classes=num_classes, **options)
+
+
 def densenet_bc100_12(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-BC, L = 100, k = 12: 0.8 M parameters."""
     return _bc(growth_rate=12, layers=16, num_classes=num_classes, **options)

@@ -14,6 +14,7 @@ from tiramisu.models.ends import HEADS, STEM_STRIDES, Head, Stem, new_head, new_
 from tiramisu.models.freezing import Freezable
 from tiramisu.models.fused import arrange
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
+from tiramisu.models.weights import PublicWeights, start_from_public
 
 
 class DenseNetOptions(TypedDict, total=False):
@@ -153,36 +154,55 @@ class DenseNet(Freezable):
         return self.classifier(pooled)  # (B, m) -> (B, num_classes)
 
 
-def densenet121(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
+# `weights` of the builders are torchvision's, such as "IMAGENET1K_V1": see `load_public`. What they
+# do not fit, such as the head for another number of classes, starts afresh.
+
+
+def densenet121(
+    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
     """DenseNet-121 (table 1): 8.0 M parameters."""
-    return DenseNet(
+    network = DenseNet(
         growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, **options
     )
+    return start_from_public(network, "densenet121", weights)
 
 
-def densenet161(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
+def densenet161(
+    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
     """DenseNet-161, k = 48: 28.7 M parameters."""
-    return DenseNet(
+    network = DenseNet(
         growth_rate=48, block_config=(6, 12, 36, 24), num_classes=num_classes, **options
     )
+    return start_from_public(network, "densenet161", weights)
 
 
-def densenet169(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
+def densenet169(
+    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
     """DenseNet-169 (table 1): 14.1 M parameters."""
-    return DenseNet(
+    network = DenseNet(
         growth_rate=32, block_config=(6, 12, 32, 32), num_classes=num_classes, **options
     )
+    return start_from_public(network, "densenet169", weights)
 
 
-def densenet201(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
+def densenet201(
+    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
     """DenseNet-201 (table 1): 20.0 M parameters."""
-    return DenseNet(
+    network = DenseNet(
         growth_rate=32, block_config=(6, 12, 48, 32), num_classes=num_classes, **options
     )
+    return start_from_public(network, "densenet201", weights)
 
 
-def densenet264(*, num_classes: int = 1000, **options: Unpack[DenseNetOptions]) -> DenseNet:
+def densenet264(
+    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
+) -> DenseNet:
     """DenseNet-264 (table 1): 33.3 M parameters."""
-    return DenseNet(
+    network = DenseNet(
         growth_rate=32, block_config=(6, 12, 64, 48), num_classes=num_classes, **options
     )
+    return start_from_public(network, "densenet264", weights)

@@ -46,8 +46,7 @@ def new_pool(head: Head | None, *, width: int, style: LayerStyle) -> nn.Sequenti
 
     An embedding has another BN and activation between them (InsightFace's "E" output).
     """
-    # Not in place: who hooks the features for a class activation map shall find them unchanged.
-    layers = OrderedDict[str, nn.Module](relu=style.new_activation(inplace=False))
+    layers = OrderedDict[str, nn.Module](relu=style.new_activation())
     if head == "embedding":
         layers["norm"] = style.operators.norm(width, eps=style.eps)
         layers["relu2"] = style.new_activation()

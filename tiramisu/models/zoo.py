@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 
 from torch import nn
 
@@ -12,6 +13,7 @@ from tiramisu.models.cifar import (
     densenet40_12,
     densenet100_12,
     densenet100_24,
+    densenet_bc40_12,
     densenet_bc100_12,
     densenet_bc190_40,
     densenet_bc250_24,
@@ -24,6 +26,7 @@ from tiramisu.models.densenet import (
     densenet264,
 )
 from tiramisu.models.fcdensenet import fc_densenet56, fc_densenet67, fc_densenet103
+from tiramisu.models.weights import PublicWeights, start_from_public
 
 TASKS = ("segmentation", "classification")
 
@@ -38,22 +41,41 @@ class ZooEntry:
     task: str
     """"segmentation": logits (B, C, H, W), or "classification": logits (B, C)."""
 
+    size: tuple[int, int]
+    """(H, W) of an image in its paper."""
+
+    num_classes: int
+    """Number of classes in its paper."""
+
+
+def _for_camvid(build: Callable[..., nn.Module]) -> ZooEntry:
+    return ZooEntry(build=build, task="segmentation", size=(360, 480), num_classes=11)
+
+
+def _for_imagenet(build: Callable[..., nn.Module]) -> ZooEntry:
+    return ZooEntry(build=build, task="classification", size=(224, 224), num_classes=1000)
+
+
+def _for_cifar(build: Callable[..., nn.Module]) -> ZooEntry:
+    return ZooEntry(build=build, task="classification", size=(32, 32), num_classes=10)
+
 
 ZOO = {
-    "fc56": ZooEntry(build=fc_densenet56, task="segmentation"),
-    "fc67": ZooEntry(build=fc_densenet67, task="segmentation"),
-    "fc103": ZooEntry(build=fc_densenet103, task="segmentation"),
-    "densenet121": ZooEntry(build=densenet121, task="classification"),
-    "densenet161": ZooEntry(build=densenet161, task="classification"),
-    "densenet169": ZooEntry(build=densenet169, task="classification"),
-    "densenet201": ZooEntry(build=densenet201, task="classification"),
-    "densenet264": ZooEntry(build=densenet264, task="classification"),
-    "densenet40_12": ZooEntry(build=densenet40_12, task="classification"),
-    "densenet100_12": ZooEntry(build=densenet100_12, task="classification"),
-    "densenet100_24": ZooEntry(build=densenet100_24, task="classification"),
-    "densenet_bc100_12": ZooEntry(build=densenet_bc100_12, task="classification"),
-    "densenet_bc250_24": ZooEntry(build=densenet_bc250_24, task="classification"),
-    "densenet_bc190_40": ZooEntry(build=densenet_bc190_40, task="classification"),
+    "fc56": _for_camvid(fc_densenet56),
+    "fc67": _for_camvid(fc_densenet67),
+    "fc103": _for_camvid(fc_densenet103),
+    "densenet121": _for_imagenet(densenet121),
+    "densenet161": _for_imagenet(densenet161),
+    "densenet169": _for_imagenet(densenet169),
+    "densenet201": _for_imagenet(densenet201),
+    "densenet264": _for_imagenet(densenet264),
+    "densenet40_12": _for_cifar(densenet40_12),
+    "densenet100_12": _for_cifar(densenet100_12),
+    "densenet100_24": _for_cifar(densenet100_24),
+    "densenet_bc40_12": _for_cifar(densenet_bc40_12),
+    "densenet_bc100_12": _for_cifar(densenet_bc100_12),
+    "densenet_bc250_24": _for_cifar(densenet_bc250_24),
+    "densenet_bc190_40": _for_cifar(densenet_bc190_40),
 }
 
 
@@ -64,29 +86,47 @@ def build_model(
     in_channels: int = 3,
     dropout: float | None = None,
     memory_efficient: bool = False,
+    weights: PublicWeights = None,
 ) -> nn.Module:
     """Build a network with fresh weights.
 
     Args:
-        name: one of `list_models()`.
+        name: one of `list_models()`, or a network of segmentation-models-pytorch: its decoder
+            and encoder, as in "smp:unet/resnet34", or a decoder of theirs over a DenseNet of
+            ours, as in "unet:densenet121".
         num_classes: number of classes of the logits.
         in_channels: number of channels of an image.
         dropout: probability of element-wise dropout, 0 <= dropout < 1; None takes the network's
             own: 0.2 for FC-DenseNets, 0 for DenseNets.
         memory_efficient: keep only what convolutions make, and dropout's masks, from forward to
             backward pass; the rest is computed again. The CPU does so in any case in fp32.
+        weights: public ones to start from, for networks that have them: torchvision's for
+            DenseNets ("IMAGENET1K_V1"), an encoder's own for `smp:...` ("imagenet").
 
     Raises:
-        ValueError: for an unknown name (the message lists the known ones) or a number that no
-            network can be built from.
+        ValueError: for an unknown name (the message lists the known ones), a number that no
+            network can be built from, or weights that there are not.
+        OSError: if weights cannot be downloaded.
     """
+    if ":" in name:
+        from tiramisu.models.smp import build_with_smp  # imports much, and is seldom asked for
+
+        return build_with_smp(
+            name,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            dropout=dropout,
+            memory_efficient=memory_efficient,
+            weights=weights,
+        )
     own_dropout = {} if dropout is None else {"dropout": dropout}
-    return _find_entry(name).build(
+    network = find_entry(name).build(
         num_classes=num_classes,
         in_channels=in_channels,
         memory_efficient=memory_efficient,
         **own_dropout,
     )
+    return start_from_public(network, name, weights)
 
 
 def task_of(name: str) -> str:
@@ -95,7 +135,7 @@ def task_of(name: str) -> str:
     Raises:
         ValueError: for an unknown name.
     """
-    return _find_entry(name).task
+    return find_entry(name).task
 
 
 def list_models(task: str | None = None) -> list[str]:
@@ -109,9 +149,20 @@ def list_models(task: str | None = None) -> list[str]:
     return [name for name, entry in ZOO.items() if task in (None, entry.task)]
 
 
-def _find_entry(name: str) -> ZooEntry:
+def find_entry(name: str) -> ZooEntry:
+    """How a network is built, and what its paper uses it for.
+
+    Raises:
+        ValueError: for an unknown name (the message lists the known ones).
+    """
+    if ":" in name:
+        return _for_camvid(partial(build_model, name))
     if name not in ZOO:
         close = get_close_matches(name, ZOO, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"Unknown model {name!r}. {hint}Known models: {', '.join(ZOO)}.")
+        raise ValueError(
+            f"Unknown model {name!r}. {hint}Known models: {', '.join(ZOO)}, "
+            f"smp:DECODER/ENCODER and DECODER:DENSENET, such as smp:unet/resnet34 and "
+            f"unet:densenet121."
+        )
     return ZOO[name]

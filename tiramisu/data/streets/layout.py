@@ -115,11 +115,11 @@ def plan_street(rng: Rng) -> Street:
 
 def place_items(painter: Painter, rng: Rng, street: Street) -> list[Item]:
     """Everything that stands or moves in the street, in any order."""
-    items = _place_horizon(painter, rng) + _place_lots(painter, rng, street)
+    items = place_horizon(painter, rng) + _place_lots(painter, rng, street)
     return items + _place_furniture(painter, rng, street) + _place_traffic(painter, rng, street)
 
 
-def _place_horizon(painter: Painter, rng: Rng) -> list[Item]:
+def place_horizon(painter: Painter, rng: Rng) -> list[Item]:
     """Houses and trees close the street."""
     items: list[Item] = []
     for x in np.arange(-150, 150, 11.0):

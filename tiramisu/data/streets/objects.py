@@ -243,8 +243,13 @@ def draw_bollard(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
     painter.fill(upright(x, z, box(-0.08, 0.7, 0.08, 0.8)), (200, 196, 186), POLE)
 
 
-def draw_sign(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
-    """One or two traffic signs on a post."""
+SIGNS = ("limit", "warning", "order", "panel", "back")
+
+
+def draw_sign(
+    painter: Painter, rng: Rng, *, x: float, z: float, kinds: tuple[str, ...] = SIGNS
+) -> None:
+    """One or two traffic signs on a post, each of one of these kinds."""
     height, size = rng.uniform(2.1, 3.0), rng.uniform(0.3, 0.42)
     post = box(-0.035, 0, 0.035, height + size)
     painter.fill(upright(x, z, post), pick(rng, STEEL), POLE)
@@ -255,7 +260,7 @@ def draw_sign(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
             painter.fill(upright(x, z, flat * size + (0, y)), color, SIGN)
 
         red, white, blue = (178, 32, 36), (222, 222, 218), (32, 74, 152)
-        kind = rng.choice(["limit", "warning", "order", "panel", "back"])
+        kind = rng.choice(kinds)
         if kind == "limit":
             plate(disc(0, 0, 1, 1), red)
             plate(disc(0, 0, 0.74, 0.74), white)

@@ -55,7 +55,7 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.nd
             f"give a height and a width of at least {MIN_SIZE}"
         )
     rng = np.random.default_rng(seed)
-    light = _choose_light(rng)
+    light = choose_light(rng)
     camera = Camera(
         height=rng.uniform(1.25, 1.7),
         center=rng.normal(0.5, 0.08),
@@ -64,7 +64,7 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.nd
     )
     street = plan_street(rng)
     painter = Painter(camera, light, height=height, width=width)
-    _draw_sky(painter, rng)
+    draw_sky(painter, rng)
     _draw_ground(painter, rng, street)
     _draw_shadows(painter, rng, street)
     items = place_items(painter, rng, street)
@@ -73,10 +73,10 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.nd
     if rng.random() < 0.3:
         _draw_bonnet(painter, rng)
     _blank_borders(painter.label, rng)
-    return _photograph(painter, rng), painter.label
+    return photograph(painter.image, painter.label, light, rng), painter.label
 
 
-def _choose_light(rng: Rng) -> Light:
+def choose_light(rng: Rng) -> Light:
     """Clear, bright, overcast or dusk."""
     # Each row: the sky above, at the horizon, and its clouds; how cloudy; how sunny; exposure.
     zenith, haze, cloud, cloudiness, sun, exposure = (
@@ -99,7 +99,7 @@ def _choose_light(rng: Rng) -> Light:
     )
 
 
-def _draw_sky(painter: Painter, rng: Rng) -> None:
+def draw_sky(painter: Painter, rng: Rng) -> None:
     height, width = painter.label.shape
     light = painter.light
     rows = np.linspace(0, 1, height, dtype=np.float32) / painter.camera.horizon
@@ -217,11 +217,13 @@ def _blank_borders(label: np.ndarray, rng: Rng) -> None:
     label[border & is_wide & (where < height / 600)] = VOID
 
 
-def _photograph(painter: Painter, rng: Rng) -> np.ndarray:
-    """What a camera makes of the painting: texture, exposure, lens and sensor noise."""
-    height, width = painter.label.shape
-    light = painter.light
-    rough = np.append(ROUGHNESS, np.full(245, 0.05, np.float32))[painter.label]
+def photograph(painted: np.ndarray, label: np.ndarray, light: Light, rng: Rng) -> np.ndarray:
+    """What a camera makes of a painting: texture, exposure, lens and sensor noise.
+
+    painted, label: uint8 (H, W, 3) RGB and (H, W). Returns uint8 (H, W, 3) RGB.
+    """
+    height, width = label.shape
+    rough = np.append(ROUGHNESS, np.full(245, 0.05, np.float32))[label]
     grain = sum(
         share * (smooth_noise(rng, rows, rows * 4 // 3, height=height, width=width) - 0.5)
         for rows, share in ((12, 0.8), (50, 1.0), (150, 1.2))
@@ -231,7 +233,7 @@ def _photograph(painter: Painter, rng: Rng) -> np.ndarray:
         np.linspace(-0.6, 0.6, height, dtype=np.float32)[:, None] ** 2
         + np.linspace(-0.6, 0.6, width, dtype=np.float32) ** 2
     )
-    image = painter.image * (gain[..., None] * np.array(light.tint, np.float32))
+    image = painted * (gain[..., None] * np.array(light.tint, np.float32))
     image = cv2.GaussianBlur(image, (0, 0), max(height * rng.uniform(0.0006, 0.0016), 0.2))
     noise = rng.standard_normal((height, width, 3), np.float32) * np.float32(rng.uniform(1, 4.5))
     return np.clip(image + noise, 0, 255).astype(np.uint8)

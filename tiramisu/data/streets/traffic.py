@@ -114,9 +114,15 @@ class Car:
         return self.place(flat[:, 0], flat[:, 1], across)
 
 
-def draw_car(painter: Painter, rng: Rng, *, x: float, z: float, heading: float) -> None:
-    """A car, a van or, rarely, a bus: a side view, stretched across the car's width."""
-    body = (HATCHBACK, SALOON, VAN, BUS)[rng.choice(4, p=[0.46, 0.36, 0.14, 0.04])]
+def draw_car(
+    painter: Painter, rng: Rng, *, x: float, z: float, heading: float, body: Body | None = None
+) -> None:
+    """A vehicle: a side view, stretched across its width.
+
+    body: which one; None for a car, a van or, rarely, a bus.
+    """
+    if body is None:
+        body = (HATCHBACK, SALOON, VAN, BUS)[rng.choice(4, p=[0.46, 0.36, 0.14, 0.04])]
     car = Car(body=body, x=x, z=z, heading=heading)
     paint, haze = pick(rng, PAINTS), painter.light.haze
     glass = mixed((34, 40, 46), haze, rng.uniform(0.02, 0.25))
@@ -205,8 +211,8 @@ def draw_pedestrian(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
     draw(hair, pick(rng, ((40, 34, 30), (92, 70, 50), (150, 130, 96), (130, 126, 122))))
 
 
-def draw_cyclist(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
-    """Someone on a bicycle, from the side, from behind or coming."""
+def draw_cyclist(painter: Painter, rng: Rng, *, x: float, z: float, across: float = 0.5) -> None:
+    """Someone on a bicycle, from the side (that often: `across`, 0..1), from behind or coming."""
     coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES[:7]), pick(rng, SKINS)
     frame = pick(rng, PAINTS)
     helmet = pick(rng, (*FASCIAS, (40, 34, 30), (92, 70, 50)))
@@ -216,7 +222,7 @@ def draw_cyclist(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
     def draw(flat: np.ndarray, color: Color | None) -> None:
         painter.fill(upright(x, z, flat * (turn, 1)), color, BICYCLIST)
 
-    if rng.random() < 0.5:
+    if rng.random() < across:
         for hub in (-0.52, 0.52):
             rim, hole = disc(hub, 0.34, 0.34, 0.34, 18), disc(hub, 0.34, 0.28, 0.28, 18)
             draw(rim, None)  # one sees through a wheel; it is labelled whole

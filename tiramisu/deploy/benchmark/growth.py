@@ -16,7 +16,7 @@ from tiramisu.deploy.benchmark.footprint import FREED_IS_FREE, ApartError, measu
 from tiramisu.deploy.benchmark.networks import build_ours
 from tiramisu.deploy.memory import forward_bytes, free_bytes
 from tiramisu.deploy.predict import SPARE, predict
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 Growing = Literal["size", "depth", "batch"]
 

@@ -148,8 +148,9 @@ def measure_data_path(
 def _training_step(config: TrainConfig) -> Callable[[Batch], None]:
     """One step as `tiramisu train` does it, from the loader's batch on."""
     device = pick_device(config.accelerator)
-    model = build_model_for(load_spec(config.data), config).to(device).train()
-    compute_loss = build_loss(config.loss)
+    spec = load_spec(config.data)
+    model = build_model_for(spec, config).to(device).train()
+    compute_loss = build_loss(config.loss, ignore_index=spec.ignore_index)
 
     def watched_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         loss = compute_loss(logits, labels)

@@ -20,7 +20,7 @@ from tiramisu.deploy.benchmark.networks import (
 )
 from tiramisu.deploy.export.graph import export_model
 from tiramisu.deploy.export.runtime import SUFFIX_OF, load_exported
-from tiramisu.engine.checkpoint import ModelInfo, SegmentationModel
+from tiramisu.engine.model import ModelInfo, SegmentationModel
 
 Network = Callable[[Tensor], Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

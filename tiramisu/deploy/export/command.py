@@ -11,13 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.deploy.benchmark.timing import pick_clock, take_turns
 from tiramisu.deploy.config import ExportConfig
 from tiramisu.deploy.export.graph import check_packages, export_model, move_exported
 from tiramisu.deploy.export.runtime import SUFFIX_OF, ExportedModel, load_exported
-from tiramisu.engine.checkpoint import SegmentationModel, find_checkpoint, load_model
+from tiramisu.engine.checkpoint import find_checkpoint, load_model
 from tiramisu.engine.evaluate import evaluate, find_data, open_split
+from tiramisu.engine.hub import is_hub_name
+from tiramisu.engine.metrics import FIGURES
+from tiramisu.engine.model import ImageModel
 from tiramisu.engine.run import CHECKPOINTS, make_folder
 
 TOLERANCE = 1e-4
@@ -38,7 +41,7 @@ class Parity:
     max_difference: float
     """Largest absolute difference of logits."""
     agreement: float
-    """Share of pixels that get the same class, 0..1."""
+    """Share of pixels (of a classifier, images) that get the same class, 0..1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,9 +53,11 @@ class Accuracy:
     images: int
     """On which both were judged."""
     calibration_images: int
-    mean_iou: float
+    figure: str
+    """What was measured: mean_iou, or top1 of a classifier."""
+    score: float
     """Of the exported model, 0..1."""
-    mean_iou_fp32: float
+    score_fp32: float
     """Of the PyTorch model, 0..1."""
 
 
@@ -98,7 +103,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
                     f"{path} exists already; replace it by --overwrite, or give another --out"
                 )
     calibration: list[Tensor] = []
-    val: SegmentationDataset | None = None
+    val: ImageDataset | None = None
     if config.int8:
         data, spec, root = find_data(
             model.info, checkpoint=config.checkpoint, data=config.data, data_root=config.data_root
@@ -125,6 +130,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         seconds_pytorch, seconds = _time_in_turns(model, exported)
         accuracy = None
         if val is not None:
+            figure = FIGURES[val.spec.task][0].attribute
             before = evaluate(model, val, limit=config.limit)
             after = evaluate(exported, val, limit=config.limit)
             accuracy = Accuracy(
@@ -132,8 +138,9 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
                 split=config.val_split,
                 images=min(config.limit or len(val), len(val)),
                 calibration_images=len(calibration),
-                mean_iou=after.mean_iou,
-                mean_iou_fp32=before.mean_iou,
+                figure=figure,
+                score=getattr(after, figure),
+                score_fp32=getattr(before, figure),
             )
         # OpenVINO maps the weights' file as long as the model lives.
         del exported
@@ -159,15 +166,13 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
     return report
 
 
-def draw_images(dataset: SegmentationDataset, *, number: int, seed: int) -> list[Tensor]:
+def draw_images(dataset: ImageDataset, *, number: int, seed: int) -> list[Tensor]:
     """Draw that many different images (1, 3, H, W) from a data set, or all if it has fewer."""
     order = np.random.default_rng(seed).permutation(len(dataset))[:number]
     return [dataset[int(index)]["image"][None] for index in sorted(order)]
 
 
-def compare(
-    model: SegmentationModel, exported: ExportedModel, shape: tuple[int, int, int]
-) -> Parity:
+def compare(model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]) -> Parity:
     """Run both on random images (batch, height, width)."""
     batch, height, width = shape
     images = _noise(shape)
@@ -193,7 +198,7 @@ def format_report(report: ExportReport) -> str:
     for p in report.parity:
         lines.append(
             f"  against PyTorch, {p.batch}x3x{p.height}x{p.width}: logits differ by at most "
-            f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % of pixels get the same class"
+            f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % get the same class"
         )
     batch, height, width = PARITY_SIZES[0]
     lines.append(
@@ -203,11 +208,11 @@ def format_report(report: ExportReport) -> str:
     if report.accuracy is not None:
         a = report.accuracy
         # Of the rounded figures, so that they add up on the page.
-        drop = round(100 * a.mean_iou_fp32, 2) - round(100 * a.mean_iou, 2)
+        drop = round(100 * a.score_fp32, 2) - round(100 * a.score, 2)
         change = f"{abs(drop):.2f} points {'lost' if drop >= 0 else 'gained'}"
         lines.append(
-            f"  mean IoU on {a.images} images of {a.data} {a.split}: {100 * a.mean_iou:.2f} %, in "
-            f"fp32 {100 * a.mean_iou_fp32:.2f} %: {change} (calibrated on "
+            f"  {a.figure} on {a.images} images of {a.data} {a.split}: {100 * a.score:.2f} %, in "
+            f"fp32 {100 * a.score_fp32:.2f} %: {change} (calibrated on "
             f"{a.calibration_images} images)"
         )
     return "\n".join(lines)
@@ -226,6 +231,8 @@ def _target(config: ExportConfig) -> Path:
     folder = find_checkpoint(config.checkpoint).parent
     if folder.name == CHECKPOINTS:
         folder = folder.parent
+    if is_hub_name(config.checkpoint):  # it lies in a cache, where nobody looks for results
+        folder = Path()
     return folder / f"model{'_int8' if config.int8 else ''}{suffix}"
 
 
@@ -236,7 +243,7 @@ def _noise(shape: tuple[int, int, int]) -> Tensor:
     return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
 
 
-def _time_in_turns(model: SegmentationModel, exported: ExportedModel) -> tuple[float, float]:
+def _time_in_turns(model: ImageModel, exported: ExportedModel) -> tuple[float, float]:
     """Median seconds of both: what else the machine does hits both alike."""
     images = _noise(PARITY_SIZES[0])
     with torch.inference_mode():

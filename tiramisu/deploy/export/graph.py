@@ -23,8 +23,8 @@ from tiramisu.deploy.export.packages import require_package, without_telemetry
 from tiramisu.deploy.export.quantize import quantize_onnx, quantize_openvino
 from tiramisu.deploy.export.runtime import KEY, SUFFIXES, Description
 from tiramisu.deploy.memory import bytes_per_pixel
-from tiramisu.engine.checkpoint import SegmentationModel
 from tiramisu.engine.evaluate import MIN_SIDE
+from tiramisu.engine.model import ImageModel
 
 OPSET = 18
 """ONNX's operators of 2022: old enough for most runtimes, and torch's own choice."""
@@ -33,7 +33,7 @@ TRACED_SIDE = 64
 
 
 def export_model(
-    model: SegmentationModel,
+    model: ImageModel,
     path: Path,
     *,
     calibration: Sequence[Tensor] = (),
@@ -100,7 +100,7 @@ def move_exported(source: Path, target: Path) -> None:
     source.replace(target)
 
 
-def trace(model: SegmentationModel) -> ExportedProgram:
+def trace(model: ImageModel) -> ExportedProgram:
     """A model as a graph for any batch size, and any height and width from `MIN_SIDE` on.
 
     Raises:

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tiramisu.deploy.export.packages import require_package
-from tiramisu.engine.checkpoint import ModelInfo, load_model
+from tiramisu.engine.checkpoint import load_model
 from tiramisu.engine.config import Accelerator
 from tiramisu.engine.devices import is_out_of_memory, pick_device
+from tiramisu.engine.model import ModelInfo
 from tiramisu.engine.predictor import Predictor
 
 Format = Literal["onnx", "openvino", "pt2"]

@@ -1,0 +1,114 @@
+"""The samples of a split for classification, decoded: image folders, CIFAR, or drawn objects."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tiramisu.data.cifar import load_cifar
+from tiramisu.data.class_folder import find_class_images
+from tiramisu.data.reader import Reader, read_image
+from tiramisu.data.streets import OBJECTS, draw_object
+from tiramisu.data.table import CifarSplit, DatasetSpec, DrawnSplit, FolderSplit
+
+
+def open_class_reader(spec: DatasetSpec, split: str, root: str | Path | None) -> Reader:
+    """The reader of one split.
+
+    Raises ValueError if the files are not there, or if their classes are not those of the spec.
+    """
+    source = spec.split(split)
+    if isinstance(source, DrawnSplit):
+        return ObjectReader(source, spec)
+    if isinstance(source, CifarSplit):
+        return CifarReader(source, spec.find_root(root), spec)
+    assert isinstance(source, FolderSplit)
+    return FolderReader(source, spec.find_root(root), spec)
+
+
+class ObjectReader:
+    """Draws the objects of a drawn split."""
+
+    def __init__(self, split: DrawnSplit, spec: DatasetSpec) -> None:
+        _require_classes(OBJECTS, spec, "draw_object draws")
+        self.split = split
+        self.names = [f"object_{split.first_seed + i:06d}" for i in range(split.count)]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, label = draw_object(self.split.first_seed + index, size=self.split.height)
+        return image, np.array(label, np.int64)
+
+
+class FolderReader:
+    """Reads the image files of a split. Looks for them once."""
+
+    def __init__(self, split: FolderSplit, root: Path, spec: DatasetSpec) -> None:
+        self.images = find_class_images(split, root)
+        if not self.images:
+            raise ValueError(
+                f"{root / split.folder}: no image in the folders of its {spec.num_classes} "
+                "classes. Is this the right folder?"
+            )
+        self.size = spec.size
+        home = root / split.folder
+        self.names = [image.path.relative_to(home).as_posix() for image in self.images]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        sample = self.images[index]
+        image = read_image(sample.path)
+        if self.size is not None:
+            image = fill_size(image, self.size)
+        return image, np.array(sample.label, np.int64)
+
+
+class CifarReader:
+    """Holds the images of CIFAR-10 or CIFAR-100, read by torchvision."""
+
+    def __init__(self, split: CifarSplit, root: Path, spec: DatasetSpec) -> None:
+        part = "train" if split.train else "test"
+        data = load_cifar(split, root)
+        _require_classes(tuple(data.classes), spec, f"{split.dataset} has")
+        stop = len(data.data) if split.stop is None else split.stop
+        if stop > len(data.data):
+            raise ValueError(
+                f"{spec.name}: the range {split.start} to {stop} is beyond the {len(data.data)} "
+                f"{part} images of {split.dataset}."
+            )
+        self.images = np.ascontiguousarray(data.data[split.start : stop])  # uint8 (N, 32, 32, 3)
+        self.labels = np.array(data.targets[split.start : stop], np.int64)
+        self.size = spec.size
+        self.names = [f"{part}_{i:05d}" for i in range(split.start, stop)]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image = self.images[index]
+        if self.size is not None:
+            image = fill_size(image, self.size)
+        return image, self.labels[index : index + 1].reshape(())
+
+
+def fill_size(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image (H, W, 3) resized to fill (height, width), and what is too much cut on both sides.
+
+    What a classifier is shown by custom: the sides keep their ratio, the middle stays.
+    """
+    height, width = size
+    factor = max(height / image.shape[0], width / image.shape[1])
+    tall, wide = (max(s, round(n * factor)) for s, n in zip(size, image.shape, strict=False))
+    if (tall, wide) != image.shape[:2]:
+        # Sampling without averaging, as cv2.INTER_LINEAR shrinks, would make jagged edges.
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        image = cv2.resize(image, (wide, tall), interpolation=interpolation)
+    top, left = (tall - height) // 2, (wide - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def _require_classes(found: tuple[str, ...], spec: DatasetSpec, whose: str) -> None:
+    if spec.class_names != found:
+        raise ValueError(
+            f"{spec.name}: its classes are {_list(spec.class_names)}; {whose} {_list(found)}, in "
+            "this order."
+        )
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")

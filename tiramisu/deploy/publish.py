@@ -1,0 +1,38 @@
+"""A trained model for others: in a folder of Hugging Face's layout, and on its Hub."""
+
+from pathlib import Path
+
+from tiramisu.deploy.config import PublishConfig
+from tiramisu.engine.checkpoint import load_model
+from tiramisu.engine.hub import HUB_CONFIG_NAME
+from tiramisu.engine.run import make_folder
+
+CARD_NAME = "README.md"
+
+
+def publish_checkpoint(config: PublishConfig) -> None:
+    """Write and upload a model, as the settings say; prints where it is.
+
+    Raises:
+        ValueError, OSError: something the user can mend; the message says how.
+    """
+    model = load_model(config.checkpoint)
+    if config.out is not None:
+        folder = make_folder(Path(config.out))
+        if any(folder.iterdir()):
+            if not (folder / HUB_CONFIG_NAME).is_file():
+                raise ValueError(
+                    f"--out {folder} holds something else than a published model; choose another "
+                    "folder"
+                )
+            if not config.overwrite:
+                raise ValueError(
+                    f"--out {folder} already holds a model; replace it, and its card, by "
+                    "--overwrite, or choose another folder"
+                )
+            # save_pretrained, as everywhere, keeps a card that is there.
+            (folder / CARD_NAME).unlink(missing_ok=True)
+        model.save_pretrained(folder)
+        print(f"the model is in {folder}; read its card, {CARD_NAME}, before you hand it on")
+    if config.push is not None:
+        print(f"uploaded: {model.push_to_hub(config.push, private=config.private)}")

@@ -1,0 +1,293 @@
+"""The bridge to segmentation-models-pytorch, both ways.
+
+Importing this module registers our DenseNets as its encoders, `tiramisu-densenet121` and so on:
+
+    import tiramisu
+    tiramisu.register_smp_encoders()
+    smp.Unet("tiramisu-densenet264", encoder_weights=None, in_channels=5)
+
+`build_with_smp` makes its networks ones of ours: for images of any size.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from segmentation_models_pytorch.encoders._base import EncoderMixin
+from torch import Tensor, nn
+
+from tiramisu.models.backbone import Backbone
+from tiramisu.models.checks import check_count, check_images
+from tiramisu.models.densenet import (
+    densenet121,
+    densenet161,
+    densenet169,
+    densenet201,
+    densenet264,
+)
+from tiramisu.models.freezing import Freezable
+from tiramisu.models.weights import adapt_channels, load_public
+
+if TYPE_CHECKING:
+    from tiramisu.models.weights import PublicWeights
+
+BUILDERS = {
+    "densenet121": densenet121,
+    "densenet161": densenet161,
+    "densenet169": densenet169,
+    "densenet201": densenet201,
+    "densenet264": densenet264,
+}
+PREFIX = "tiramisu-"
+
+
+class DenseNetEncoder(Backbone, EncoderMixin):
+    """A DenseNet as an encoder of segmentation-models-pytorch: the image, then `depth` maps.
+
+    Differs from that library's own DenseNets in three ways: layers below `depth` are not there,
+    the last map is activated like all others, and DenseNet-264 is among them.
+
+    Args:
+        name: "densenet121", 161, 169, 201 or 264.
+        in_channels, dropout, memory_efficient: as for `DenseNet`.
+        depth: number of feature maps, 1 to 5: strides 2, 4, 8, 16, 32.
+        output_stride: only 32; see `make_dilated`.
+
+    Raises:
+        ValueError: for a depth out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        in_channels: int = 3,
+        depth: int = 5,
+        output_stride: int = 32,
+        dropout: float = 0.0,
+        memory_efficient: bool = False,
+    ) -> None:
+        if not 1 <= depth <= 5:
+            raise ValueError(f"depth is {depth}, expected 1 to 5: the number of feature maps.")
+        network = BUILDERS[name](
+            in_channels=in_channels,
+            head=None,
+            dropout=dropout,
+            memory_efficient=memory_efficient,
+        )
+        super().__init__(network, out_indices=range(depth))
+        # The names are those that `EncoderMixin` reads.
+        self._in_channels = in_channels
+        self._out_channels = [in_channels, *self.channels]
+        self._depth = depth
+        self._output_stride = output_stride
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = [images]
+        maps.extend(self.make_maps(images))  # TorchScript does not know [images, *maps]
+        return maps
+
+    def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
+        """Take images of another number of channels; pretrained filters are adapted."""
+        conv = self.features["conv0"]
+        if in_channels == conv.in_channels:
+            return
+        check_count("in_channels", in_channels)
+        weight = adapt_channels(conv.weight.detach(), in_channels)
+        conv.in_channels = in_channels
+        conv.weight = nn.Parameter(weight)
+        if not pretrained:
+            nn.init.kaiming_normal_(conv.weight)
+        self.in_channels = self._in_channels = in_channels
+        self._out_channels = [in_channels, *self.channels]
+
+    def make_dilated(self, output_stride: int) -> None:
+        """Always raises ValueError: DenseNets halve images by pooling, which cannot be dilated."""
+        raise ValueError(
+            f"DenseNet encoders have no dilated mode (output stride {output_stride}): they halve "
+            f"images by pooling. Leave the output stride at 32, or choose a decoder that asks for "
+            f"no other, such as Unet, FPN or UPerNet."
+        )
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Load weights; those of a whole DenseNet may be more than this depth has layers."""
+        own = self.state_dict()
+        kept = {name: value for name, value in state_dict.items() if name in own}
+        return super().load_state_dict(kept, strict=strict, assign=assign)
+
+
+def register_smp_encoders() -> list[str]:
+    """Make our DenseNets known to segmentation-models-pytorch; returns their names.
+
+    Importing this module has already done so. `encoder_weights="imagenet"` gives the weights
+    which that library publishes of the same networks; torchvision's are loaded by `load_public`.
+    """
+    known = smp.encoders.encoders
+    for name in BUILDERS:
+        published = known.get(name, {}).get("pretrained_settings", {})
+        known[PREFIX + name] = {
+            "encoder": DenseNetEncoder,
+            "params": {"name": name},
+            "pretrained_settings": published,
+        }
+    return [PREFIX + name for name in BUILDERS]
+
+
+register_smp_encoders()
+
+
+class AnySize(Freezable):
+    """A network of segmentation-models-pytorch for images of any size.
+
+    Most of its networks ask for height and width that their encoder divides without remainder.
+    Here the last row and column are repeated below and on the right until that holds, and the
+    logits are cropped.
+
+    Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W).
+
+    Args:
+        network: the network, whose encoder is its `encoder`.
+        in_channels: number of channels of an image.
+        num_classes: number of channels of the logits.
+
+    Raises:
+        ValueError: in `forward`, for images of the wrong number of channels, or too small for PAN.
+    """
+
+    def __init__(self, network: nn.Module, *, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        encoder: Any = network.encoder
+        self.stride = max(32, encoder.output_stride)
+        # PAN pools three times more, what its encoder has divided by 16.
+        self.min_size = 97 if isinstance(network, smp.PAN) else 1
+
+    @property
+    def features(self) -> nn.Module:
+        """The encoder, which `freeze()` holds by default."""
+        encoder = self.network.encoder
+        assert isinstance(encoder, nn.Module)
+        return encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size)
+        height, width = images.shape[2:]
+        rows = _divisible(height, by=self.stride)
+        columns = _divisible(width, by=self.stride)
+        # By index and not by F.pad, and cropped by negative padding and not by a slice: so
+        # torch.export finds one graph for sizes with and without a remainder.
+        row = torch.arange(rows, device=images.device).clamp(max=height - 1)
+        column = torch.arange(columns, device=images.device).clamp(max=width - 1)
+        logits = self.network(images[:, :, row][:, :, :, column])
+        return F.pad(logits, (0, width - columns, 0, height - rows))
+
+
+def _divisible(size: int, *, by: int) -> int:
+    """The size, rounded up."""
+    return (size + by - 1) // by * by
+
+
+def build_with_smp(
+    name: str,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    dropout: float | None = None,
+    memory_efficient: bool = False,
+    weights: PublicWeights = None,
+) -> AnySize:
+    """Build a network of segmentation-models-pytorch.
+
+    Args:
+        name: "smp:DECODER/ENCODER" with names of that library, such as smp:unet/resnet34 or
+            smp:fpn/tu-convnext_tiny; "DECODER:DENSENET" with one of our encoders, such as
+            unet:densenet121.
+        num_classes, in_channels: as for `build_model`.
+        dropout, memory_efficient: as for `build_model`, for our encoders alone.
+        weights: None for fresh ones; for our encoders torchvision's, such as "IMAGENET1K_V1",
+            for others what their library knows, such as "imagenet".
+
+    Raises:
+        ValueError: for an unknown decoder or encoder, two that do not go together, or an option
+            that the encoder does not have.
+        OSError: if weights cannot be downloaded.
+    """
+    check_count("num_classes", num_classes)
+    check_count("in_channels", in_channels)
+    decoder, encoder = _split_name(name)
+    ours = encoder.removeprefix(PREFIX)
+    is_ours = encoder.startswith(PREFIX)
+    if not is_ours and (dropout is not None or memory_efficient):
+        option = "memory_efficient" if dropout is None else f"dropout={dropout}"
+        raise ValueError(
+            f"{name} has no {option}, which belongs to our DenseNets: leave it out, or choose one "
+            f"of them, such as {decoder}:densenet121."
+        )
+    try:
+        network = smp.create_model(
+            decoder,
+            encoder_name=encoder,
+            encoder_weights=None if is_ours else weights,
+            in_channels=in_channels,
+            classes=num_classes,
+        )
+    except (KeyError, ValueError, TypeError, AssertionError, RuntimeError) as error:
+        reason = " ".join(str(error).strip("'\"").split())[:200]
+        raise ValueError(
+            f"{name} cannot be built by segmentation-models-pytorch {smp.__version__}: {reason}"
+        ) from None
+    if is_ours and (dropout is not None or memory_efficient):
+        network.encoder = DenseNetEncoder(
+            name=ours,
+            in_channels=in_channels,
+            depth=network.encoder._depth,
+            dropout=dropout or 0.0,
+            memory_efficient=memory_efficient,
+        )
+    if is_ours and weights is not None:
+        load_public(network.encoder, ours, weights)
+    return AnySize(network, in_channels=in_channels, num_classes=num_classes)
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Decoder and encoder as segmentation-models-pytorch knows them."""
+    decoders = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
+    library, _, rest = name.partition(":")
+    if library == "smp":
+        decoder, slash, encoder = rest.partition("/")
+        if not slash or not encoder:
+            raise ValueError(
+                f"{name!r} is incomplete, expected smp:DECODER/ENCODER: smp:unet/resnet34, "
+                f"for example."
+            )
+        known = list(smp.encoders.encoders)
+    else:
+        decoder, encoder = library, PREFIX + rest
+        known = [PREFIX + ours for ours in BUILDERS]
+    _check_known("decoder", decoder, decoders, name)
+    # Names that begin with tu- are timm's, which says itself whether it knows them.
+    if not encoder.startswith("tu-"):
+        _check_known("encoder", encoder, known, name)
+    return decoder, encoder
+
+
+def _check_known(what: str, given: str, known: list[str], name: str) -> None:
+    if given in known:
+        return
+    shown = [
+        entry.removeprefix(PREFIX) if ":" in name and not name.startswith("smp:") else entry
+        for entry in known
+    ]
+    given = given.removeprefix(PREFIX)
+    close = get_close_matches(given, shown, n=3)
+    if close:
+        hint = f"Did you mean {' or '.join(repr(c) for c in close)}?"
+    else:
+        hint = f"Known are {', '.join(shown)}."
+    raise ValueError(f"Unknown {what} {given!r} in {name!r}. {hint}")
