@@ -10,8 +10,8 @@ import pytest
 from tiny_classes import write_cifar10
 from torchvision import datasets
 
-from tiramisu.data.cifar import load_cifar
 from tiramisu.data.download import download_dataset
+from tiramisu.data.readers.cifar import load_cifar
 from tiramisu.data.spec import load_spec
 
 

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from tiny_classes import CIFAR_LABELS, cifar_pixels, write_cifar10, write_classes
 
-from tiramisu.data.class_reader import fill_size
 from tiramisu.data.dataset import (
     ClassificationDataset,
     SegmentationDataset,
     make_loader,
     open_dataset,
 )
+from tiramisu.data.readers.class_reader import fill_size
 from tiramisu.data.spec import load_spec
 from tiramisu.data.streets import draw_object
 from tiramisu.data.transforms import train_transform

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tiramisu.data.reader import read_image
+from tiramisu.data.readers.reader import read_image
 from tiramisu.deploy import predict as predict_module
 from tiramisu.deploy.memory import _LiveBytes
 from tiramisu.deploy.predict import predict, predict_probabilities

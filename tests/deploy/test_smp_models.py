@@ -71,11 +71,10 @@ def test_predicts_an_odd_size(run: Path) -> None:
     assert (predict(model, image).mask == np.asarray(probabilities).argmax(0)).all()
 
 
-@pytest.mark.parametrize(("format", "name"), [("onnx", "model.onnx"), ("openvino", "model.xml")])
-def test_exports(format: str, name: str, run: Path, tmp_path: Path) -> None:
-    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[format])
-    out = tmp_path / name
-    export_checkpoint(ExportConfig(checkpoint=str(run), format=format, out=str(out)))
+def test_exports_to_onnx(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason='onnxruntime comes with pip install -e ".[export]"')
+    out = tmp_path / "model.onnx"
+    export_checkpoint(ExportConfig(checkpoint=str(run), format="onnx", out=str(out)))
     exported, model = load_exported(out), load_model(run)
     for height, width in ((64, 96), (45, 71), (32, 33)):
         images = torch.rand(2, 3, height, width) * 255

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from tiramisu.data.class_reader import open_class_reader
+from tiramisu.data.description.table import DatasetSpec, DrawnSplit, FileSplit, Task
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.memory import free_memory
-from tiramisu.data.reader import FileReader, Reader, SceneReader, reading_pool
+from tiramisu.data.readers.class_reader import open_class_reader
+from tiramisu.data.readers.reader import FileReader, Reader, SceneReader, reading_pool
 from tiramisu.data.sample import DataError, Sample, Transform
-from tiramisu.data.table import DatasetSpec, DrawnSplit, FileSplit, Task
 
 __all__ = [
     "ClassificationDataset",

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from tiramisu.data.class_reader import fill_size
-from tiramisu.data.reader import read_image
+from tiramisu.data.readers.class_reader import fill_size
+from tiramisu.data.readers.reader import read_image
 from tiramisu.deploy.config import ClassifyConfig
 from tiramisu.deploy.inputs import find_inputs
 from tiramisu.deploy.predict import to_rgb

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tiramisu.data.reader import read_image
+from tiramisu.data.readers.reader import read_image
 from tiramisu.deploy.memory import FIXED_BYTES, UNKNOWN_BYTES_PER_PIXEL, forward_bytes, free_bytes
 from tiramisu.deploy.tiles import place_tiles
 from tiramisu.engine.devices import is_out_of_memory

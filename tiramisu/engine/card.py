@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from tiramisu.data.description.table import DatasetSpec
 from tiramisu.data.spec import list_datasets, load_spec
-from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.judgements import CLASS_FIGURES, FIGURES, Judgement, read_judgements
 from tiramisu.engine.run import read_settings
 from tiramisu.models import task_of

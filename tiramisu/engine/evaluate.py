@@ -13,8 +13,8 @@ from torch.utils.data import Subset
 from tqdm import tqdm
 
 from tiramisu.data.dataset import ImageDataset, make_loader, open_dataset
+from tiramisu.data.description.table import DatasetSpec
 from tiramisu.data.spec import load_spec
-from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.checkpoint import (
     CHECKPOINT_SUFFIXES,
     find_checkpoint,

@@ -20,8 +20,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from tiramisu.data.check import check_dataset
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.description.table import DatasetSpec
 from tiramisu.data.spec import load_spec
-from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.callbacks import BestCheckpoint, History, Progress
 from tiramisu.engine.checkpoint import load_model, read_checkpoint, save_model
 from tiramisu.engine.config import EvalConfig, TrainConfig

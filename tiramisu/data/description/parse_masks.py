@@ -4,11 +4,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from tiramisu.data.files import WILDCARD
-from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
-from tiramisu.data.spec_file import Color, SpecFile
-from tiramisu.data.table import DatasetSpec, DrawnSplit, FileSplit
-from tiramisu.data.yaml_file import Place
+from tiramisu.data.description.spec_file import Color, SpecFile
+from tiramisu.data.description.table import DatasetSpec, DrawnSplit, FileSplit
+from tiramisu.data.description.yaml_file import Place
+from tiramisu.data.readers.files import WILDCARD
+from tiramisu.data.readers.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
 
 Codes = tuple[tuple[int, ...], ...]  # of each class
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import get_args
 
-from tiramisu.data.parse_images import ClassificationFile
-from tiramisu.data.parse_masks import SegmentationFile
-from tiramisu.data.table import DatasetSpec, Task
-from tiramisu.data.yaml_file import YamlFile
+from tiramisu.data.description.parse_images import ClassificationFile
+from tiramisu.data.description.parse_masks import SegmentationFile
+from tiramisu.data.description.table import DatasetSpec, Task
+from tiramisu.data.description.yaml_file import YamlFile
 
 
 def parse_spec(path: Path) -> DatasetSpec:
