@@ -30,6 +30,7 @@ def model() -> ClassificationModel:
         arch="densenet_bc40_12",
         class_names=("red", "green", "blue"),
         colors=((0, 0, 0),) * 3,
+        task="classification",
         image_size=(8, 8),
     )
     return ClassificationModel(MeanColor(), info).eval()
@@ -96,6 +97,7 @@ def test_a_saved_model_from_the_command_line(
         arch="densenet_bc40_12",
         class_names=("red", "green", "blue"),
         colors=((0, 0, 0),) * 3,
+        task="classification",
         image_size=(16, 16),
     )
     save_model(ClassificationModel.build(info), tmp_path / "run")

@@ -150,7 +150,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
 
     path = tmp_path / "out.svg"
     path.write_text("old")
-    monkeypatch.setattr("tiramisu.deploy.diagram.os.replace", refuse)
+    monkeypatch.setattr("tiramisu.deploy.diagram.drawing.os.replace", refuse)
     with pytest.raises(ValueError, match=r"Permission denied.*writable"):
         draw_network(make_network(), path, height=32, width=32)
     assert path.read_text() == "old"

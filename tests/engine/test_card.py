@@ -179,7 +179,13 @@ def test_damaged_scores_end_in_one_line(source: Path) -> None:
 
 
 def test_a_classifier_is_described_as_one(source: Path) -> None:
-    info = dataclasses.replace(INFO, arch="densenet_bc100_12", image_size=(32, 32), image_scale=0.5)
+    info = dataclasses.replace(
+        INFO,
+        arch="densenet_bc100_12",
+        task="classification",
+        image_size=(32, 32),
+        image_scale=0.5,
+    )
     write_scores(
         source.parent / "scores" / "scores.json",
         arch=info.arch,
@@ -204,6 +210,8 @@ def test_a_classifier_is_described_as_one(source: Path) -> None:
 
 def test_many_classes_do_not_fill_the_card() -> None:
     names = tuple(f"class{i}" for i in range(1000))
-    card = card_of(dataclasses.replace(INFO, arch="densenet121", class_names=names))
+    card = card_of(
+        dataclasses.replace(INFO, arch="densenet121", task="classification", class_names=names)
+    )
     assert "class99 and 900 more" in section(card, "Model")
     assert "class100" not in card.text

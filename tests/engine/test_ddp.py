@@ -32,7 +32,7 @@ spec = load_spec(data)
 
 class Counting(TrainingTask):
     def on_validation_epoch_end(self):
-        matrix = self.confusion.compute()
+        matrix = self.meter.confusion.compute()
         if self.global_rank == 0:
             out.write_text(json.dumps(matrix.tolist()))
         super().on_validation_epoch_end()

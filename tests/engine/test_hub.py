@@ -23,6 +23,7 @@ from tiramisu.engine.model import (
     SegmentationModel,
     build_image_model,
 )
+from tiramisu.models import task_of
 
 FILES = {"model.safetensors", "config.json", "README.md"}
 
@@ -31,6 +32,7 @@ def make_model(arch: str = "fc56", num_classes: int = 3) -> ImageModel:
     torch.manual_seed(0)
     info = ModelInfo(
         arch=arch,
+        task=task_of(arch),
         class_names=tuple(f"class{i}" for i in range(num_classes)),
         colors=tuple((i, 2 * i, 3 * i) for i in range(num_classes)),
         mean=(0.4, 0.5, 0.6),

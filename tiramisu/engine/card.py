@@ -14,7 +14,6 @@ from tiramisu.data.description.table import DatasetSpec
 from tiramisu.data.spec import list_datasets, load_spec
 from tiramisu.engine.judgements import CLASS_FIGURES, FIGURES, Judgement, read_judgements
 from tiramisu.engine.run import read_settings
-from tiramisu.models import task_of
 
 if TYPE_CHECKING:
     from tiramisu.engine.model import ModelInfo
@@ -47,7 +46,7 @@ def write_card(
     judgements = read_judgements(info, source=source, settings=settings)
     spec = _find_spec(info, settings)
     data = spec.title if spec is not None else info.dataset or "an unnamed data set"
-    segments = task_of(info.arch) == "segmentation"
+    segments = info.task == "segmentation"
     title = f"{info.arch} trained on {info.dataset or 'an unnamed data set'}"
     parts = [
         f"---\n{_front_matter(info, judgements, title=title, data=data)}\n---",
@@ -66,7 +65,7 @@ def write_card(
 
 def _front_matter(info: "ModelInfo", judgements: list[Judgement], *, title: str, data: str) -> str:
     """The YAML that the Hub reads."""
-    segments = task_of(info.arch) == "segmentation"
+    segments = info.task == "segmentation"
     pipeline = "image-segmentation" if segments else "image-classification"
     results = [
         EvalResult(
@@ -105,7 +104,7 @@ def _model_section(info: "ModelInfo", *, network: str, parameters: int) -> str:
         f"{_numbers(info.mean)}, std {_numbers(info.std)}, after scaling to 0..1)"
         + (f"; images shrunk by {info.image_scale:g}" if info.image_scale != 1 else ""),
         f"- Gives: logits of {len(info.class_names)} classes, "
-        + ("for each pixel" if task_of(info.arch) == "segmentation" else "for the whole image"),
+        + ("for each pixel" if info.task == "segmentation" else "for the whole image"),
     ]
     if info.image_size is not None:
         lines[1] += f"; brought to {info.image_size[0]}x{info.image_size[1]} pixels"
@@ -123,7 +122,7 @@ def _model_section(info: "ModelInfo", *, network: str, parameters: int) -> str:
 
 def _use_section(info: "ModelInfo", *, repo_id: str | None) -> str:
     name = f"hf://{repo_id}" if repo_id else "path/to/this/folder"
-    if task_of(info.arch) == "segmentation":
+    if info.task == "segmentation":
         use = 'prediction = predict(model, "photo.jpg")\nprediction.mask  # (H, W) uint8, classes'
         imports = "load_model, predict"
     else:

@@ -28,7 +28,6 @@ from tiramisu.engine.model import ImageModel, ModelInfo
 from tiramisu.engine.predictor import Predictor, logits_for
 from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
-from tiramisu.models import task_of
 
 TTA_SCALES = (0.75, 1.0, 1.25)
 # FC-DenseNets halve their input five times.
@@ -224,9 +223,9 @@ def _file_of(checkpoint: str | Path) -> Path:
 
 
 def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
-    if task_of(info.arch) != spec.task:
+    if info.task != spec.task:
         raise ValueError(
-            f"the model ({info.arch}) is for {task_of(info.arch)}, the data set {data} for "
+            f"the model ({info.arch}) is for {info.task}, the data set {data} for "
             f"{spec.task}: evaluate it on the data set it was trained for"
         )
     if info.class_names != spec.class_names:

@@ -33,15 +33,13 @@ from huggingface_hub.errors import (
 from torch import nn
 from typing_extensions import Self
 
-from tiramisu.models import task_of
-
 if TYPE_CHECKING:
     from tiramisu.engine.model import ModelInfo
 
 HUB_CONFIG_NAME = "config.json"
 SCHEME = "hf://"
 # What config.json says besides a ModelInfo: for people, and for the Hub.
-CONFIG_EXTRAS = ("library_name", "tiramisu_version", "task")
+CONFIG_EXTRAS = ("library_name", "tiramisu_version")
 
 _NAME = re.compile(rf"{SCHEME}(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
@@ -167,7 +165,7 @@ def config_of(info: "ModelInfo") -> dict[str, Any]:
         ours = version("tiramisu-seg")
     except PackageNotFoundError:  # used from a clone, by torch.hub for one
         ours = None
-    extras = dict(zip(CONFIG_EXTRAS, ("tiramisu", ours, task_of(info.arch)), strict=True))
+    extras = dict(zip(CONFIG_EXTRAS, ("tiramisu", ours), strict=True))
     return {**extras, **dataclasses.asdict(info)}
 
 

@@ -1,7 +1,7 @@
 """A network together with what its numbers mean: the model that is trained, saved and used."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ class ModelInfo:
     """One name for each logit, in order."""
     colors: tuple[tuple[int, int, int], ...]
     """One RGB colour, 0..255, for each class."""
+    task: Literal["segmentation", "classification"] = "segmentation"
+    """What logits label: each pixel, or the whole image."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Subtracted from each RGB channel after its scaling to 0..1."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -65,15 +67,15 @@ class ImageModel(HubMixin, nn.Module):
     Takes RGB images as they are decoded, uint8 or float in 0..255, and normalises them itself.
     """
 
-    task: ClassVar[str]
-    """What its logits label, as `tiramisu.models.task_of` says."""
+    task: ClassVar[Literal["segmentation", "classification"]]
+    """What its logits label."""
     mean: Tensor
     std: Tensor
 
     def __init__(self, network: nn.Module, info: ModelInfo) -> None:
         super().__init__()
         self.network = network
-        self.info = info
+        self.info = dataclasses.replace(info, task=self.task)
         # Not persistent: the numbers live in the JSON, and the weights file holds weights alone.
         self.register_buffer("mean", 255 * torch.tensor(info.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(info.std).view(3, 1, 1), persistent=False)
@@ -138,6 +140,6 @@ DOES = {
 
 
 def build_image_model(info: ModelInfo, *, memory_efficient: bool = False) -> ImageModel:
-    """A model with fresh weights, for the task of its network."""
-    kind = SegmentationModel if task_of(info.arch) == "segmentation" else ClassificationModel
+    """A model with fresh weights, for its task."""
+    kind = SegmentationModel if info.task == "segmentation" else ClassificationModel
     return kind.build(info, memory_efficient=memory_efficient)

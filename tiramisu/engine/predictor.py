@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from tiramisu.engine.model import ModelInfo
-from tiramisu.models import task_of
 
 
 class Predictor(Protocol):
@@ -38,7 +37,7 @@ def logits_for(model: Predictor, images: Tensor, labels: Tensor) -> Tensor:
 
 def require_task(model: Predictor, task: str) -> None:
     """Raise ValueError, with the remedy, if a model does something else than `task`."""
-    if task_of(model.info.arch) == task:
+    if model.info.task == task:
         return
     if task == "segmentation":
         raise ValueError(

@@ -121,6 +121,7 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
         std=IMAGENET_STD if imagenet else (1.0, 1.0, 1.0),
         image_scale=config.image_scale,
         dropout=config.dropout,
+        task=spec.task,
         dataset=spec.name,
     )
     model = build_image_model(info, memory_efficient=config.memory_efficient)

@@ -60,8 +60,8 @@ class LayerStyle:
         return OPERATORS[self.dims]
 
     def new_activation(self) -> nn.Module:
-        """The activation, not in place: nothing that a hook was shown is overwritten, and it
-        takes no more memory, as what it reads is not kept. (Each PReLU has its own weight.)"""
+        """The activation, not in place: nothing that a hook was shown is overwritten. What it
+        reads is not kept for the backward pass. (Each PReLU has a weight of its own.)"""
         return ACTIVATIONS[self.activation]()
 
 
