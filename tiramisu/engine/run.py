@@ -148,7 +148,7 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
 
 
 def _default_name(config: TrainConfig, data_name: str) -> str:
-    return f"runs/{data_name}_{re.sub(r'[^A-Za-z0-9.-]+', '-', config.arch)}"
+    return f"runs/{data_name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', config.arch)}"
 
 
 def _next_free(folder: Path) -> Path:
