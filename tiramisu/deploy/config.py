@@ -129,8 +129,8 @@ class BenchmarkConfig:
     mode: Literal["infer", "train"] | None = None
     """infer (a forward pass, the default) or train (a training step)."""
     size: tuple[int, int] | None = None
-    """Height and width of images; by default [360,480] to infer and [224,224] to train and for
-    DenseNets."""
+    """Height and width of images; by default those of the network's paper: [360,480] to infer and
+    [224,224] to train with FC-DenseNets, [224,224] for DenseNets, [32,32] for those of CIFAR."""
     batch: int | None = None
     """Images a step; by default 1 to infer, and 3 (DenseNets 8) to train."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

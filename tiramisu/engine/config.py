@@ -15,7 +15,8 @@ class TrainConfig:
 
     # What is trained, on what.
     arch: str = "fc56"
-    """Network: fc56, fc67 or fc103."""
+    """Network: fc56, fc67 or fc103; smp:unet/resnet34, any of segmentation-models-pytorch; or
+    unet:densenet121, a decoder of theirs over a DenseNet of ours."""
     data: str = "streets"
     """Data set: a shipped name, a YAML file, or a folder with images/ and masks/."""
     data_root: str | None = None

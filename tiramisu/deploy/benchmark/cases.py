@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from tiramisu.models import list_models
+from tiramisu.models.zoo import find_entry
 
 Mode = Literal["infer", "train"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -36,12 +36,12 @@ class Case:
     @property
     def segments(self) -> bool:
         """Whether the logits label every pixel, or the whole image."""
-        return self.arch in list_models("segmentation")
+        return find_entry(self.arch).task == "segmentation"
 
     @property
     def num_classes(self) -> int:
-        """CamVid's 11 or ImageNet's 1000."""
-        return 11 if self.segments else 1000
+        """As many as in the network's paper: CamVid's 11, ImageNet's 1000, CIFAR's 10."""
+        return find_entry(self.arch).num_classes
 
     @property
     def title(self) -> str:
@@ -58,14 +58,13 @@ class Case:
 
 
 def default_size(arch: str, mode: Mode) -> tuple[int, int]:
-    """Height and width at which a network is usually met: CamVid's frames and the paper's crops,
-    or ImageNet's crops."""
-    segments = arch in list_models("segmentation")
-    return (360, 480) if segments and mode == "infer" else (224, 224)
+    """Height and width at which a network is met in its paper: FC-DenseNets train on crops."""
+    entry = find_entry(arch)
+    return (224, 224) if entry.task == "segmentation" and mode == "train" else entry.size
 
 
 def default_batch(arch: str, mode: Mode) -> int:
     """The paper trains FC-DenseNets on 3 crops at a time."""
     if mode == "infer":
         return 1
-    return 3 if arch in list_models("segmentation") else 8
+    return 3 if find_entry(arch).task == "segmentation" else 8
