@@ -1,4 +1,4 @@
-"""The networks for `torch.hub`, from a clone or straight from GitHub; nothing to install but torch.
+"""The networks for `torch.hub`, from a clone or straight from GitHub, without installing them.
 
 torch.hub.load("OWNER/tiramisu", "fc_densenet56", num_classes=11)   # fresh weights
 torch.hub.load("OWNER/tiramisu", "model", "hf://USER/NAME")         # a trained model
@@ -25,7 +25,7 @@ from tiramisu.models import (
     fc_densenet103,
 )
 
-dependencies = ["torch", "safetensors", "huggingface_hub", "yaml"]
+dependencies = ["torch", "numpy", "safetensors", "huggingface_hub", "yaml"]
 
 # Every callable here is an entry of torch.hub.
 __all__ = [

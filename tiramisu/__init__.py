@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         open_dataset,
     )
     from tiramisu.data.download import download_dataset
-    from tiramisu.data.readers.labels import IGNORE_INDEX
+    from tiramisu.data.labels import IGNORE_INDEX
     from tiramisu.data.spec import list_datasets, load_spec
     from tiramisu.data.streets import draw_object, draw_scene
     from tiramisu.data.transforms import train_transform
@@ -73,7 +73,7 @@ _HOMES = {
         "open_dataset",
     ),
     "tiramisu.data.download": ("download_dataset",),
-    "tiramisu.data.readers.labels": ("IGNORE_INDEX",),
+    "tiramisu.data.labels": ("IGNORE_INDEX",),
     "tiramisu.data.spec": ("list_datasets", "load_spec"),
     "tiramisu.data.streets": ("draw_object", "draw_scene"),
     "tiramisu.data.transforms": ("train_transform",),

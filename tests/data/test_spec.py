@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_data import YAML, random_label, write_pair
 
-from tiramisu.data.description.table import DatasetSpec, FileSplit, distinct_colors
 from tiramisu.data.readers.files import find_files
 from tiramisu.data.spec import list_datasets, load_spec
+from tiramisu.data.table import DatasetSpec, FileSplit, distinct_colors
 from tiramisu.shipped import find_shipped, list_shipped
 
 SEGNET_SPLIT = {  # of the 701 frames, as camvid.sha256 lists them

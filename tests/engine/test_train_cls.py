@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tiramisu.data.spec import load_spec
 from tiramisu.engine.checkpoint import load_model, read_checkpoint
 from tiramisu.engine.config import ClassifierTrainConfig, EvalConfig, TrainConfig
-from tiramisu.engine.evaluate import evaluate_checkpoint
+from tiramisu.engine.evaluate import evaluate_checkpoint, open_split, recalibrate_batch_norm
 from tiramisu.engine.model import ClassificationModel
 from tiramisu.engine.train import train
 
@@ -133,3 +136,64 @@ def test_network_and_data_must_be_for_the_same_task(quick) -> None:
         train(quick(arch="fc56"))
     with pytest.raises(ValueError, match=r"densenet_bc40_12 is for classification, streets for"):
         train(quick(data="streets"))
+
+
+def test_images_of_several_sizes(quick, tmp_path: Path) -> None:
+    root = tmp_path / "several"
+    for split, change in (("train", 0), ("val", 5)):
+        for label, color in (("dark", 40 + change), ("light", 220 + change)):
+            (root / split / label).mkdir(parents=True)
+            for i, size in enumerate(((20, 24), (24, 20), (18, 18), (30, 19))):
+                image = np.full((*size, 3), color, np.uint8)
+                Image.fromarray(image).save(root / split / label / f"{i}.png")
+    yaml = tmp_path / "several.yaml"
+    yaml.write_text(
+        "name: several\ntitle: Several\ntask: classification\nclasses: [dark, light]\n"
+        "splits: {train: {folder: train}, val: {folder: val}}\n"
+    )
+    settings = {"data": str(yaml), "data_root": str(root), "epochs": 1, "pad": 8}
+    with pytest.raises(ValueError, match=r"split val differ in size.*size: \[H, W\]"):
+        train(quick(**settings))
+    assert not (tmp_path / "run").exists()
+    folder = train(quick(**settings, eval_batch_size=1))
+    assert load_model(folder).info.image_size is None
+
+
+def test_what_is_published_is_json(quick) -> None:
+    folder = train(quick(epochs=1))  # three classes: top-5 says nothing
+    info = json.loads((folder / "model.json").read_text(), parse_constant=pytest.fail)
+    assert set(info["metrics"]) == {"top1"}
+
+
+def test_resumed_before_its_first_validation(quick, tmp_path: Path) -> None:
+    part = train(quick(epochs=1, val_every=2, keep="last"))
+    resumed = train(quick(resume=str(part), out=None, epochs=4, val_every=2, keep="last"))
+    with (resumed / "metrics.csv").open() as file:
+        scores = [row["val_top1"] for row in csv.DictReader(file)]
+    assert [score == "nan" for score in scores] == [True, False, True, False]
+    assert (resumed / "checkpoints/best.ckpt").is_file()
+
+
+def test_a_resumed_run_does_not_look_for_what_it_started_from(quick, tmp_path: Path) -> None:
+    first = train(quick(epochs=1))
+    second = train(quick(epochs=1, init_from=str(first), out=str(tmp_path / "second")))
+    first.rename(tmp_path / "gone")
+    train(quick(epochs=2, init_from=str(first), resume=str(second), out=None))
+
+
+def test_start_that_is_not_there(quick) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint my_run"):
+        train(quick(init_from="my_run"))
+    with pytest.raises(ValueError, match="no public weights of densenet_bc40_12"):
+        train(quick(init_from="IMAGENET1K_V1"))
+
+
+def test_frozen_statistics_are_measured_anew(quick) -> None:
+    model = load_model(train(quick(epochs=1)))
+    data = open_split(load_spec(quick().data), "train", root=None, image_scale=1.0)
+    expected = recalibrate_batch_norm(model, data)
+    model.network.freeze()
+    measured = recalibrate_batch_norm(model, data)
+    name = "network.features.norm5.running_mean"
+    torch.testing.assert_close(measured.state_dict()[name], expected.state_dict()[name])
+    assert not model.network.features.norm5.weight.requires_grad  # the model itself stays frozen

@@ -162,6 +162,8 @@ HOOKED = [
     "features.denseblock3",
     "features.transition1",
     "features.transition2.norm",
+    "features.transition2.conv",
+    "features.transition2.pool",
     "features.norm5",
     "features.denseblock2.denselayer1",
     "features.denseblock3.denselayer2.conv2",
@@ -236,7 +238,9 @@ def grad_cam(network: nn.Module, layer: nn.Module, images: Tensor, label: int) -
 
 
 def test_grad_cam_equals_the_formula() -> None:
+    torch.manual_seed(0)
     network = tiny().double().eval()
+    nn.init.uniform_(network.classifier.weight)  # all for the class, so that there is a map
     images = torch.rand(2, 3, 64, 48, dtype=torch.double)
     maps = grad_cam(network, network.features.norm5, images, label=2)
     # Behind norm5 come ReLU, mean and one linear layer, so the gradient is known by hand.

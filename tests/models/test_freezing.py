@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from tiramisu.models import DenseNet
+from tiramisu.models.backbone import Backbone
 
 
 def tiny() -> DenseNet:
@@ -58,3 +59,23 @@ def test_keeps_the_mode_it_finds() -> None:
 def test_unknown_part() -> None:
     with pytest.raises(ValueError, match=r"no part 'backbone'.*features, pool, classifier"):
         tiny().freeze("backbone")
+
+
+def test_a_part_of_two_networks_is_frozen_in_both() -> None:
+    images = torch.rand(4, 3, 8, 8)
+    for freeze_first in (True, False):
+        network = tiny()
+        if freeze_first:
+            network.freeze()
+            backbone = Backbone(network)
+            backbone.train()
+        else:
+            backbone = Backbone(network).freeze()
+            network.train()
+        before = network.features.norm5.running_mean.clone()
+        backbone(images)
+        network(images)
+        assert torch.equal(network.features.norm5.running_mean, before)
+        backbone.unfreeze().train()
+        backbone(images)
+        assert not torch.equal(network.features.norm5.running_mean, before)

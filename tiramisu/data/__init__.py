@@ -1,7 +1,8 @@
 """What an image and its labels are. Knows no network.
 
 spec        load_spec: a shipped name, a YAML file or a bare folder becomes a DatasetSpec
-description what a data set is; readers its samples, decoded
+table       DatasetSpec, what a data set is; labels what the values of its masks mean
+description from a YAML file or a folder to a DatasetSpec; readers from files to samples
 dataset     open_dataset: images and labels as a network is shown them; sample one of them
 loader      make_loader: batches
 transforms  train_transform: random scale, crop, flip and colour

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tiramisu.data.description.table import DatasetSpec
-from tiramisu.data.readers.labels import IGNORE_INDEX
+from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.report import DatasetReport, SplitReport
 from tiramisu.data.scan import SHOWN, Job, Scan, list_some, plan_scans
+from tiramisu.data.table import DatasetSpec
 
 _ROLES = ("train", "val", "test")
 

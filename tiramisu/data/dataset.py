@@ -1,5 +1,6 @@
 """The samples of a data set's split, read, cached and changed: what a network is shown."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,12 +9,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from tiramisu.data.description.table import DatasetSpec, DrawnSplit, FileSplit, Task
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.memory import free_memory
 from tiramisu.data.readers.class_reader import open_class_reader
 from tiramisu.data.readers.reader import FileReader, Reader, SceneReader, reading_pool
 from tiramisu.data.sample import DataError, Sample, Transform
+from tiramisu.data.table import DatasetSpec, DrawnSplit, FileSplit, FolderSplit, Task
 
 __all__ = [
     "ClassificationDataset",
@@ -41,6 +42,7 @@ class ImageDataset(Dataset[Sample]):
     root: folder of the files; None for the spec's own, or data/<name>. Unused by drawn data sets.
     transform: random change; None for none.
     image_scale: the image is shrunk by this factor (0 < image_scale <= 1) before the transform.
+    scale_labels: whether a mask is shrunk with its image.
     seed: of the transform's randomness, >= 0.
     cache: whether `preload` keeps the split in memory, decoded and shrunk; "auto" does if it takes
         less than a quarter of the free memory.
@@ -58,6 +60,7 @@ class ImageDataset(Dataset[Sample]):
         root: str | Path | None,
         transform: Transform | None = None,
         image_scale: float = 1.0,
+        scale_labels: bool = True,
         seed: int = 0,
         cache: bool | Literal["auto"] = "auto",
     ) -> None:
@@ -66,12 +69,14 @@ class ImageDataset(Dataset[Sample]):
         if spec.task != self.task:
             raise ValueError(f"{spec.name} is a data set for {spec.task}, not for {self.task}.")
         self.spec = spec
+        self.split = split
         self.transform = transform
         self.image_scale = image_scale
+        self.scale_labels = scale_labels
         self.seed = seed
         self.cache = cache
         self._cached: list[tuple[np.ndarray, np.ndarray]] = []
-        self._reader = self._open(split, root)
+        self._reader = self._open(root)
         self.names: list[str] = self._reader.names
 
     def __len__(self) -> int:
@@ -120,17 +125,15 @@ class ImageDataset(Dataset[Sample]):
         # Workers that are spawned, not forked, would each get a copy of the cache: they read files.
         return {**self.__dict__, "_cached": []}
 
-    def _open(self, split: str, root: str | Path | None) -> Reader:
+    def _open(self, root: str | Path | None) -> Reader:
         raise NotImplementedError
-
-    def _shrink_label(self, label: np.ndarray) -> np.ndarray:
-        return label
 
     def _read_shrunk(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, label = self._reader.read(index)
         if self.image_scale != 1:
             image = _shrink(image, self.image_scale, cv2.INTER_AREA)
-            label = self._shrink_label(label)
+            if self.scale_labels and label.ndim == 2:
+                label = _shrink(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
         return image, label
 
     def _fits(self, processes: int) -> bool:
@@ -140,47 +143,16 @@ class ImageDataset(Dataset[Sample]):
 
 
 class SegmentationDataset(ImageDataset):
-    """One split of a data set whose pixels have classes; the parameters are ImageDataset's.
-
-    scale_labels: whether image_scale shrinks the label too.
-    """
+    """One split of a data set whose pixels have classes; the parameters are ImageDataset's."""
 
     task = "segmentation"
 
-    def __init__(
-        self,
-        spec: DatasetSpec,
-        split: str,
-        *,
-        root: str | Path | None,
-        transform: Transform | None = None,
-        image_scale: float = 1.0,
-        scale_labels: bool = True,
-        seed: int = 0,
-        cache: bool | Literal["auto"] = "auto",
-    ) -> None:
-        super().__init__(
-            spec,
-            split,
-            root=root,
-            transform=transform,
-            image_scale=image_scale,
-            seed=seed,
-            cache=cache,
-        )
-        self.scale_labels = scale_labels
-
-    def _open(self, split: str, root: str | Path | None) -> Reader:
-        source = self.spec.split(split)
+    def _open(self, root: str | Path | None) -> Reader:
+        source = self.spec.split(self.split)
         if isinstance(source, DrawnSplit):
             return SceneReader(source)
         assert isinstance(source, FileSplit)
-        return FileReader(source, self.spec.find_root(root), self.spec.labels, split)
-
-    def _shrink_label(self, label: np.ndarray) -> np.ndarray:
-        if not self.scale_labels:
-            return label
-        return _shrink(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
+        return FileReader(source, self.spec.find_root(root), self.spec.labels, self.split)
 
 
 class ClassificationDataset(ImageDataset):
@@ -191,8 +163,16 @@ class ClassificationDataset(ImageDataset):
 
     task = "classification"
 
-    def _open(self, split: str, root: str | Path | None) -> Reader:
-        return open_class_reader(self.spec, split, root)
+    def find_size(self) -> tuple[int, int] | None:
+        """(height, width) of all images as a network is shown them; None if they differ."""
+        varies = isinstance(self.spec.split(self.split), FolderSplit) and self.spec.size is None
+        with ThreadPoolExecutor() as pool:
+            images = range(len(self) if varies else 1)
+            sizes = set(pool.map(lambda index: self._read_shrunk(index)[0].shape[:2], images))
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def _open(self, root: str | Path | None) -> Reader:
+        return open_class_reader(self.spec, self.split, root)
 
 
 def open_dataset(
@@ -206,27 +186,15 @@ def open_dataset(
     seed: int = 0,
     cache: bool | Literal["auto"] = "auto",
 ) -> ImageDataset:
-    """One split as the dataset of its task: SegmentationDataset or ClassificationDataset.
-
-    The parameters are theirs; scale_labels is of no use to classification.
-    """
-    if spec.task == "segmentation":
-        return SegmentationDataset(
-            spec,
-            split,
-            root=root,
-            transform=transform,
-            image_scale=image_scale,
-            scale_labels=scale_labels,
-            seed=seed,
-            cache=cache,
-        )
-    return ClassificationDataset(
+    """One split as the dataset of its task; the parameters are ImageDataset's."""
+    kind = SegmentationDataset if spec.task == "segmentation" else ClassificationDataset
+    return kind(
         spec,
         split,
         root=root,
         transform=transform,
         image_scale=image_scale,
+        scale_labels=scale_labels,
         seed=seed,
         cache=cache,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tiramisu.data.description.table import Task
+from tiramisu.data.table import Task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

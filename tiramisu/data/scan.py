@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from tiramisu.data.description.table import (
+from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
+from tiramisu.data.readers.class_folder import ClassImage, find_class_images
+from tiramisu.data.readers.class_reader import open_class_reader
+from tiramisu.data.readers.files import Pair, find_files
+from tiramisu.data.readers.reader import Reader, SceneReader
+from tiramisu.data.table import (
     CifarSplit,
     DatasetSpec,
     DrawnSplit,
     FileSplit,
     FolderSplit,
 )
-from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.class_reader import open_class_reader
-from tiramisu.data.readers.files import Pair, find_files
-from tiramisu.data.readers.labels import UNKNOWN, LabelTable, read_mask
-from tiramisu.data.readers.reader import Reader, SceneReader
 
 SHOWN = 5  # items of a long list
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.parse import parse_spec
-from tiramisu.data.description.table import DatasetSpec
+from tiramisu.data.table import DatasetSpec
 from tiramisu.shipped import find_shipped, list_shipped
 
 

@@ -12,7 +12,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 
-from tiramisu.data.readers.labels import IGNORE_INDEX
+from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.sample import Transform
 
 # ImageNet's mean colour: near 0 after normalisation, whatever the data set, as is the zero padding

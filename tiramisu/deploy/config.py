@@ -14,7 +14,7 @@ class PredictConfig:
     """A prediction on images or videos."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, or an exported .onnx, .xml or .pt2."""
+    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
     tile: int | Literal["auto", "off"] = "auto"
@@ -41,7 +41,7 @@ class ClassifyConfig:
     """A classification of images."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, or an exported .onnx, .xml or .pt2."""
+    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for classes.csv and classes.json."""
     top: int = 5
@@ -63,7 +63,7 @@ class ExportConfig:
     """An export of a trained model."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, or .ckpt."""
+    """Run's folder, model.safetensors, .ckpt, or hf://USER/NAME."""
     format: Literal["onnx", "openvino", "pt2"] = "onnx"
     """onnx (ONNX Runtime and many others), openvino (the fastest on Intel and AMD processors) or
     pt2 (torch.export)."""
@@ -80,7 +80,7 @@ class ExportConfig:
     seed: int = 0
     """Of that draw."""
     val_split: str = "val"
-    """Split on which the loss in mean IoU is measured."""
+    """Split on which the loss in mean IoU (of classifiers, in top-1) is measured."""
     limit: int | None = None
     """Measure it on this many images of the split, spread evenly, not on all."""
     out: str | None = None
@@ -105,7 +105,7 @@ class PublishConfig:
     """A trained model in Hugging Face's layout."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, or .ckpt."""
+    """Run's folder, model.safetensors, .ckpt, or hf://USER/NAME."""
     out: str | None = None
     """Folder to write model.safetensors, config.json and the model card README.md to."""
     push: str | None = None

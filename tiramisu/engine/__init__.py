@@ -2,7 +2,7 @@
 
 config      the settings of training and evaluation, as frozen dataclasses; no torch
 task        the LightningModule: forward, loss, step, optimiser on one screen
-train       a run from its settings to its published model
+train       a run from its settings to its published model; trainer what Lightning does of it
 evaluate    a trained model on a whole split, in three batch norm modes
 model       SegmentationModel and ClassificationModel; predictor what stands for one
 checkpoint  how a model is saved and loaded; hub the same on Hugging Face's, card its description

@@ -107,6 +107,8 @@ class BestCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["best_model_score"] is None:  # it was stopped before its first validation
+            return
         # Lightning forgets the best score where the folder has another path than it had.
         assert self.dirpath is not None
         best = str(Path(self.dirpath) / "best.ckpt")

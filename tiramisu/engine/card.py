@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from tiramisu.data.description.table import DatasetSpec
 from tiramisu.data.spec import list_datasets, load_spec
-from tiramisu.engine.judgements import CLASS_FIGURES, FIGURES, Judgement, read_judgements
+from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.judgements import CLASS_FIGURES, REPORTED, Judgement, read_judgements
 from tiramisu.engine.run import read_settings
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def _front_matter(info: "ModelInfo", judgements: list[Judgement], *, title: str,
             dataset_type=info.dataset or "unknown",
             dataset_name=data,
             dataset_split=judgement.split,
-            metric_type=FIGURES[name][1],
-            metric_name=FIGURES[name][0],
+            metric_type=REPORTED[name][1],
+            metric_name=REPORTED[name][0],
             metric_value=round(value, 4),
         )
         for judgement in judgements
@@ -166,11 +166,11 @@ def _training_section(
 def _figures_section(info: "ModelInfo", judgements: list[Judgement]) -> str:
     if not judgements:
         return "## Figures\n\nNone were at hand when this card was written."
-    names = [name for name in FIGURES if any(name in j.figures for j in judgements)]
+    names = [name for name in REPORTED if any(name in j.figures for j in judgements)]
     lines = [
         "In percent, over a whole split.",
         "",
-        "| split | images | " + " | ".join(FIGURES[name][0] for name in names) + " | how |",
+        "| split | images | " + " | ".join(REPORTED[name][0] for name in names) + " | how |",
         "|---" * (len(names) + 3) + "|",
     ]
     for judgement in judgements:

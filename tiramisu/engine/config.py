@@ -102,13 +102,14 @@ class TrainConfig:
     ema_decay: float = 0.0
     """Average the weights over steps with this decay (such as 0.999); 0 does not average."""
     patience: int = 0
-    """Stop after this many epochs without a better val mIoU; 0 never does."""
+    """Stop after this many epochs without a better score on val (mIoU, or top-1); 0 never does."""
     val_every: int = 1
     """Epochs between validations."""
     eval_batch_size: int = 1
     """Images at a time in validation; more than 1 needs images of one size."""
     keep: Literal["best", "last"] = "best"
-    """Epoch whose weights are published: the best by val mIoU, or the last."""
+    """Epoch whose weights are published: the best by its score on val (mIoU, or top-1), or the
+    last."""
 
     # On what machine.
     accelerator: Accelerator = "auto"
@@ -218,7 +219,7 @@ class EvalConfig:
     """An evaluation of a trained model."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, or an exported .onnx, .xml or .pt2."""
+    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, or hf://USER/NAME."""
     data: str | None = None
     """Data set: a shipped name, a YAML file, or a folder; by default the one trained on."""
     data_root: str | None = None

@@ -13,8 +13,8 @@ from torch.utils.data import Subset
 from tqdm import tqdm
 
 from tiramisu.data.dataset import ImageDataset, make_loader, open_dataset
-from tiramisu.data.description.table import DatasetSpec
 from tiramisu.data.spec import load_spec
+from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.checkpoint import (
     CHECKPOINT_SUFFIXES,
     find_checkpoint,
@@ -28,6 +28,7 @@ from tiramisu.engine.model import ImageModel, ModelInfo
 from tiramisu.engine.predictor import Predictor, logits_for
 from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
+from tiramisu.models.freezing import Freezable
 
 TTA_SCALES = (0.75, 1.0, 1.25)
 # FC-DenseNets halve their input five times.
@@ -189,6 +190,8 @@ def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageMod
     use, where the running averages remember small augmented crops of the last few steps.
     """
     model = copy.deepcopy(model)
+    if isinstance(model.network, Freezable):
+        model.network.unfreeze()  # what is frozen would not be measured
     device = model.device
     loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
     dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]

@@ -52,7 +52,8 @@ class HubMixin(ModelHubMixin):
 
     source: Path | None = None
     """The file that `load_model` read the weights from. The card takes the recipe and the figures
-    from its run's folder; set it to None once the weights have changed."""
+    from its run's folder; once the weights have changed, set it to
+    None and `info.metrics` to {}."""
 
     @classmethod
     def from_pretrained(

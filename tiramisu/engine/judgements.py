@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tiramisu.engine.model import ModelInfo
 
 # As in scores.json and ModelInfo.metrics: the name for people, and the Hub's.
-FIGURES = {
+REPORTED = {
     "mean_iou": ("mean IoU", "mean_iou"),
     "pixel_accuracy": ("pixel accuracy", "accuracy"),
     "top1": ("top-1 accuracy", "accuracy"),
@@ -29,7 +29,7 @@ class Judgement:
     """What makes it differ from the plain way; empty for that."""
     images: int | None
     figures: Mapping[str, float]
-    """By the keys of FIGURES."""
+    """By the keys of REPORTED."""
     class_figures: Mapping[str, Mapping[str, float | None]]
     """By the keys of CLASS_FIGURES, then by class."""
 
@@ -61,7 +61,7 @@ def read_judgements(
             if judgement is not None and judgement not in found:
                 found.append(judgement)
     if not found and info.metrics:
-        figures = {name: value / 100 for name, value in info.metrics.items() if name in FIGURES}
+        figures = {name: value / 100 for name, value in info.metrics.items() if name in REPORTED}
         found = [Judgement(split="val", how="", images=None, figures=figures, class_figures={})]
     return found
 
@@ -94,6 +94,6 @@ def _read_judgement(
         split=str(scores.get("split", "")),
         how=", ".join(how),
         images=scores.get("images"),
-        figures={n: scores[n] for n in FIGURES if isinstance(scores.get(n), int | float)},
+        figures={n: scores[n] for n in REPORTED if isinstance(scores.get(n), int | float)},
         class_figures=class_figures,
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tiramisu.data.dataset import EpochSampler, ImageDataset, Sample, make_loader, open_dataset
-from tiramisu.data.description.table import DatasetSpec
+from tiramisu.data.table import DatasetSpec
 from tiramisu.data.transforms import train_transform
 from tiramisu.engine.config import TrainConfig
 from tiramisu.engine.devices import pick_device

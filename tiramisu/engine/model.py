@@ -11,6 +11,9 @@ from typing_extensions import Self
 from tiramisu.engine.hub import HubMixin
 from tiramisu.models import build_model, list_models, task_of
 
+# Of ImageNet's training images, as the field has used them since AlexNet.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelInfo:

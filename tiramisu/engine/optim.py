@@ -92,7 +92,9 @@ def split_parameters(
     for module in network.modules():
         is_norm = isinstance(module, _BatchNorm)
         for name, parameter in module.named_parameters(recurse=False):
+            # A PReLU's slope is called weight, and is none.
             decays = name == "weight" and (decay_norms or not is_norm)
+            decays = decays and not isinstance(module, nn.PReLU)
             (decayed if decays else plain).append(parameter)
     return decayed, plain
 

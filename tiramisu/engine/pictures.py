@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from tiramisu.data.readers.labels import IGNORE_INDEX
+from tiramisu.data.labels import IGNORE_INDEX
 
 Picture = npt.NDArray[np.uint8]  # RGB (H, W, 3)
 Label = npt.NDArray[np.uint8]  # class ids (H, W), IGNORE_INDEX where nothing is known

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiramisu.data.description.table import DatasetSpec
+from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.metrics import ClassificationScores, Scores, SegmentationScores
 from tiramisu.engine.pictures import save_png
 from tiramisu.engine.plots import plot_confusion

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.readers.labels import IGNORE_INDEX
+from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.engine.model import ImageModel
 from tiramisu.engine.pictures import (
     BLACK,

@@ -8,21 +8,12 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-)
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from tiramisu.data.check import check_dataset
-from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.description.table import DatasetSpec
+from tiramisu.data.dataset import ClassificationDataset, ImageDataset
 from tiramisu.data.spec import load_spec
-from tiramisu.engine.callbacks import BestCheckpoint, History, Progress
+from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.callbacks import History
 from tiramisu.engine.checkpoint import load_model, read_checkpoint, save_model
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.devices import is_out_of_memory, pick_device
@@ -30,12 +21,17 @@ from tiramisu.engine.evaluate import evaluate_checkpoint
 from tiramisu.engine.loading import RunData, count_labels
 from tiramisu.engine.losses import balance_classes, build_loss
 from tiramisu.engine.metrics import FIGURES
-from tiramisu.engine.model import ImageModel, ModelInfo, build_image_model
+from tiramisu.engine.model import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageModel,
+    ModelInfo,
+    build_image_model,
+)
 from tiramisu.engine.pictures import save_png
 from tiramisu.engine.plots import plot_curves
 from tiramisu.engine.run import (
     BEST,
-    CHECKPOINTS,
     LAST,
     check_resumable,
     is_main_process,
@@ -45,12 +41,9 @@ from tiramisu.engine.run import (
 )
 from tiramisu.engine.samples import save_samples
 from tiramisu.engine.task import TrainingTask
+from tiramisu.engine.trainer import build_trainer
 from tiramisu.engine.warm_start import warm_start
 from tiramisu.models import list_models, task_of
-
-# Of ImageNet's training images, as the field has used them since AlexNet.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def train(config: TrainConfig) -> Path:
@@ -77,9 +70,10 @@ def train(config: TrainConfig) -> Path:
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
-    if model.task == "classification":
-        height, width = data.val_set[0]["image"].shape[1:]
-        model.info = dataclasses.replace(model.info, image_size=(height, width))
+    if isinstance(data.val_set, ClassificationDataset):
+        model.info = dataclasses.replace(
+            model.info, image_size=_find_image_size(data.val_set, config)
+        )
     task = build_task(model, data, config)
 
     folder = open_run_folder(config, data_name=spec.name)
@@ -125,7 +119,7 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
         dataset=spec.name,
     )
     model = build_image_model(info, memory_efficient=config.memory_efficient)
-    if config.init_from is not None:
+    if config.init_from is not None and config.resume is None:
         warm_start(model, config.init_from)
     if config.channels_last:
         model.network.to(memory_format=torch.channels_last)
@@ -154,70 +148,6 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
         names=data.train_set.names,
         ignore_index=data.train_set.spec.ignore_index,
     )
-
-
-def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
-    """Lightning's Trainer with what a run shows, keeps and obeys."""
-    checkpoints = folder / CHECKPOINTS
-    monitor = f"val/{history.figures[0].key}"
-    callbacks: list[Callback] = [
-        history,
-        Progress(history),
-        LearningRateMonitor(logging_interval="epoch"),
-        BestCheckpoint(checkpoints, monitor=monitor),
-    ]
-    if config.ema_decay > 0:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
-    if config.patience > 0:
-        callbacks.append(
-            EarlyStopping(
-                monitor,
-                mode="max",
-                patience=math.ceil(config.patience / config.val_every),
-                # Judged when validation ends: not every epoch has one.
-                check_on_train_epoch_end=False,
-            )
-        )
-    # Last, so that it saves what all others have seen of the epoch.
-    callbacks.append(
-        ModelCheckpoint(
-            checkpoints,
-            filename="last",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    )
-    many = config.devices * config.num_nodes > 1
-    try:
-        return pl.Trainer(
-            default_root_dir=folder,
-            max_epochs=config.epochs,
-            max_steps=config.max_steps or -1,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy="ddp" if many else "auto",
-            precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
-            sync_batchnorm=config.sync_bn,
-            gradient_clip_val=config.clip_norm or None,
-            accumulate_grad_batches=config.accumulate,
-            check_val_every_n_epoch=config.val_every,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            # Our sampler shares the epoch between processes without counting an image twice.
-            use_distributed_sampler=False,
-            logger=TensorBoardLogger(
-                folder, name="tensorboard", version="", default_hp_metric=False
-            ),
-            callbacks=callbacks,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (MisconfigurationException, RuntimeError) as error:
-        raise ValueError(
-            f"this machine cannot train with --accelerator {config.accelerator} --devices "
-            f"{config.devices}: {' '.join(str(error).split())}"
-        ) from None
 
 
 def fit(trainer: pl.Trainer, task: TrainingTask, data: RunData, *, resume: Path | None) -> None:
@@ -268,6 +198,8 @@ def report(folder: Path, val_set: ImageDataset, config: TrainConfig) -> None:
     model = load_model(folder)
     attributes = [figure.attribute for figure in FIGURES[model.task]]
     metrics = {name: 100 * getattr(scores, name) for name in attributes}
+    # JSON knows no NaN.
+    metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
     model.info = dataclasses.replace(model.info, metrics=metrics)
     save_model(model, folder)
     save_samples(model, val_set, folder / "samples.png")
@@ -285,6 +217,18 @@ def _check_task(spec: DatasetSpec, config: TrainConfig) -> None:
         raise ValueError(
             f"--loss {config.loss} is for segmentation; expected cross_entropy or focal"
         )
+
+
+def _find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tuple[int, int] | None:
+    """The size at which images are classified, if they have one."""
+    size = dataset.find_size()
+    if size is None and config.eval_batch_size > 1:
+        raise ValueError(
+            f"the images of {dataset.spec.name}'s split {dataset.split} differ in size, and a "
+            "batch needs images of one: give the data set's YAML a `size: [H, W]` to bring them "
+            "to, or --eval-batch-size 1"
+        )
+    return size
 
 
 def _check_steps_left(config: TrainConfig) -> None:

@@ -224,7 +224,8 @@ class TransitionDown(nn.Sequential):
         *parts, pool = self.children()
         if not fused.are_plain(parts):
             return None
-        if isinstance(pool, nn.AvgPool2d) and not (self.training or self.dropout.training):
+        in_use = not (self.training or self.dropout.training or fused.is_hooked(pool))
+        if isinstance(pool, nn.AvgPool2d) and in_use:
             # They commute, and a 1x1 convolution of what is pooled has a quarter of the work.
             return self.conv(pool(self.relu(self.norm(stack))))
         (stage,) = split_stages(parts)

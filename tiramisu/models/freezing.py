@@ -13,10 +13,6 @@ class Freezable(nn.Module):
     statistics of batch normalisation do not move, and dropout is off.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._frozen: list[nn.Module] = []
-
     def freeze(self, *names: str) -> Self:
         """Freeze parts by their names, such as "features" or "features.denseblock1".
 
@@ -27,29 +23,28 @@ class Freezable(nn.Module):
             try:
                 part = self.get_submodule(name)
             except AttributeError:
-                parts = [*dict(self.named_children()), *(f"features.{n}" for n in self._stages())]
+                parts = [name for name, _ in self.named_children()]
                 raise ValueError(
                     f"The network has no part {name!r} to freeze, expected a module's name such "
                     f"as {', '.join(parts)}."
                 ) from None
             part.requires_grad_(False)
-            # A plain list: as a module's attribute the parts would appear twice in state_dict.
-            self._frozen = [*self._frozen, part]
+            # Each module knows it by itself: it may be a part of several networks.
+            for module in part.modules():
+                module.is_frozen = True  # type: ignore[assignment]
         return self.train(self.training)
 
     def unfreeze(self) -> Self:
         """Let all frozen parts learn again."""
-        for part in self._frozen:
-            part.requires_grad_(True)
-        self._frozen = []
+        for module in self.modules():
+            if getattr(module, "is_frozen", False):
+                module.is_frozen = False  # type: ignore[assignment]
+                module.requires_grad_(True)
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for part in self._frozen:
-            part.eval()
+        for module in self.modules():
+            if getattr(module, "is_frozen", False):
+                module.training = False
         return self
-
-    def _stages(self) -> list[str]:
-        features = getattr(self, "features", None)
-        return [] if features is None else list(dict(features.named_children()))

@@ -220,7 +220,7 @@ def build_with_smp(
     """
     check_count("num_classes", num_classes)
     check_count("in_channels", in_channels)
-    decoder, encoder = _split_name(name)
+    decoder, encoder = split_name(name)
     ours = encoder.removeprefix(PREFIX)
     is_ours = encoder.startswith(PREFIX)
     if not is_ours and (dropout is not None or memory_efficient):
@@ -255,8 +255,12 @@ def build_with_smp(
     return AnySize(network, in_channels=in_channels, num_classes=num_classes)
 
 
-def _split_name(name: str) -> tuple[str, str]:
-    """Decoder and encoder as segmentation-models-pytorch knows them."""
+def split_name(name: str) -> tuple[str, str]:
+    """Decoder and encoder as segmentation-models-pytorch knows them.
+
+    Raises:
+        ValueError: if it knows one of them not.
+    """
     decoders = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
     library, _, rest = name.partition(":")
     if library == "smp":

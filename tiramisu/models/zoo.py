@@ -156,6 +156,9 @@ def find_entry(name: str) -> ZooEntry:
         ValueError: for an unknown name (the message lists the known ones).
     """
     if ":" in name:
+        from tiramisu.models.smp import split_name
+
+        split_name(name)
         return _for_camvid(partial(build_model, name))
     if name not in ZOO:
         close = get_close_matches(name, ZOO, n=1)

@@ -5,7 +5,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tiramisu.data.description.table import CifarSplit
+from tiramisu.data.table import CifarSplit
 
 
 def load_cifar(split: CifarSplit, root: Path) -> Any:

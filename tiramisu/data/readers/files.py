@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiramisu.data.description.table import FileSplit
+from tiramisu.data.table import FileSplit
 
 WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
 _BRACES = re.compile(r"\{([^{}]*)\}")

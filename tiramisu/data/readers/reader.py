@@ -11,10 +11,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from tiramisu.data.description.table import DrawnSplit, FileSplit
+from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.readers.files import Pair, SplitFiles, find_files
-from tiramisu.data.readers.labels import LabelTable, read_label
 from tiramisu.data.streets import draw_scene
+from tiramisu.data.table import DrawnSplit, FileSplit
 
 
 class Reader(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tiramisu.data.readers.labels import IGNORE_INDEX
+from tiramisu.data.labels import IGNORE_INDEX
 
 Color = tuple[float, float, float]
 Point = tuple[float, float]

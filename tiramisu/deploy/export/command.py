@@ -120,14 +120,15 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
             model, Path(folder, target.name), calibration=calibration, int8=config.int8
         )
         exported = load_exported(draft)
-        parity = tuple(compare(model, exported, shape) for shape in PARITY_SIZES)
+        shapes = _parity_shapes(model)
+        parity = tuple(compare(model, exported, shape) for shape in shapes)
         worst = max(p.max_difference for p in parity)
         if not config.int8 and not worst < TOLERANCE:
             raise ValueError(
                 f"the exported logits differ from PyTorch's by up to {worst:.1e}, more than "
                 f"{TOLERANCE:.0e}: nothing was written; try another --format"
             )
-        seconds_pytorch, seconds = _time_in_turns(model, exported)
+        seconds_pytorch, seconds = _time_in_turns(model, exported, shapes[0])
         accuracy = None
         if val is not None:
             figure = FIGURES[val.spec.task][0].attribute
@@ -200,10 +201,11 @@ def format_report(report: ExportReport) -> str:
             f"  against PyTorch, {p.batch}x3x{p.height}x{p.width}: logits differ by at most "
             f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % get the same class"
         )
-    batch, height, width = PARITY_SIZES[0]
+    first = report.parity[0]
     lines.append(
-        f"  {batch}x3x{height}x{width} takes about {report.seconds:.2f} s, PyTorch about "
-        f"{report.seconds_pytorch:.2f} s ({report.threads} threads; `tiramisu benchmark` measures)"
+        f"  {first.batch}x3x{first.height}x{first.width} takes about {report.seconds:.2g} s, "
+        f"PyTorch about {report.seconds_pytorch:.2g} s ({report.threads} threads; `tiramisu "
+        "benchmark` measures)"
     )
     if report.accuracy is not None:
         a = report.accuracy
@@ -243,9 +245,19 @@ def _noise(shape: tuple[int, int, int]) -> Tensor:
     return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
 
 
-def _time_in_turns(model: ImageModel, exported: ExportedModel) -> tuple[float, float]:
+def _parity_shapes(model: ImageModel) -> tuple[tuple[int, int, int], ...]:
+    """Batch, height and width at which both models are compared, the first also timed."""
+    if model.info.image_size is None:
+        return PARITY_SIZES
+    height, width = model.info.image_size
+    return (1, height, width), (2, height + 5, width + 8)
+
+
+def _time_in_turns(
+    model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]
+) -> tuple[float, float]:
     """Median seconds of both: what else the machine does hits both alike."""
-    images = _noise(PARITY_SIZES[0])
+    images = _noise(shape)
     with torch.inference_mode():
         times = take_turns(
             {"pytorch": lambda: model(images), "exported": lambda: exported(images)},

@@ -116,7 +116,7 @@ def graph_network(
     Raises:
         ValueError: if the network cannot take an input of this size.
     """
-    trace = trace_network(model, sides(height, width, depth))
+    trace = trace_network(model, sides(model, height, width, depth))
     parts = [name for name in find_parts(trace) if is_visible(trace, name)]
     sources = find_sources(trace, parts)
     outputs = find_outputs(trace)

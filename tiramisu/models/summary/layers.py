@@ -83,7 +83,7 @@ def list_layers(
     Raises:
         ValueError: if the network cannot take an input of this size.
     """
-    trace = trace_network(model, sides(height, width, depth))
+    trace = trace_network(model, sides(model, height, width, depth))
     order = {name: i for i, name in enumerate(trace.calls)}
     names = [name for name, module in trace.modules.items() if isinstance(module, LAYERS)]
     rows = []

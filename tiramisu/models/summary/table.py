@@ -81,7 +81,7 @@ def summarize(model: nn.Module, *, height: int, width: int, depth: int | None = 
     Raises:
         ValueError: if the network cannot take an input of this size.
     """
-    trace = trace_network(model, sides(height, width, depth))
+    trace = trace_network(model, sides(model, height, width, depth))
     outputs = find_outputs(trace)
     rows = [_describe_row(trace, outputs, names) for names in _group_rows(trace, find_parts(trace))]
     parameters = trace.parameters - sum(row.parameters for row in rows)
@@ -106,8 +106,17 @@ def summarize(model: nn.Module, *, height: int, width: int, depth: int | None = 
     )
 
 
-def sides(height: int, width: int, depth: int | None) -> tuple[int, ...]:
-    """(H, W), or (D, H, W) if there is a depth."""
+def sides(model: nn.Module, height: int, width: int, depth: int | None) -> tuple[int, ...]:
+    """(H, W), or (D, H, W) if there is a depth.
+
+    Raises:
+        ValueError: if a network of ours takes volumes and there is none.
+    """
+    if depth is None and getattr(model, "dims", 2) == 3:
+        raise ValueError(
+            f"The network takes volumes, and {height}x{width} is the size of an image: give a "
+            f"depth too, depth={height}, for example."
+        )
     return (height, width) if depth is None else (depth, height, width)
 
 

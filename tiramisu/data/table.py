@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from tiramisu.data.readers.labels import IGNORE_INDEX, LabelTable
+from tiramisu.data.labels import IGNORE_INDEX, LabelTable
 
 Task = Literal["segmentation", "classification"]
 
