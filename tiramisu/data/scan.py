@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
@@ -128,7 +128,7 @@ def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
     try:
         size, digest = _read_to_the_end(image.path)
     except ValueError as error:
-        return Scan(name=name, problem=f"unreadable image: {name} ({error})")
+        return Scan(name=name, problem=f"unreadable image: {name} ({_reason(error)})")
     counts = np.bincount([image.label], minlength=num_classes)
     return Scan(name=name, size=size, digest=digest, counts=counts)
 
@@ -138,7 +138,7 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     try:
         size, digest = _read_to_the_end(pair.image)
     except ValueError as error:
-        return Scan(name=image, problem=f"unreadable image: {image} ({error})")
+        return Scan(name=image, problem=f"unreadable image: {image} ({_reason(error)})")
     try:
         codes = read_mask(pair.mask, labels.encoding)
     except ValueError as error:
@@ -168,3 +168,8 @@ def _read_to_the_end(path: Path) -> tuple[tuple[int, int], str]:
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(str(error)) from error
     return (height, width), hashlib.sha256(content).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read; Pillow names an object in memory where it knows no format."""
+    return "no image by its content" if isinstance(error, UnidentifiedImageError) else str(error)

@@ -211,7 +211,13 @@ def _check_task(spec: DatasetSpec, config: TrainConfig) -> None:
     if task_of(config.arch) != spec.task:
         raise ValueError(
             f"{config.arch} is for {task_of(config.arch)}, {spec.name} for {spec.task}: give "
-            f"another --data, or --arch with one of {', '.join(list_models(spec.task))}"
+            f"another --data, or --arch with one of {', '.join(list_models(spec.task))} "
+            "(tools/train_seg.py labels pixels, tools/train_cls.py whole images)"
+        )
+    if spec.num_classes < 2:
+        raise ValueError(
+            f"{spec.name} has the class {spec.class_names[0]} and no other, so there is nothing to "
+            "learn; expected two classes or more"
         )
     if spec.task == "classification" and "+" in config.loss:
         raise ValueError(
