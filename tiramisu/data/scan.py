@@ -128,7 +128,7 @@ def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
     try:
         size, digest = _read_to_the_end(image.path)
     except ValueError as error:
-        return Scan(name=name, problem=f"unreadable image: {name} ({_reason(error)})")
+        return Scan(name=name, problem=f"unreadable image: {name} ({error})")
     counts = np.bincount([image.label], minlength=num_classes)
     return Scan(name=name, size=size, digest=digest, counts=counts)
 
@@ -138,7 +138,7 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     try:
         size, digest = _read_to_the_end(pair.image)
     except ValueError as error:
-        return Scan(name=image, problem=f"unreadable image: {image} ({_reason(error)})")
+        return Scan(name=image, problem=f"unreadable image: {image} ({error})")
     try:
         codes = read_mask(pair.mask, labels.encoding)
     except ValueError as error:
@@ -165,11 +165,8 @@ def _read_to_the_end(path: Path) -> tuple[tuple[int, int], str]:
         # Pillow, because OpenCV returns what it could decode of a truncated file.
         with Image.open(io.BytesIO(content)) as file:
             width, height = ImageOps.exif_transpose(file).size
+    except UnidentifiedImageError:  # whose message names an object in memory
+        raise ValueError("no image by its content") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(str(error)) from error
     return (height, width), hashlib.sha256(content).hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    """Why a file cannot be read; Pillow names an object in memory where it knows no format."""
-    return "no image by its content" if isinstance(error, UnidentifiedImageError) else str(error)
