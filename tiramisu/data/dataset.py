@@ -1,5 +1,6 @@
 """The samples of a data set's split, read, cached and changed: what a network is shown."""
 
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,7 @@ __all__ = [
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 
 
-class ImageDataset(Dataset[Sample]):
+class ImageDataset(Dataset[Sample], ABC):
     """One split of a data set: what is the same for all tasks.
 
     Items are asked for by key = epoch * len(dataset) + index. How a sample looks depends on
@@ -125,8 +126,9 @@ class ImageDataset(Dataset[Sample]):
         # Workers that are spawned, not forked, would each get a copy of the cache: they read files.
         return {**self.__dict__, "_cached": []}
 
+    @abstractmethod
     def _open(self, root: str | Path | None) -> Reader:
-        raise NotImplementedError
+        """What decodes the samples of the split."""
 
     def _read_shrunk(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, label = self._reader.read(index)
