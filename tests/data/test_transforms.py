@@ -125,6 +125,15 @@ def test_the_seed_alone_decides():
             assert np.array_equal(a, b)
 
 
+def test_images_stay_whole_from_the_epoch_asked_for():
+    label = blocks(3)
+    transform = train_transform(crop=(32, 32), whole_from=2, **FULL)
+    for epoch, size in ((0, (32, 32)), (1, (32, 32)), (2, label.shape), (3, label.shape)):
+        image, seen = transform(colour_of(label), label, seed=7, epoch=epoch)
+        assert seen.shape == image.shape[:2] == size
+    assert np.array_equal(seen, label) or np.array_equal(seen, label[:, ::-1])
+
+
 def test_nothing_asked_nothing_changed():
     label = blocks(2)
     image, same = train_transform(crop=None, flip=False)(colour_of(label), label, seed=0)

@@ -25,6 +25,7 @@ from tiramisu.shipped import find_shipped
         {"crop": (16, 64)},
         {"dropout": 1.0},
         {"ema_decay": 1.0},
+        {"final_epochs": 101},
     ],
     ids=lambda changes: next(iter(changes)),
 )

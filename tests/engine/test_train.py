@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
+from PIL import Image
 
+from tiramisu.data.spec import load_spec
 from tiramisu.engine import train as train_module
 from tiramisu.engine.checkpoint import load_model, read_checkpoint
 from tiramisu.engine.config import EvalConfig, TrainConfig
-from tiramisu.engine.evaluate import evaluate_checkpoint
+from tiramisu.engine.evaluate import evaluate_checkpoint, open_split, recalibrate_batch_norm
 from tiramisu.engine.task import TrainingTask
 from tiramisu.engine.train import train
 
@@ -88,8 +91,9 @@ class StopAfter(Callback):
         {},
         {"ema_decay": 0.8, "optimizer": "rmsprop", "schedule": "onecycle", "warmup_epochs": 1.0},
         {"num_workers": 1, "optimizer": "sgd", "accumulate": 2, "color": 0.5, "scale": (0.8, 1.2)},
+        {"num_workers": 1, "final_epochs": 2, "final_loss": "cross_entropy+lovasz"},
     ],
-    ids=["plain", "ema", "workers"],
+    ids=["plain", "ema", "workers", "final epochs"],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict
@@ -118,6 +122,56 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     for ours, theirs in zip(read_rows(broken), read_rows(whole), strict=True):
         for name in ("epoch", "step", "lr", "train_loss", "val_miou"):
             assert ours[name] == theirs[name]
+
+
+def test_final_epochs_show_whole_images_and_have_their_loss(quick: Quick, tmp_path: Path) -> None:
+    settings = {"epochs": 3, "scale": (0.5, 0.9), "lr": 1e-4}
+    plain = train(quick(**settings, out=str(tmp_path / "plain")))
+    config = quick(
+        **settings, final_epochs=1, final_loss="cross_entropy+dice", out=str(tmp_path / "final")
+    )
+    shapes: list[tuple[int, ...]] = []
+
+    class Seeing(TrainingTask):
+        def training_step(self, batch, batch_index):
+            shapes.append(tuple(batch["image"].shape))
+            return super().training_step(batch, batch_index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "TrainingTask", Seeing)
+        final = train(config)
+    assert shapes == 4 * [(3, 3, 32, 32)] + 2 * [(3, 3, 64, 64)]
+    losses, usual = ([row["train_loss"] for row in read_rows(run)] for run in (final, plain))
+    assert losses[:2] == usual[:2]
+    assert losses[2] > usual[2] + 0.2  # two losses weigh more than one
+
+
+def test_final_epochs_that_could_not_be_batched_are_refused_first(
+    quick: Quick, rectangles: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "sizes"
+    shutil.copytree(rectangles, data)
+    for kind in ("images", "masks"):
+        path = min((data / kind / "train").iterdir())
+        Image.open(path).resize((80, 80), Image.Resampling.NEAREST).save(path)
+    with pytest.raises(ValueError, match="differ in size"):
+        train(quick(data=str(data), final_epochs=1))
+    train(quick(data=str(data), final_epochs=1, batch_size=1, epochs=1, crop=None))
+
+
+def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -> None:
+    folder = train(quick(recalibrate=True, keep="last"))
+    name = "features.denseblock1.denselayer1.norm1"
+    published = load_model(folder)
+    trained = load_model(folder / "checkpoints" / "last.ckpt")
+    train_set = open_split(load_spec(str(rectangles)), "train", root=None, image_scale=1)
+    expected = recalibrate_batch_norm(trained, train_set).network.get_submodule(name)
+    norm = published.network.get_submodule(name)
+    torch.testing.assert_close(norm.running_mean, expected.running_mean)
+    assert not torch.allclose(
+        norm.running_mean, trained.network.get_submodule(name).running_mean, rtol=1e-2
+    )
+    assert torch.equal(norm.weight, trained.network.get_submodule(name).weight)
 
 
 def test_averaged_weights_are_the_published_ones(quick: Quick) -> None:
@@ -240,6 +294,7 @@ def test_finished_run_says_so_and_goes_on_for_more_epochs(quick: Quick, capsys) 
     train(quick(epochs=1, resume=str(folder)))
     assert "nothing was left to train" in capsys.readouterr().out
     train(quick(epochs=3, resume=str(folder)))
+    assert "--epochs 3 in place of 1: the learning rate goes on" in capsys.readouterr().out
     assert [row["epoch"] for row in read_rows(folder)] == [1, 2, 3]
     assert [row["step"] for row in read_rows(folder)] == [2, 4, 6]
 

@@ -112,7 +112,7 @@ class ImageDataset(Dataset[Sample], ABC):
         if self.transform is not None:
             entropy = np.random.SeedSequence((self.seed, epoch, index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
-            image, label = self.transform(image, label, seed=seed)
+            image, label = self.transform(image, label, seed=seed, epoch=epoch)
         if padding:
             label = np.full_like(label, self.spec.ignore_index)
         return {
@@ -125,6 +125,15 @@ class ImageDataset(Dataset[Sample], ABC):
     def __getstate__(self) -> dict[str, Any]:
         # Workers that are spawned, not forked, would each get a copy of the cache: they read files.
         return {**self.__dict__, "_cached": []}
+
+    def find_size(self) -> tuple[int, int] | None:
+        """(height, width) of all images as a network is shown them; None if they differ."""
+        from_files = isinstance(self.spec.split(self.split), FileSplit | FolderSplit)
+        varies = from_files and self.spec.size is None
+        with ThreadPoolExecutor() as pool:
+            images = range(len(self) if varies else 1)
+            sizes = set(pool.map(lambda index: self._read_shrunk(index)[0].shape[:2], images))
+        return sizes.pop() if len(sizes) == 1 else None
 
     @abstractmethod
     def _open(self, root: str | Path | None) -> Reader:
@@ -164,14 +173,6 @@ class ClassificationDataset(ImageDataset):
     """
 
     task = "classification"
-
-    def find_size(self) -> tuple[int, int] | None:
-        """(height, width) of all images as a network is shown them; None if they differ."""
-        varies = isinstance(self.spec.split(self.split), FolderSplit) and self.spec.size is None
-        with ThreadPoolExecutor() as pool:
-            images = range(len(self) if varies else 1)
-            sizes = set(pool.map(lambda index: self._read_shrunk(index)[0].shape[:2], images))
-        return sizes.pop() if len(sizes) == 1 else None
 
     def _open(self, root: str | Path | None) -> Reader:
         return open_class_reader(self.spec, self.split, root)

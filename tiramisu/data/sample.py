@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Transform(Protocol):
-    """A random change of an image and its label. The seed alone decides what happens."""
+    """A random change of an image and its label. Seed and epoch alone decide what happens."""
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray, *, seed: int
+        self, image: np.ndarray, label: np.ndarray, *, seed: int, epoch: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 (H, W, 3) and label uint8 (H, W) -> the same, of any one size.
 

@@ -27,6 +27,7 @@ def train_transform(
     flip: bool,
     color: float = 0.0,
     pad: int = 0,
+    whole_from: int | None = None,
 ) -> Transform:
     """A margin, then random scale, crop, flip and colour, in this order.
 
@@ -39,6 +40,8 @@ def train_transform(
     color: strength 0..1 of random brightness, contrast, gamma, hue and saturation.
     pad: pixels of margin on all four sides, with void labels, so that the crop can lie partly
         beside the image (4, and a crop of the image's size: DenseNet's recipe for CIFAR).
+    whole_from: epoch, counted from 0, from which on images stay whole: only flip and colour change
+        them, so that a run ends at the size of use. None for never.
 
     Raises ValueError for values outside these ranges.
     """
@@ -52,7 +55,9 @@ def train_transform(
     if pad < 0 or (pad and crop is None):
         raise ValueError(f"pad is {pad}, crop {crop}; expected 0 pixels or more, and with a crop.")
     colors = _color_steps(color) if color > 0 else ()
-    return _TrainTransform(crop=crop, scale=scale, flip=flip, colors=colors, pad=pad)
+    return _TrainTransform(
+        crop=crop, scale=scale, flip=flip, colors=colors, pad=pad, whole_from=whole_from
+    )
 
 
 def _color_steps(strength: float) -> list[A.BasicTransform]:
@@ -79,25 +84,21 @@ class _TrainTransform:
         flip: bool,
         colors: Sequence[A.BasicTransform],
         pad: int,
+        whole_from: int | None,
     ) -> None:
         self.crop = crop
         self.scale = scale
         self.flip = flip
         self.pad = pad
+        self.whole_from = whole_from
         self.colors = A.Compose(colors) if colors else None
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray, *, seed: int
+        self, image: np.ndarray, label: np.ndarray, *, seed: int, epoch: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(seed)
-        factor = rng.uniform(*self.scale)
-        if self.pad:
-            image, label = _add_margin(image, label, self.pad)
-        if self.crop is not None:
-            image, label = _cut(image, label, self.crop, factor=factor, rng=rng)
-        elif factor != 1:
-            height, width = (max(1, round(side * factor)) for side in image.shape[:2])
-            image, label = _resize(image, label, height=height, width=width)
+        if self.whole_from is None or epoch < self.whole_from:
+            image, label = self._move(image, label, rng=rng)
         if self.flip and rng.random() < 0.5:
             image, label = cv2.flip(image, 1), cv2.flip(label, 1) if label.ndim else label
         if self.colors is not None:
@@ -105,6 +106,20 @@ class _TrainTransform:
             self.colors.set_random_state(rng, random.Random(seed))
             image = self.colors(image=image)["image"]
         return image, label
+
+    def _move(
+        self, image: np.ndarray, label: np.ndarray, *, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Margin, scale and crop."""
+        factor = rng.uniform(*self.scale)
+        if self.pad:
+            image, label = _add_margin(image, label, self.pad)
+        if self.crop is not None:
+            return _cut(image, label, self.crop, factor=factor, rng=rng)
+        if factor == 1:
+            return image, label
+        height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+        return _resize(image, label, height=height, width=width)
 
 
 def _add_margin(image: np.ndarray, label: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:

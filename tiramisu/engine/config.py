@@ -7,6 +7,7 @@ import dataclasses
 from typing import Literal
 
 Accelerator = Literal["auto", "cpu", "gpu"]
+Loss = Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,9 +91,7 @@ class TrainConfig:
     """Largest norm of the gradient; 0 does not clip."""
     dropout: float | None = None
     """Dropout rate; null is the network's own (0.2 for FC-DenseNets)."""
-    loss: Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"] = (
-        "cross_entropy"
-    )
+    loss: Loss = "cross_entropy"
     """Loss over the labelled pixels; a sum weighs both parts equally. focal judges each class by
     itself (sigmoids), so its probabilities are no shares of one."""
     label_smoothing: float = 0.0
@@ -101,6 +100,14 @@ class TrainConfig:
     """Weights for rare classes in cross-entropy; capped limits median frequency to 0.5..5."""
     ema_decay: float = 0.0
     """Average the weights over steps with this decay (such as 0.999); 0 does not average."""
+    final_epochs: int = 0
+    """Of the epochs, the last ones, in which images stay whole and unscaled: a run that learns from
+    crops ends at the size of use."""
+    final_loss: Loss | None = None
+    """Loss of those last epochs; null goes on with `loss`."""
+    recalibrate: bool = False
+    """Measure batch norm's statistics anew, over the training images as they are, before the model
+    is published."""
     patience: int = 0
     """Stop after this many epochs without a better score on val (mIoU, or top-1); 0 never does."""
     val_every: int = 1
@@ -153,6 +160,14 @@ class TrainConfig:
         require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "0 or more")
         require(self.clip_norm >= 0, "clip_norm", self.clip_norm, "0 (off) or more")
         require(self.pad >= 0, "pad", self.pad, "0 or more")
+        require(
+            0 <= self.final_epochs <= self.epochs,
+            "final_epochs",
+            self.final_epochs,
+            f"0 up to --epochs, {self.epochs}",
+        )
+        if self.final_loss is not None and self.final_epochs == 0:
+            raise ValueError("--final-loss needs --final-epochs, the epochs in which it is used")
         require(self.patience >= 0, "patience", self.patience, "0 (off) or more")
         require(0 < self.image_scale <= 1, "image_scale", self.image_scale, "above 0, at most 1")
         require(
@@ -174,9 +189,9 @@ class TrainConfig:
         require(self.poly_power > 0, "poly_power", self.poly_power, "above 0")
         plain = self.class_weights == "none" and self.label_smoothing == 0
         require(
-            plain or self.loss != "focal",
-            "loss",
-            self.loss,
+            plain or "focal" not in (self.loss, self.final_loss),
+            "loss" if self.loss == "focal" else "final_loss",
+            "focal",
             "a cross-entropy where --class-weights or --label-smoothing is given",
         )
         smallest = 32 if self.batch_size > 1 else 64
@@ -186,6 +201,11 @@ class TrainConfig:
             self.crop,
             f"sides of {smallest} pixels or more (batch norm needs several values), or null",
         )
+
+    @property
+    def final_from(self) -> int | None:
+        """Epoch, counted from 0, with which the final epochs begin; None if there are none."""
+        return self.epochs - self.final_epochs if self.final_epochs else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -208,9 +228,7 @@ class ClassifierTrainConfig(TrainConfig):
     """sgd has Nesterov momentum."""
     lr: float = 0.1
     """Learning rate at the schedule's peak."""
-    loss: Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"] = (
-        "cross_entropy"
-    )
+    loss: Loss = "cross_entropy"
     """cross_entropy or focal: the other two are for segmentation."""
 
 

@@ -41,6 +41,7 @@ class RunData(pl.LightningDataModule):
                 scale=config.scale,
                 flip=config.flip,
                 color=config.color,
+                whole_from=config.final_from,
             ),
             image_scale=config.image_scale,
             seed=config.seed,

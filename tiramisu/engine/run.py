@@ -21,6 +21,7 @@ CHANGEABLE = (
     "epochs",
     "patience",
     "keep",
+    "recalibrate",
     "data_root",
     "check_data",
     "out",

@@ -25,6 +25,7 @@ class TrainingTask(pl.LightningModule):
         model: the network with its normalisation.
         config: the run's settings.
         loss: takes logits (B, C, H, W) or (B, C), and labels.
+        final_loss: the same, for the final epochs.
         batches_per_epoch: training batches of each process.
         names: name of each training sample, for the message when something goes wrong.
         ignore_index: label of what counts nowhere.
@@ -36,6 +37,7 @@ class TrainingTask(pl.LightningModule):
         config: TrainConfig,
         *,
         loss: nn.Module,
+        final_loss: nn.Module,
         batches_per_epoch: int,
         names: list[str],
         ignore_index: int,
@@ -44,6 +46,7 @@ class TrainingTask(pl.LightningModule):
         self.model = model
         self.config = config
         self.loss = loss
+        self.final_loss = final_loss
         self.batches_per_epoch = batches_per_epoch
         self.names = names
         num_classes = len(model.info.class_names)
@@ -59,7 +62,9 @@ class TrainingTask(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         logits = self(batch["image"])  # (B, C, H, W) or (B, C)
-        loss = self.loss(logits, batch["label"])
+        final_from = self.config.final_from
+        is_final = final_from is not None and self.current_epoch >= final_from
+        loss = (self.final_loss if is_final else self.loss)(logits, batch["label"])
         if not math.isfinite(loss.item()):
             raise ValueError(self._describe_divergence(loss, batch, batch_index))
         self.log(

@@ -13,11 +13,11 @@ from tiramisu.data.check import check_dataset
 from tiramisu.data.dataset import ClassificationDataset, ImageDataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
-from tiramisu.engine.callbacks import History
+from tiramisu.engine.callbacks import HISTORY_NAME, History, read_history
 from tiramisu.engine.checkpoint import load_model, read_checkpoint, save_model
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.devices import is_out_of_memory, pick_device
-from tiramisu.engine.evaluate import evaluate_checkpoint
+from tiramisu.engine.evaluate import evaluate_checkpoint, open_split, recalibrate_batch_norm
 from tiramisu.engine.loading import RunData, count_labels
 from tiramisu.engine.losses import balance_classes, build_loss
 from tiramisu.engine.metrics import FIGURES
@@ -28,14 +28,18 @@ from tiramisu.engine.model import (
     ModelInfo,
     build_image_model,
 )
+from tiramisu.engine.optim import lr_factor
 from tiramisu.engine.pictures import save_png
 from tiramisu.engine.plots import plot_curves
 from tiramisu.engine.run import (
     BEST,
+    CONFIG_NAME,
     LAST,
     check_resumable,
+    find_run,
     is_main_process,
     open_run_folder,
+    read_settings,
     save_config,
     use_absolute_paths,
 )
@@ -61,6 +65,7 @@ def train(config: TrainConfig) -> Path:
     if config.resume is not None:
         check_resumable(config)
         _check_steps_left(config)
+        _announce_other_epochs(config)
     spec = load_spec(config.data)
     root = Path(config.data_root) if config.data_root else None
     _check_task(spec, config)
@@ -74,6 +79,7 @@ def train(config: TrainConfig) -> Path:
         model.info = dataclasses.replace(
             model.info, image_size=_find_image_size(data.val_set, config)
         )
+    _check_whole_images(data.train_set, config)
     task = build_task(model, data, config)
 
     folder = open_run_folder(config, data_name=spec.name)
@@ -99,6 +105,8 @@ def train(config: TrainConfig) -> Path:
     if trainer.is_global_zero:
         if trainer.global_step == steps_before:
             print("nothing was left to train; raise --epochs to go on")
+        if config.recalibrate:
+            recalibrate(folder, spec, config)
         report(folder, data.val_set, config)
     return folder
 
@@ -134,16 +142,20 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
     if config.class_weights != "none":
         labels = count_labels(data.train_set)
         weight = balance_classes(labels, capped=config.class_weights == "capped")
-    loss = build_loss(
-        config.loss,
-        ignore_index=data.train_set.spec.ignore_index,
-        weight=weight,
-        label_smoothing=config.label_smoothing,
+    loss, final_loss = (
+        build_loss(
+            name,
+            ignore_index=data.train_set.spec.ignore_index,
+            weight=weight,
+            label_smoothing=config.label_smoothing,
+        )
+        for name in (config.loss, config.final_loss or config.loss)
     )
     return TrainingTask(
         model,
         config,
         loss=loss,
+        final_loss=final_loss,
         batches_per_epoch=data.batches_per_epoch,
         names=data.train_set.names,
         ignore_index=data.train_set.spec.ignore_index,
@@ -179,6 +191,15 @@ def keep_what_was_learnt(
         best = folder / (BEST if keep == "best" else LAST)
         save_model(load_model(best if best.is_file() else folder / LAST), folder)
         save_png(folder / "curves.png", plot_curves(history.rows, task=history.task))
+
+
+def recalibrate(folder: Path, spec: DatasetSpec, config: TrainConfig) -> None:
+    """Publish the run's model with batch norm's statistics of the whole training images."""
+    model = load_model(folder, device=pick_device(config.accelerator))
+    measured_on = open_split(
+        spec, config.train_split, root=config.data_root, image_scale=config.image_scale
+    )
+    save_model(recalibrate_batch_norm(model, measured_on), folder)
 
 
 def report(folder: Path, val_set: ImageDataset, config: TrainConfig) -> None:
@@ -237,6 +258,16 @@ def _find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tup
     return size
 
 
+def _check_whole_images(dataset: ImageDataset, config: TrainConfig) -> None:
+    """Refuse final epochs that could not be batched, before all others are trained."""
+    if config.final_epochs and config.batch_size > 1 and dataset.find_size() is None:
+        raise ValueError(
+            f"--final-epochs {config.final_epochs} show whole images, {config.batch_size} at a "
+            f"time, and those of {dataset.spec.name}'s split {dataset.split} differ in size; give "
+            "--final-epochs 0, or --batch-size 1"
+        )
+
+
 def _check_steps_left(config: TrainConfig) -> None:
     """Read a run's last checkpoint, and refuse a run that --max-steps has ended.
 
@@ -248,6 +279,20 @@ def _check_steps_left(config: TrainConfig) -> None:
             f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
             f"To learn on, start a new run with --init-from {config.resume}"
         )
+
+
+def _announce_other_epochs(config: TrainConfig) -> None:
+    """Say what becomes of the schedule where a resumed run is to be longer, or shorter."""
+    folder = find_run(str(config.resume))
+    planned = read_settings(folder / CONFIG_NAME).get("epochs", config.epochs)
+    if planned == config.epochs or not is_main_process():
+        return
+    done = len(read_history(folder / HISTORY_NAME))
+    rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
+    print(
+        f"--epochs {config.epochs} in place of {planned}: the learning rate goes on as that of "
+        f"such a run after {done} epochs, at {rate:.3g}"
+    )
 
 
 def _check_machine(config: TrainConfig) -> None:
