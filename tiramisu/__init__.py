@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tiramisu.deploy.export.graph import export_model
     from tiramisu.deploy.export.runtime import ExportedModel, load_exported
     from tiramisu.deploy.predict import Prediction, predict, predict_probabilities
+    from tiramisu.deploy.uncertainty import UncertainPrediction, predict_uncertainty
     from tiramisu.engine.checkpoint import load_model, save_model
     from tiramisu.engine.config import ClassifierTrainConfig, EvalConfig, TrainConfig
     from tiramisu.engine.evaluate import evaluate, evaluate_checkpoint
@@ -84,6 +85,7 @@ _HOMES = {
     "tiramisu.deploy.export.graph": ("export_model",),
     "tiramisu.deploy.export.runtime": ("ExportedModel", "load_exported"),
     "tiramisu.deploy.predict": ("Prediction", "predict", "predict_probabilities"),
+    "tiramisu.deploy.uncertainty": ("UncertainPrediction", "predict_uncertainty"),
     "tiramisu.engine.checkpoint": ("load_model", "save_model"),
     "tiramisu.engine.config": ("ClassifierTrainConfig", "EvalConfig", "TrainConfig"),
     "tiramisu.engine.evaluate": ("evaluate", "evaluate_checkpoint"),

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.spec import load_spec
 from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.model import SegmentationModel
+from tiramisu.engine.train import build_model_for
 
 COLORS = np.array([[90, 120, 200], [60, 60, 60], [40, 160, 60]], np.uint8)
 
@@ -53,3 +57,14 @@ def quick(rectangles: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         accelerator="cpu",
     )
     return lambda **changes: dataclasses.replace(base, **changes)
+
+
+@pytest.fixture(scope="module")
+def dataset(rectangles: Path) -> SegmentationDataset:
+    return SegmentationDataset(load_spec(str(rectangles)), "val", root=None)
+
+
+@pytest.fixture
+def model(rectangles: Path) -> SegmentationModel:
+    spec = load_spec(str(rectangles))
+    return build_model_for(spec, TrainConfig(arch="fc56", data=str(rectangles))).eval()

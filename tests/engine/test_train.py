@@ -15,9 +15,10 @@ from PIL import Image
 
 from tiramisu.data.spec import load_spec
 from tiramisu.engine import train as train_module
+from tiramisu.engine.batch_norm import recalibrate_batch_norm
 from tiramisu.engine.checkpoint import load_model, read_checkpoint
 from tiramisu.engine.config import EvalConfig, TrainConfig
-from tiramisu.engine.evaluate import evaluate_checkpoint, open_split, recalibrate_batch_norm
+from tiramisu.engine.evaluate import evaluate_checkpoint, open_split
 from tiramisu.engine.task import TrainingTask
 from tiramisu.engine.train import train
 

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from tiramisu.data.spec import load_spec
+from tiramisu.engine.batch_norm import recalibrate_batch_norm
 from tiramisu.engine.checkpoint import load_model, read_checkpoint
 from tiramisu.engine.config import ClassifierTrainConfig, EvalConfig, TrainConfig
-from tiramisu.engine.evaluate import evaluate_checkpoint, open_split, recalibrate_batch_norm
+from tiramisu.engine.evaluate import evaluate_checkpoint, open_split
 from tiramisu.engine.model import ClassificationModel
 from tiramisu.engine.train import train
 

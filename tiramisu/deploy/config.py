@@ -22,12 +22,20 @@ class PredictConfig:
     nothing."""
     tta: bool = False
     """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
+    uncertainty: bool = False
+    """Monte Carlo dropout: predict the mean of several passes with random dropout, and write
+    pictures of the entropy and of the mutual information (where the passes disagree)."""
+    mc_dropout: int = 20
+    """Number of those passes."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
     """Where to compute."""
 
     def __post_init__(self) -> None:
+        require(self.mc_dropout >= 2, "mc_dropout", self.mc_dropout, "2 passes or more")
+        if self.tta and self.uncertainty:
+            raise ValueError("--tta and --uncertainty average in two ways; give one of them")
         require(
             isinstance(self.tile, str) or self.tile >= 64,
             "tile",

@@ -17,10 +17,10 @@ from torch import Tensor
 from tiramisu.data.readers.reader import read_image
 from tiramisu.deploy.memory import FIXED_BYTES, UNKNOWN_BYTES_PER_PIXEL, forward_bytes, free_bytes
 from tiramisu.deploy.tiles import place_tiles
+from tiramisu.engine.averaging import TTA_SCALES, augmented_logits
 from tiramisu.engine.devices import is_out_of_memory
-from tiramisu.engine.evaluate import MIN_SIDE, TTA_SCALES, augmented_logits
 from tiramisu.engine.pictures import Picture, overlay
-from tiramisu.engine.predictor import Predictor, require_task
+from tiramisu.engine.predictor import MIN_SIDE, Predictor, require_task
 
 Tile = int | Literal["auto"] | None
 
@@ -70,7 +70,7 @@ def predict(
 
     Takes what `predict_probabilities` takes, and raises what it raises.
     """
-    rgb = _read(image)
+    rgb = read_rgb(image)
     mask = np.empty(rgb.shape[:2], np.uint8)
     confidence = np.empty(rgb.shape[:2], np.float32)
 
@@ -121,7 +121,7 @@ def predict_probabilities(
         ValueError: the file is no image, the array has another type or shape, an option is out
             of its range, or the model is in training mode.
     """
-    rgb = _read(image)
+    rgb = read_rgb(image)
     num_classes = len(model.info.class_names)
     result = torch.empty(num_classes, *rgb.shape[:2])
 
@@ -188,7 +188,8 @@ def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
         raise ValueError(f"overlap is {overlap}; expected a part of the tile from 0 to 0.5")
 
 
-def _read(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
+def read_rgb(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
+    """An image, or the file of one, as RGB (H, W, 3); raises ValueError, FileNotFoundError."""
     return read_image(image) if isinstance(image, str | Path) else to_rgb(image)
 
 

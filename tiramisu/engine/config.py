@@ -253,6 +253,9 @@ class EvalConfig:
     """Images at a time; by default 1, and 10 for `--bn batch`, as the paper's authors ran it."""
     tta: bool = False
     """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
+    mc_dropout: int = 0
+    """Monte Carlo dropout: judge the mean of so many passes with random dropout (20 will do), and
+    show where they disagree; 0 is one pass without."""
     out: str | None = None
     """Folder for the table, JSON and picture; by default eval/DATA_SPLIT_BN in the run's folder."""
     overwrite: bool = False
@@ -267,6 +270,14 @@ class EvalConfig:
             self.batch_size,
             "1 or more",
         )
+        require(
+            self.mc_dropout == 0 or self.mc_dropout >= 2,
+            "mc_dropout",
+            self.mc_dropout,
+            "0 (off), or 2 passes or more",
+        )
+        if self.tta and self.mc_dropout:
+            raise ValueError("--tta and --mc-dropout average in two ways; give one of them")
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

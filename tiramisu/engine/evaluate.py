@@ -1,20 +1,17 @@
 """Judging a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
-import copy
-from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import update_bn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from tiramisu.data.dataset import ImageDataset, make_loader, open_dataset
+from tiramisu.data.dataset import ImageDataset, SegmentationDataset, make_loader, open_dataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.averaging import as_logits, augmented_logits, draw, random_dropout
+from tiramisu.engine.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.engine.checkpoint import (
     CHECKPOINT_SUFFIXES,
     find_checkpoint,
@@ -28,11 +25,9 @@ from tiramisu.engine.model import ImageModel, ModelInfo
 from tiramisu.engine.predictor import Predictor, logits_for
 from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
-from tiramisu.models.freezing import Freezable
+from tiramisu.engine.uncertainty import save_uncertainty
 
-TTA_SCALES = (0.75, 1.0, 1.25)
-# FC-DenseNets halve their input five times.
-MIN_SIDE = 32
+UNCERTAINTY_NAME = "uncertainty.png"
 # Consecutive frames whose common statistics the paper's authors used at test time.
 PAPER_BATCH = 10
 
@@ -69,7 +64,9 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
                 spec, config.train_split, root=root, image_scale=info.image_scale
             )
             model = recalibrate_batch_norm(model, measured_on)
-    scores = evaluate(model, dataset, batch_size=batch_size, tta=config.tta)
+    scores = evaluate(
+        model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
+    )
 
     table = format_scores(scores, spec, arch=info.arch)
     settings = {
@@ -81,13 +78,19 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         "bn": config.bn,
         "batch_size": batch_size,
         "tta": config.tta,
+        "mc_dropout": config.mc_dropout,
         "image_scale": info.image_scale,
     }
     save_scores(scores, spec, out, table=table, settings=settings)
+    if config.mc_dropout and isinstance(dataset, SegmentationDataset):
+        save_uncertainty(model, dataset, out / UNCERTAINTY_NAME, passes=config.mc_dropout)
     statistics = f"batch norm {config.bn}" + (f" of {batch_size}" if config.bn == "batch" else "")
+    how = [f"{len(dataset)} images", statistics]
+    how += ["test-time augmentation"] if config.tta else []
+    how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []
     print(
-        f"\n{info.arch} on {spec.name} {config.split}: {len(dataset)} images, {statistics}"
-        f"{', test-time augmentation' if config.tta else ''} (in %)\n\n{table}\n\nwritten to {out}"
+        f"\n{info.arch} on {spec.name} {config.split}: {', '.join(how)} (in %)\n\n{table}\n\n"
+        f"written to {out}"
     )
     return scores
 
@@ -125,13 +128,17 @@ def evaluate(
     *,
     batch_size: int = 1,
     tta: bool = False,
+    mc_dropout: int = 0,
     limit: int | None = None,
 ) -> Scores:
     """Scores of a model over the images of a data set, at the labels' own size.
 
     Batch norm is used as the model holds it: see `recalibrate_batch_norm` and
-    `use_batch_statistics` for the other two modes. `limit` judges that many images, spread evenly
-    over the data set, and not all.
+    `use_batch_statistics` for the other two modes. `mc_dropout` judges the mean of that many passes
+    with random dropout. `limit` judges that many images, spread evenly over the data set, and not
+    all.
+
+    Raises ValueError for `mc_dropout` of a model without dropout.
     """
     device = model.device
     spec = dataset.spec
@@ -139,85 +146,18 @@ def evaluate(
     number = min(limit or len(dataset), len(dataset))
     chosen = Subset(dataset, [i * len(dataset) // number for i in range(number)])
     loader = make_loader(chosen, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
-    with torch.inference_mode():
+    dropout = random_dropout(model) if mc_dropout else nullcontext()
+    with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
             images, labels = batch["image"].to(device), batch["label"].to(device).long()
             if tta:
                 logits = augmented_logits(model, images, size=labels.shape[1:])
+            elif mc_dropout:
+                logits = as_logits(draw(model, images, labels, passes=mc_dropout).mean)
             else:
                 logits = logits_for(model, images, labels)
             meter.update(logits, labels)
     return meter.compute()
-
-
-def augmented_logits(
-    run: Callable[[Tensor], Tensor],
-    images: Tensor,
-    *,
-    size: Sequence[int] | None = None,
-    scales: Iterable[float] = TTA_SCALES,
-) -> Tensor:
-    """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
-
-    Averages probabilities, and gives their logarithms, of which a softmax makes them again.
-
-    Args:
-        run: a model, or what runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w), or (B, C).
-        images: (B, 3, H, W) RGB in 0..255.
-        size: height and width of what comes out; by default the images'. () for (B, C).
-        scales: factors of the copies.
-    """
-    size = images.shape[-2:] if size is None else size
-    views = []
-    for scale in scales:
-        view = images.float()
-        if scale != 1:
-            scaled = [max(MIN_SIDE, round(side * scale)) for side in images.shape[-2:]]
-            view = F.interpolate(view, size=scaled, mode="bilinear", antialias=scale < 1)
-        for logits, mirrored in ((run(view), False), (run(view.flip(-1)), True)):
-            if size:
-                logits = logits.flip(-1) if mirrored else logits
-                logits = F.interpolate(logits.float(), size=tuple(size), mode="bilinear")
-            views.append(logits.float().softmax(dim=1))
-    # A probability that vanishes in float32 keeps a finite logarithm.
-    return torch.stack(views).mean(dim=0).clamp(min=torch.finfo(torch.float32).tiny).log()
-
-
-def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageModel:
-    """A copy of a model whose batch norm statistics are the plain mean over a (training) split.
-
-    Whole images, one at a time, without augmentation and dropout: what the network will meet in
-    use, where the running averages remember small augmented crops of the last few steps.
-    """
-    model = copy.deepcopy(model)
-    if isinstance(model.network, Freezable):
-        model.network.unfreeze()  # what is frozen would not be measured
-    device = model.device
-    loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
-    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
-    rates = [dropout.p for dropout in dropouts]
-    for dropout in dropouts:
-        dropout.p = 0.0
-    bar = tqdm(loader, desc="measuring batch norm", disable=None, leave=False)
-    update_bn((batch["image"].to(device) for batch in bar), model)
-    for dropout, rate in zip(dropouts, rates, strict=True):
-        dropout.p = rate
-    return model.eval()
-
-
-def use_batch_statistics(model: ImageModel) -> ImageModel:
-    """A copy of a model that normalises each batch by the batch's own statistics.
-
-    As the paper's authors evaluated, with batches of 10 consecutive frames. A prediction then
-    depends on the other images of its batch, so name the mode beside every figure.
-    """
-    model = copy.deepcopy(model).eval()
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            # Without running statistics batch norm has only the batch to go by, in eval mode too.
-            module.track_running_stats = False
-            module.running_mean = module.running_var = None
-    return model
 
 
 def _file_of(checkpoint: str | Path) -> Path:
@@ -242,6 +182,7 @@ def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     """Where the results go; refuses to replace earlier ones unless asked to."""
     statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
     name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
+    name += f"_mc{config.mc_dropout}" if config.mc_dropout else ""
     file = _file_of(config.checkpoint)
     if file.suffix not in CHECKPOINT_SUFFIXES:
         name += f"_{file.name.replace('.', '_')}"  # an exported model, beside that of its run

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from tiramisu.engine.calibration import Reliability, ReliabilityMeter, reliability
+
 TOP = 5
 """Guesses that classification has, beside its first."""
 
@@ -50,6 +52,8 @@ class Scores:
     """Share of each class's pixels or images that were found, (C,); NaN where there are none."""
     mean_accuracy: float
     """Mean of the recall over the classes present in the truth."""
+    reliability: Reliability | None = None
+    """How far the probabilities can be believed; None where only the matrix is known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,26 +105,29 @@ class Meter(nn.Module):
         self.confusion = MulticlassConfusionMatrix(
             num_classes, ignore_index=ignore_index, validate_args=False, sync_on_compute=shared
         )
+        self.reliability = ReliabilityMeter(ignore_index=ignore_index, shared=shared)
         self.top5 = MeanMetric(sync_on_compute=shared)
         self._counts_top5 = task == "classification" and num_classes > TOP
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add logits (B, C, H, W) or (B, C), and their labels (B, H, W) or (B,)."""
         self.confusion.update(logits.argmax(dim=1), labels)
+        self.reliability.update(logits, labels)
         if self._counts_top5:
             known = labels != self.ignore_index
             guesses = logits[known].topk(TOP, dim=1).indices  # (B, C) -> (B, 5)
             self.top5.update((guesses == labels[known, None]).any(dim=1).float())
 
     def compute(self) -> Scores:
-        matrix = self.confusion.compute()
+        matrix, measured = self.confusion.compute(), reliability(self.reliability.compute())
         if self.task == "segmentation":
-            return score(matrix)
+            return dataclasses.replace(score(matrix), reliability=measured)
         top5 = float(self.top5.compute()) if self._counts_top5 else float("nan")
-        return score_classes(matrix, top5=top5)
+        return dataclasses.replace(score_classes(matrix, top5=top5), reliability=measured)
 
     def reset(self) -> None:
         self.confusion.reset()
+        self.reliability.reset()
         self.top5.reset()
 
 

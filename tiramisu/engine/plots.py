@@ -6,6 +6,7 @@ Figures are drawn on their own Agg canvas: nothing touches pyplot's global state
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from tiramisu.engine.calibration import BINS, Reliability
 from tiramisu.engine.metrics import FIGURES
 from tiramisu.engine.pictures import Picture
 
+_BARS: Any = {"width": 1 / BINS, "align": "edge", "color": "#4c78a8", "edgecolor": "white"}
 MOST_VALUES, MOST_NAMES = 40, 110
 """Classes of a confusion matrix up to which each cell, or each class, is written out."""
 
@@ -92,6 +95,26 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
     axes.set_yticks(named, [class_names[c] for c in named])
     axes.set(xlabel="prediction (% of truth)", ylabel="truth")
     axes.tick_params(length=0)
+    return render(figure)
+
+
+def plot_reliability(reliability: Reliability) -> Picture:
+    """Plot accuracy against confidence, and below it how much is said with which confidence."""
+    figure = Figure(figsize=(5, 6), dpi=100, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    edges = np.linspace(0, 1, len(reliability.count) + 1)
+    shares = reliability.count / max(reliability.count.sum(), 1)
+    upper.plot([0, 1], [0, 1], color="gray", linewidth=1, label="as right as confident")
+    upper.bar(edges[:-1], np.nan_to_num(reliability.accuracy), **_BARS, label="measured")
+    upper.plot(reliability.confidence, reliability.accuracy, "o", ms=4, color="black")
+    error = reliability.expected_calibration_error
+    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    upper.set_title(f"expected calibration error {100 * error:.1f} %")
+    upper.legend(frameon=False, loc="upper left")
+    lower.bar(edges[:-1], shares, **_BARS)
+    lower.set(xlabel="confidence", ylabel="share of all")
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
     return render(figure)
 
 

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from tiramisu.engine.model import ModelInfo
 
+MIN_SIDE = 32
+"""Of an image, in pixels: FC-DenseNets halve their input five times."""
+
 
 class Predictor(Protocol):
     """A trained network, whatever executes it. `SegmentationModel` is one."""

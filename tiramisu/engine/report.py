@@ -10,9 +10,11 @@ import numpy as np
 from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.metrics import ClassificationScores, Scores, SegmentationScores
 from tiramisu.engine.pictures import save_png
-from tiramisu.engine.plots import plot_confusion
+from tiramisu.engine.plots import plot_confusion, plot_reliability
 
-TABLE_NAME, JSON_NAME, MATRIX_NAME = "scores.txt", "scores.json", "confusion.png"
+TABLE_NAME, JSON_NAME = "scores.txt", "scores.json"
+MATRIX_NAME, RELIABILITY_NAME = "confusion.png", "reliability.png"
+CALIBRATION = "calibration error"
 
 
 def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
@@ -25,7 +27,7 @@ def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
 
 def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch: str) -> str:
     published = [row for row in spec.published if row.arch == arch]
-    width = max(len("class accuracy"), *(len(name) for name in spec.class_names))
+    width = max(len(CALIBRATION), *(len(name) for name in spec.class_names))
     head = ["IoU", "recall", "pixels"] + [f"IoU [{i + 1}]" for i in range(len(published))]
     lines = [f"{'':{width}}" + "".join(f"{name:>9}" for name in head)]
     share = scores.matrix.sum(axis=1) / max(scores.matrix.sum(), 1)
@@ -40,8 +42,8 @@ def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch:
         ("pixel accuracy", scores.pixel_accuracy, [p.accuracy / 100 for p in published]),
         ("class accuracy", scores.mean_accuracy, []),
     ):
-        lines.append(f"{name:{width}}" + _cells([value]) + " " * 18 + _cells(theirs))
-    lines.append("")
+        lines.append((f"{name:{width}}" + _cells([value]) + " " * 18 + _cells(theirs)).rstrip())
+    lines += [*_calibration(scores, width=width), ""]
     if scores.absent:
         names = ", ".join(spec.class_names[c] for c in scores.absent)
         lines.append(f"In neither labels nor predictions, so in no mean: {names}.")
@@ -50,7 +52,7 @@ def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch:
 
 
 def _format_classification(scores: ClassificationScores, spec: DatasetSpec, *, arch: str) -> str:
-    width = max(len("class accuracy"), *(len(name) for name in spec.class_names))
+    width = max(len(CALIBRATION), *(len(name) for name in spec.class_names))
     lines = [f"{'':{width}}{'recall':>9}{'precision':>11}{'images':>9}"]
     for name, recall, precision, images in zip(
         spec.class_names, scores.recall, scores.precision, scores.matrix.sum(axis=1), strict=True
@@ -65,6 +67,7 @@ def _format_classification(scores: ClassificationScores, spec: DatasetSpec, *, a
             ("class accuracy", scores.mean_accuracy),
         )
     ]
+    lines += _calibration(scores, width=width)
     rows = [row for row in spec.published if row.arch == arch]
     lines += ["", *(f"{row.title}, {row.split} split: top-1 {row.accuracy}" for row in rows)]
     return "\n".join(lines).rstrip()
@@ -73,11 +76,20 @@ def _format_classification(scores: ClassificationScores, spec: DatasetSpec, *, a
 def save_scores(
     scores: Scores, spec: DatasetSpec, folder: Path, *, table: str, settings: dict[str, object]
 ) -> None:
-    """Write table, JSON and confusion matrix into a folder."""
+    """Write table, JSON, confusion matrix and reliability into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / TABLE_NAME).write_text(table + "\n")
     (folder / JSON_NAME).write_text(scores_to_json(scores, spec, settings=settings) + "\n")
     save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))
+    if scores.reliability is not None:
+        save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability))
+
+
+def _calibration(scores: Scores, *, width: int) -> list[str]:
+    if scores.reliability is None:
+        return []
+    error = scores.reliability.expected_calibration_error
+    return [f"{CALIBRATION:{width}}" + _cells([error])]
 
 
 def _cells(values: list[float] | np.ndarray) -> str:
@@ -91,8 +103,16 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
         return None if math.isnan(value) else round(float(value), 6)
 
     # The single figures first, then those of each class, the matrix last.
-    values = dataclasses.asdict(scores)
-    matrix = values.pop("matrix")
+    values = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
+    matrix, reliability = values.pop("matrix"), values.pop("reliability")
+    calibration = {}
+    if reliability is not None:
+        values["expected_calibration_error"] = reliability.expected_calibration_error
+        calibration["reliability"] = {
+            "count": reliability.count.tolist(),
+            "confidence": [number(value) for value in reliability.confidence],
+            "accuracy": [number(value) for value in reliability.accuracy],
+        }
     figures = {name: number(value) for name, value in values.items() if isinstance(value, float)}
     classes = {
         name: {n: number(v) for n, v in zip(spec.class_names, value, strict=True)}
@@ -103,5 +123,13 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
     if isinstance(scores, SegmentationScores):
         absent["absent_classes"] = [spec.class_names[c] for c in scores.absent]
     return json.dumps(
-        {**settings, **figures, **classes, **absent, "confusion_matrix": matrix.tolist()}, indent=2
+        {
+            **settings,
+            **figures,
+            **classes,
+            **absent,
+            **calibration,
+            "confusion_matrix": matrix.tolist(),
+        },
+        indent=2,
     )

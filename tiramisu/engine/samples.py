@@ -36,8 +36,7 @@ NUM_SAMPLES = {"segmentation": 4, "classification": 32}
 
 def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
     """A picture of images, their labels and predictions, evenly picked over a split."""
-    number = min(NUM_SAMPLES[model.task], len(dataset))
-    picked = [int(i) for i in np.linspace(0, len(dataset) - 1, number).round()]
+    picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
     pairs = [dataset.read(index) for index in picked]
     probabilities = []
     for index in picked:
@@ -59,6 +58,12 @@ def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
         colors=dataset.spec.colors,
     )
     save_png(path, grid)
+
+
+def pick_samples(dataset: ImageDataset, *, number: int) -> list[int]:
+    """Indices of so many samples, evenly picked over a split; of all, if there are not more."""
+    number = min(number, len(dataset))
+    return [int(i) for i in np.linspace(0, len(dataset) - 1, number).round()]
 
 
 def class_grid(
@@ -129,40 +134,61 @@ def sample_grid(
         errors: add a column with wrong pixels red, right ones gray and void black.
         cell_width: width of each picture in the grid, in pixels.
     """
-    headings = ["image", "truth", "prediction", *(["errors (red)"] if errors else [])]
-    gap = 8
-    width = len(headings) * (cell_width + gap) - gap
-    columns = [index * (cell_width + gap) for index in range(len(headings))]
-    rows = [_caption(headings, columns, width=width, cell_width=cell_width)]
+    rows: list[tuple[list[Picture], list[str]]] = []
     for image, truth, prediction, name in zip(images, truths, predictions, names, strict=True):
         if truth.shape != prediction.shape:
             raise ValueError(
                 f"{name}: the truth is {describe_size(truth)} and the prediction "
                 f"{describe_size(prediction)}; expected one size"
             )
-        known = truth != IGNORE_INDEX
-        right = np.count_nonzero((truth == prediction)[known])
-        score = f"{percent(right / known.sum())} right" if known.any() else "all void"
+        captions = [name, "", describe_score(truth, prediction)]
         size = (cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1])))
         small = resize(image, size)
-        truth = cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-        prediction = cv2.resize(prediction, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        truth, prediction = resize_label(truth, size), resize_label(prediction, size)
         cells = [small, color_labels(truth, colors), color_labels(prediction, colors)]
         if errors:
-            cells.append(_mark_errors(small, truth, prediction))
-        row = np.full((size[1], width, 3), 255, np.uint8)
-        for x, cell in zip(columns, cells, strict=True):
-            row[:, x : x + cell_width] = cell
-        caption = _caption([name, "", score], columns, width=width, cell_width=cell_width)
-        # The space shows that a caption belongs to the row above it.
-        rows += [row, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
+            cells.append(mark_errors(small, truth, prediction))
+        rows.append((cells, captions))
+    headings = ["image", "truth", "prediction", *(["errors (red)"] if errors else [])]
+    grid = arrange_grid(headings, rows, cell_width=cell_width)
     if any((truth == IGNORE_INDEX).any() for truth in truths):
         class_names = [*class_names, "void"]
         colors = np.vstack([np.asarray(colors), BLACK])
-    return stack([*rows, draw_legend(class_names, colors, size=(1, width))])
+    return stack([grid, draw_legend(class_names, colors, size=(1, grid.shape[1]))])
 
 
-def _mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
+def arrange_grid(
+    headings: Sequence[str],
+    rows: Sequence[tuple[Sequence[Picture], Sequence[str]]],
+    *,
+    cell_width: int,
+) -> Picture:
+    """A heading for each column, and below it rows of pictures with their captions."""
+    gap = 8
+    width = len(headings) * (cell_width + gap) - gap
+    columns = [index * (cell_width + gap) for index in range(len(headings))]
+    lines = [_caption(headings, columns, width=width, cell_width=cell_width)]
+    for cells, captions in rows:
+        line = np.full((cells[0].shape[0], width, 3), 255, np.uint8)
+        for x, cell in zip(columns, cells, strict=True):
+            line[:, x : x + cell_width] = cell
+        caption = _caption(captions, columns, width=width, cell_width=cell_width)
+        # The space shows that a caption belongs to the row above it.
+        lines += [line, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
+    return stack(lines)
+
+
+def describe_score(truth: Label, prediction: Label) -> str:
+    known = truth != IGNORE_INDEX
+    right = np.count_nonzero((truth == prediction)[known])
+    return f"{percent(right / known.sum())} right" if known.any() else "all void"
+
+
+def resize_label(label: Label, size: tuple[int, int]) -> Label:
+    return cv2.resize(label, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+
+
+def mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
     marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
     marked[truth != prediction] = RED

@@ -13,11 +13,12 @@ from tiramisu.data.check import check_dataset
 from tiramisu.data.dataset import ClassificationDataset, ImageDataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.batch_norm import recalibrate_batch_norm
 from tiramisu.engine.callbacks import HISTORY_NAME, History, read_history
 from tiramisu.engine.checkpoint import load_model, read_checkpoint, save_model
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.devices import is_out_of_memory, pick_device
-from tiramisu.engine.evaluate import evaluate_checkpoint, open_split, recalibrate_batch_norm
+from tiramisu.engine.evaluate import evaluate_checkpoint, open_split
 from tiramisu.engine.loading import RunData, count_labels
 from tiramisu.engine.losses import balance_classes, build_loss
 from tiramisu.engine.metrics import FIGURES

@@ -37,8 +37,8 @@ from tiramisu.deploy.benchmark.report import (
 )
 from tiramisu.deploy.config import BenchmarkConfig
 from tiramisu.engine.devices import pick_device
-from tiramisu.engine.evaluate import MIN_SIDE
 from tiramisu.engine.pictures import Picture, save_png
+from tiramisu.engine.predictor import MIN_SIDE
 from tiramisu.engine.run import make_folder
 from tiramisu.models import list_models
 

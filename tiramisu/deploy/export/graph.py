@@ -23,8 +23,8 @@ from tiramisu.deploy.export.packages import require_package, without_telemetry
 from tiramisu.deploy.export.quantize import quantize_onnx, quantize_openvino
 from tiramisu.deploy.export.runtime import KEY, SUFFIXES, Description
 from tiramisu.deploy.memory import bytes_per_pixel
-from tiramisu.engine.evaluate import MIN_SIDE
 from tiramisu.engine.model import ImageModel
+from tiramisu.engine.predictor import MIN_SIDE
 
 OPSET = 18
 """ONNX's operators of 2022: old enough for most runtimes, and torch's own choice."""
