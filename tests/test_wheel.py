@@ -11,7 +11,10 @@ import venv
 import zipfile
 from pathlib import Path
 
+import cv2
 import pytest
+
+from tiramisu import draw_scene, list_weights
 
 CLONE = Path(__file__).parents[1]
 # All that could end up in a wheel. A copy is built, so that the clone stays as it is.
@@ -92,8 +95,12 @@ def test_holds_the_package_its_tables_and_nothing_else(wheel: Path) -> None:
         for path in (CLONE / folder).iterdir()
     }
     assert "tiramisu/datasets/camvid.sha256" in tables
+    weights = {
+        f"tiramisu/{path.relative_to(CLONE / 'tiramisu')}"
+        for path in (CLONE / "tiramisu" / "weights").glob("*/*")
+    }
     shipped = {name for name in names if name.startswith("tiramisu/")}
-    assert shipped == modules | tables | {"tiramisu/py.typed"}
+    assert shipped == modules | tables | weights | {"tiramisu/py.typed"}
 
 
 def test_the_new_environment_uses_the_wheel(environment: Path, tmp_path: Path) -> None:
@@ -119,3 +126,11 @@ def test_trains_with_the_tables_of_the_wheel(environment: Path, tmp_path: Path) 
     assert {"config.yaml", "model.safetensors", "model.json", "samples.png"} <= made
     # From configs/streets_fc56.yaml, which only the wheel can have shown to this process.
     assert "schedule: onecycle" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_predicts_with_the_weights_of_the_wheel(environment: Path, tmp_path: Path) -> None:
+    (name, *_) = list_weights()
+    cv2.imwrite(str(tmp_path / "photo.png"), draw_scene(3, height=96, width=128)[0])
+    predict = (scripts(environment) / "tiramisu", "predict", "photo.png", "--checkpoint", name)
+    assert "written to out" in run(*predict, "--out", "out", cwd=tmp_path)
+    assert (tmp_path / "out" / "photo_mask.png").is_file()

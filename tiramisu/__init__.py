@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         summarize,
     )
     from tiramisu.models.smp import register_smp_encoders
+    from tiramisu.shipped import list_weights
 
 # Imported when first used: `tiramisu --help` and a wrong flag need no torch and answer at once.
 _HOMES = {
@@ -116,6 +117,7 @@ _HOMES = {
         "summarize",
     ),
     "tiramisu.models.smp": ("register_smp_encoders",),
+    "tiramisu.shipped": ("list_weights",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

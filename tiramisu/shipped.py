@@ -1,4 +1,4 @@
-"""Where the YAML files that travel with the package are: the folders `datasets/` and `configs/`."""
+"""What travels with the package: the YAML of `datasets/` and `configs/`, and trained weights."""
 
 import difflib
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Literal
 Kind = Literal["datasets", "configs"]
 
 _PACKAGE = Path(__file__).resolve().parent
+WEIGHTS = _PACKAGE / "weights"
+"""A folder for each trained model, in Hugging Face's layout."""
 
 
 def list_shipped(kind: Kind) -> list[str]:
@@ -32,6 +34,11 @@ def find_shipped(kind: Kind, name: str) -> Path:
     raise ValueError(
         f"{name}: neither a file nor a name shipped in {kind}/ ({', '.join(names)}).{hint}"
     )
+
+
+def list_weights() -> list[str]:
+    """Names of the trained models that travel with the package, sorted."""
+    return sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))
 
 
 def _folder(kind: Kind) -> Path:

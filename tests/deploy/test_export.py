@@ -242,3 +242,34 @@ def test_batch_norm_of_an_exported_model_is_fixed(exported: Path) -> None:
     )
     with pytest.raises(ValueError, match="it is an exported model"):
         evaluate_checkpoint(config, model=model)
+
+
+def test_rounding_errors_of_large_logits_are_no_difference(
+    run_folder: Path, tmp_path: Path, small_parity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(run_folder)
+    model.network.classifier.weight.data *= 1000  # logits in the hundreds, as of few steps
+    save_model(model, tmp_path / "large")
+    config = ExportConfig(
+        checkpoint=str(tmp_path / "large"), format="pt2", out=str(tmp_path / "model.pt2")
+    )
+    report = export_checkpoint(config)
+    assert min(p.max_logit for p in report.parity) > 10
+    assert all(p.equal for p in report.parity)
+
+    class Shifted(command.ExportedModel):
+        def __call__(self, images, **options):
+            return super().__call__(images, **options) * 1.01
+
+    def load_shifted(path: Path) -> command.ExportedModel:
+        exported = load_exported(path)
+        exported.__class__ = Shifted
+        return exported
+
+    monkeypatch.setattr(command, "load_exported", load_shifted)
+    other = ExportConfig(
+        checkpoint=str(tmp_path / "large"), format="pt2", out=str(tmp_path / "other.pt2")
+    )
+    with pytest.raises(ValueError, match="get the same class: nothing was written"):
+        export_checkpoint(other)
+    assert not (tmp_path / "other.pt2").exists()

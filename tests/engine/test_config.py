@@ -55,6 +55,14 @@ def test_every_field_has_its_docstring(room: str) -> None:
 
 
 @pytest.mark.parametrize("arch", ["fc56", "fc67", "fc103"])
+def test_the_fast_recipe_does_not_choose_by_val(arch: str) -> None:
+    recipe = yaml.safe_load(find_shipped("configs", f"camvid_{arch}_fast").read_text())
+    assert recipe["arch"] == arch
+    assert recipe["keep"] == "last"
+    assert 0 < recipe["final_epochs"] < recipe["epochs"]
+
+
+@pytest.mark.parametrize("arch", ["fc56", "fc67", "fc103"])
 def test_the_papers_recipe(arch: str) -> None:
     crops = yaml.safe_load(find_shipped("configs", f"camvid_{arch}").read_text())
     whole = yaml.safe_load(find_shipped("configs", f"camvid_{arch}_finetune").read_text())

@@ -279,6 +279,32 @@ def test_the_command_publishes_a_run(
     assert "# fc56 trained on nowhere" in (out / "README.md").read_text()
 
 
+def test_half_of_the_size_gives_nearly_the_same(tmp_path: Path) -> None:
+    model = make_model().eval()
+    save_model(model, tmp_path / "run")
+    for out, half in (("whole", "false"), ("half", "true")):
+        where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / out)]
+        cli.publish([*where, "--half", half])
+    sizes = [(tmp_path / out / "model.safetensors").stat().st_size for out in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert "stored in 16 bit" in (tmp_path / "half" / "README.md").read_text()
+    assert "stored in 16 bit" not in (tmp_path / "whole" / "README.md").read_text()
+    loaded = load_model(tmp_path / "half")
+    assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
+    image = torch.randint(0, 256, (1, 3, 64, 64)).float()
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(image), model(image), atol=0.02, rtol=0.02)
+
+
+def test_half_refuses_what_16_bit_cannot_hold(tmp_path: Path) -> None:
+    model = make_model()
+    model.network.classifier.weight.data[0, 0] = 1e6
+    save_model(model, tmp_path / "run")
+    where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    with pytest.raises(ValueError, match="publish without it"):
+        cli.publish([*where, "--half", "true"])
+
+
 def test_the_command_replaces_nothing_but_a_published_model(tmp_path: Path) -> None:
     save_model(make_model(), tmp_path / "run")
     (tmp_path / "out").mkdir()

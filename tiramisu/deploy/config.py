@@ -14,7 +14,8 @@ class PredictConfig:
     """A prediction on images or videos."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, or hf://USER/NAME."""
+    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, a shipped model's name,
+    or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
     tile: int | Literal["auto", "off"] = "auto"
@@ -49,7 +50,8 @@ class ClassifyConfig:
     """A classification of images."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, or hf://USER/NAME."""
+    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, a shipped model's name,
+    or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for classes.csv and classes.json."""
     top: int = 5
@@ -71,7 +73,7 @@ class ExportConfig:
     """An export of a trained model."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, or hf://USER/NAME."""
+    """Run's folder, model.safetensors, .ckpt, a shipped model's name, or hf://USER/NAME."""
     format: Literal["onnx", "openvino", "pt2"] = "onnx"
     """onnx (ONNX Runtime and many others), openvino (the fastest on Intel and AMD processors) or
     pt2 (torch.export)."""
@@ -113,11 +115,14 @@ class PublishConfig:
     """A trained model in Hugging Face's layout."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, or hf://USER/NAME."""
+    """Run's folder, model.safetensors, .ckpt, a shipped model's name, or hf://USER/NAME."""
     out: str | None = None
     """Folder to write model.safetensors, config.json and the model card README.md to."""
     push: str | None = None
     """USER/NAME on Hugging Face's Hub to upload them to; log in by `hf auth login` before."""
+    half: bool = False
+    """Store the weights in 16 bit, half the size; they are computed with in 32, as before. Batch
+    norm keeps its 32."""
     private: bool = False
     """Keep a new repository on the Hub to yourself."""
     overwrite: bool = False

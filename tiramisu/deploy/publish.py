@@ -2,12 +2,26 @@
 
 from pathlib import Path
 
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from tiramisu.deploy.config import PublishConfig
 from tiramisu.engine.checkpoint import load_model
 from tiramisu.engine.hub import HUB_CONFIG_NAME
 from tiramisu.engine.run import make_folder
 
 CARD_NAME = "README.md"
+
+
+def halve_weights(network: nn.Module) -> None:
+    """Make all weights float16 but batch norm's, whose variances may pass its largest number."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            continue
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.half()
+            if not parameter.data.isfinite().all():
+                raise ValueError("--half: a weight is too large for 16 bit; publish without it")
 
 
 def publish_checkpoint(config: PublishConfig) -> None:
@@ -17,6 +31,8 @@ def publish_checkpoint(config: PublishConfig) -> None:
         ValueError, OSError: something the user can mend; the message says how.
     """
     model = load_model(config.checkpoint)
+    if config.half:
+        halve_weights(model.network)
     if config.out is not None:
         folder = make_folder(Path(config.out))
         if any(folder.iterdir()):

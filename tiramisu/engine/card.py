@@ -29,6 +29,7 @@ def write_card(
     *,
     network: str,
     parameters: int,
+    half: bool = False,
     source: Path | None = None,
     repo_id: str | None = None,
 ) -> str:
@@ -38,6 +39,7 @@ def write_card(
         info: what its weights mean.
         network: the name of its network's class.
         parameters: how many it has.
+        half: whether they are stored in 16 bit.
         source: the file its weights were read from; recipe and figures are taken from the run's
             folder around it, if that is one.
         repo_id: USER/NAME on the Hub, if known.
@@ -53,7 +55,7 @@ def write_card(
         f"# {_escape(title)}",
         f"A network for {'semantic segmentation' if segments else 'image classification'}, trained "
         "with Tiramisu. This card was written from the run's own files.",
-        _model_section(info, network=network, parameters=parameters),
+        _model_section(info, network=network, parameters=parameters, half=half),
         _use_section(info, repo_id=repo_id),
         _training_section(info, settings, spec=spec, data=data),
         _figures_section(info, judgements),
@@ -96,10 +98,11 @@ def _front_matter(info: "ModelInfo", judgements: list[Judgement], *, title: str,
     return card.to_yaml()
 
 
-def _model_section(info: "ModelInfo", *, network: str, parameters: int) -> str:
+def _model_section(info: "ModelInfo", *, network: str, parameters: int, half: bool) -> str:
     lines = [
         f"- Network: `{info.arch}` (`{network}`), {parameters:,} parameters"
-        + (f", dropout {info.dropout:g}" if info.dropout is not None else ""),
+        + (f", dropout {info.dropout:g}" if info.dropout is not None else "")
+        + (", stored in 16 bit, computed with in 32" if half else ""),
         "- Takes: RGB images of values 0 to 255, which the model normalises itself (mean "
         f"{_numbers(info.mean)}, std {_numbers(info.std)}, after scaling to 0..1)"
         + (f"; images shrunk by {info.image_scale:g}" if info.image_scale != 1 else ""),
@@ -154,10 +157,11 @@ def _training_section(
             "It started from the weights of another model, "
             f"`{Path(str(settings['init_from'])).name}` on its author's machine."
         )
+    tool = "train_seg.py" if info.task == "segmentation" else "train_cls.py"
     recipe = {name: value for name, value in settings.items() if name not in LOCAL_SETTINGS}
     recipe["data"] = info.dataset
     lines += [
-        "The settings, in the form that `--config` reads:",
+        f"The command was `python tools/{tool} --config FILE`, FILE holding these settings:",
         f"```yaml\n{yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None)}```",
     ]
     return "## Training\n\n" + "\n\n".join(lines)
@@ -167,8 +171,10 @@ def _figures_section(info: "ModelInfo", judgements: list[Judgement]) -> str:
     if not judgements:
         return "## Figures\n\nNone were at hand when this card was written."
     names = [name for name in REPORTED if any(name in j.figures for j in judgements)]
+    tool = "eval_seg.py" if info.task == "segmentation" else "eval_cls.py"
     lines = [
-        "In percent, over a whole split.",
+        f"In percent, over a whole split, as `python tools/{tool} --checkpoint ... --data "
+        f"{_escape(info.dataset)} --split ...` measures them.",
         "",
         "| split | images | " + " | ".join(REPORTED[name][0] for name in names) + " | how |",
         "|---" * (len(names) + 3) + "|",

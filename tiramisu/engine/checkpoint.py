@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from tiramisu.engine.hub import HUB_CONFIG_NAME, fetch_model, is_hub_name, strip_extras
 from tiramisu.engine.model import ImageModel, ModelInfo, build_image_model
-from tiramisu.engine.run import BEST, LAST
+from tiramisu.engine.run import BEST, CHECKPOINTS, LAST
+from tiramisu.shipped import WEIGHTS, list_weights
 
 WEIGHTS_NAME = "model.safetensors"
 INFO_NAME = "model.json"
@@ -53,8 +54,9 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Image
 
     Args:
         path: a run's folder, a folder with `model.safetensors` and `model.json` (or Hugging Face's
-            `config.json`), that weights file itself, a Lightning checkpoint (`.ckpt`) of a run, or
-            `hf://USER/NAME` for a model on the Hub.
+            `config.json`), that weights file itself, a Lightning checkpoint (`.ckpt`) of a run,
+            the name of a model that travels with the package (`list_weights` names them), or
+            `hf://USER/NAME` for one on the Hub.
         device: where the weights go.
 
     Raises:
@@ -81,8 +83,15 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Image
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The file to load for what a user calls a checkpoint: a folder, a file, a name on the Hub."""
-    path = fetch_model(str(path)) if is_hub_name(path) else Path(path)
+    """The file to load for what a user calls a checkpoint: a folder, a file, a shipped or Hub name.
+
+    A folder of the user's own is preferred to a shipped model of the same name.
+    """
+    if is_hub_name(path):
+        path = fetch_model(str(path))
+    elif str(path) in list_weights() and not Path(path).exists():
+        path = WEIGHTS / path
+    path = Path(path)
     if path.is_file():
         if path.suffix not in CHECKPOINT_SUFFIXES:
             raise ValueError(
@@ -92,9 +101,11 @@ def find_checkpoint(path: str | Path) -> Path:
             )
         return path
     if not path.is_dir():
+        names = ", ".join(list_weights())
         raise FileNotFoundError(
-            f"there is no checkpoint {path}; give a run's folder, such as runs/NAME, or "
-            "hf://USER/NAME for a model on Hugging Face's Hub"
+            f"there is no checkpoint {path}; give a run's folder, such as runs/NAME"
+            + (f", a model that came with Tiramisu ({names})" if names else "")
+            + ", or hf://USER/NAME for one on Hugging Face's Hub"
         )
     # An interrupted run has no published model yet, but its best or last epoch.
     for name in (WEIGHTS_NAME, BEST, LAST):
@@ -104,6 +115,21 @@ def find_checkpoint(path: str | Path) -> Path:
         f"nothing to load in {path}: expected {WEIGHTS_NAME} or {LAST}, which a "
         "run writes after its first epoch"
     )
+
+
+def find_results_folder(checkpoint: str | Path) -> Path:
+    """The folder for what is made of a checkpoint: that of its run.
+
+    For a model of the Hub, or one that came with the package, it is the working folder: theirs are
+    places where nobody looks for results.
+    """
+    if is_hub_name(checkpoint):
+        return Path()
+    # An exported model is no checkpoint, but lies in its run's folder as well.
+    file = Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
+    if file.resolve().is_relative_to(WEIGHTS):
+        return Path()
+    return file.parent.parent if file.parent.name == CHECKPOINTS else file.parent
 
 
 def read_info(path: Path) -> ModelInfo:

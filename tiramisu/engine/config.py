@@ -29,8 +29,8 @@ class TrainConfig:
     check_data: bool = True
     """Read and check every image and label before training starts."""
     init_from: str | None = None
-    """Run or checkpoint whose weights to start from, or torchvision's: IMAGENET1K_V1. Layers that
-    fit are taken; for other classes the head is new."""
+    """Run, checkpoint or shipped model to start from, or torchvision's weights: IMAGENET1K_V1.
+    Layers that fit are taken; for other classes the head is new."""
     resume: str | None = None
     """Run to go on with where it stopped, with the settings it was started with."""
     out: str | None = None
@@ -237,7 +237,8 @@ class EvalConfig:
     """An evaluation of a trained model."""
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, or hf://USER/NAME."""
+    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, a shipped model's name,
+    or hf://USER/NAME."""
     data: str | None = None
     """Data set: a shipped name, a YAML file, or a folder; by default the one trained on."""
     data_root: str | None = None

@@ -15,17 +15,18 @@ from tiramisu.engine.batch_norm import recalibrate_batch_norm, use_batch_statist
 from tiramisu.engine.checkpoint import (
     CHECKPOINT_SUFFIXES,
     find_checkpoint,
+    find_results_folder,
     load_model,
 )
 from tiramisu.engine.config import EvalConfig
 from tiramisu.engine.devices import pick_device
-from tiramisu.engine.hub import is_hub_name
 from tiramisu.engine.metrics import Meter, Scores
 from tiramisu.engine.model import ImageModel, ModelInfo
 from tiramisu.engine.predictor import Predictor, logits_for
 from tiramisu.engine.report import JSON_NAME, format_scores, save_scores
 from tiramisu.engine.run import read_settings
 from tiramisu.engine.uncertainty import save_uncertainty
+from tiramisu.shipped import WEIGHTS
 
 UNCERTAINTY_NAME = "uncertainty.png"
 # Consecutive frames whose common statistics the paper's authors used at test time.
@@ -186,9 +187,9 @@ def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     file = _file_of(config.checkpoint)
     if file.suffix not in CHECKPOINT_SUFFIXES:
         name += f"_{file.name.replace('.', '_')}"  # an exported model, beside that of its run
-    # The Hub's downloads lie in a cache, where nobody looks for results.
-    beside = Path() if is_hub_name(config.checkpoint) else file.parent
-    out = Path(config.out or beside / "eval" / name)
+    if file.resolve().is_relative_to(WEIGHTS):
+        name = f"{file.parent.name}_{name}"  # others of that data set have no folder of their own
+    out = Path(config.out or find_results_folder(config.checkpoint) / "eval" / name)
     if (out / JSON_NAME).exists() and not config.overwrite:
         raise ValueError(
             f"{out} already holds an evaluation; replace it by --overwrite, or choose another "

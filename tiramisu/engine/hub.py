@@ -141,6 +141,7 @@ class HubMixin(ModelHubMixin):
             self.info,
             network=type(self.network).__name__,
             parameters=parameters,
+            half=any(p.dtype == torch.float16 for p in self.network.parameters()),
             source=self.source,
             repo_id=repo_id,
         )
