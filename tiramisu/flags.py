@@ -7,6 +7,16 @@ from typing import NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
+KINDS = {
+    r"\btuple\b": "two numbers, such as [224,224]",
+    r"\blist\b": "a list, such as [a,b]",
+    r"\bint\b": "a whole number",
+    r"\bfloat\b": "a number",
+    r"\bbool\b": "true or false",
+    r"NoneType": "null",
+}
+"""What to expect, by what jsonargparse says of it."""
+
 
 class Formatter(DefaultHelpFormatter):
     """Help without Python's type names: the text and the default say what is meant."""
@@ -53,4 +63,19 @@ class Parser(ArgumentParser):
             close = difflib.get_close_matches(unknown.group(1), names, n=1)
             message += f"; did you mean {close[0]}?" if close else ""
         message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
-        raise ValueError(message)
+        raise ValueError(_name_what_was_expected(message))
+
+
+def _name_what_was_expected(message: str) -> str:
+    """Turn jsonargparse's words about types of Python into those of our other errors."""
+    found = re.search(r"--([\w.]+): (.*)(?:Got|Given) value: (.*)$", message)
+    if found is None:
+        return message
+    name, types, value = found.groups()
+    types = re.sub(r"(tuple|list)\[.*?\]", r"\1", types)  # what is in them is said in an example
+    literal = re.search(r"Literal\[(.*?)\]", types)
+    expected = re.findall(r"'([^']*)'", literal.group(1)) if literal else []
+    expected += [words for kind, words in KINDS.items() if re.search(kind, types)]
+    if not expected:
+        return message
+    return f"--{name.replace('_', '-')} is {value}; expected {', '.join(expected)}"

@@ -218,7 +218,7 @@ def test_freeze_holds_the_encoder() -> None:
         ("smp:unet/tu-nonsense", r"cannot be built .*\(nonsense\)"),
         ("smp:unet", "incomplete, expected smp:DECODER/ENCODER"),
         ("unet:densenet122", "Unknown encoder 'densenet122'.*Did you mean 'densenet121'"),
-        ("unet:resnet34", "Unknown encoder 'resnet34'"),
+        ("unet:resnet34", "smp:unet/resnet34"),
         ("foo:densenet121", "Unknown decoder 'foo'.*Known are .*unet"),
         ("smp:dpt/resnet18", "cannot be built by segmentation-models-pytorch.*Only Timm"),
     ],

@@ -272,6 +272,11 @@ def split_name(name: str) -> tuple[str, str]:
             )
         known = list(smp.encoders.encoders)
     else:
+        if library in decoders and rest in smp.encoders.encoders and rest not in BUILDERS:
+            raise ValueError(
+                f"{rest!r} in {name!r} is no DenseNet of ours but an encoder of theirs: "
+                f"smp:{library}/{rest}"
+            )
         decoder, encoder = library, PREFIX + rest
         known = [PREFIX + ours for ours in BUILDERS]
     _check_known("decoder", decoder, decoders, name)
