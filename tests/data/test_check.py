@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -182,3 +183,12 @@ def test_drawn_scenes_are_counted():
     assert report.splits[0].num_samples == 40
     assert report.splits[0].sizes == ((144, 192),)
     assert report.splits[0].class_counts.min() > 0
+
+
+def test_what_keeps_it_from_training_is_said(tiny: Path):
+    spec = load_spec(str(tiny))
+    only_train = dataclasses.replace(spec, splits={"train": spec.splits["train"]})
+    (warning,) = check_dataset(only_train).warnings
+    assert "no split val" in warning
+    assert "--val-split" in warning
+    assert check_dataset(only_train, splits=["train"]).warnings == ()  # as training asks

@@ -53,7 +53,7 @@ def check_dataset(
         task=spec.task,
         class_names=spec.class_names,
         splits=reports,
-        warnings=tuple(_warnings(reports, spec)),
+        warnings=(*_warnings(reports, spec), *(() if splits else _hindrances(spec))),
     )
 
 
@@ -172,6 +172,18 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
                 f"{report.name} has images of {len(report.sizes)} sizes: give the data set a "
                 "size: [height, width], or a crop for training and batch size 1 for evaluation."
             )
+
+
+def _hindrances(spec: DatasetSpec) -> Iterator[str]:
+    """Why a data set without a fault can still not be trained on."""
+    missing = [name for name in _ROLES[:2] if name not in spec.splits]
+    if missing:
+        yield (
+            f"There is no split {' and no '.join(missing)}: training wants one to learn from and "
+            "one to judge by (--train-split and --val-split take others)."
+        )
+    if spec.num_classes == 1:
+        yield f"{spec.class_names[0]} is the only class: there is nothing to tell it from."
 
 
 def _shorten(problems: Iterable[str]) -> list[str]:
