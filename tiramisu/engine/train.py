@@ -14,8 +14,16 @@ from tiramisu.data.dataset import ClassificationDataset, ImageDataset
 from tiramisu.data.spec import load_spec
 from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.batch_norm import recalibrate_batch_norm
-from tiramisu.engine.callbacks import HISTORY_NAME, History, read_history
-from tiramisu.engine.checkpoint import load_model, read_checkpoint, save_model
+from tiramisu.engine.callbacks import History
+from tiramisu.engine.checkpoint import load_model, save_model
+from tiramisu.engine.checks import (
+    announce_other_epochs,
+    check_machine,
+    check_steps_left,
+    check_task,
+    check_whole_images,
+    find_image_size,
+)
 from tiramisu.engine.config import EvalConfig, TrainConfig
 from tiramisu.engine.devices import is_out_of_memory, pick_device
 from tiramisu.engine.evaluate import evaluate_checkpoint, open_split
@@ -29,18 +37,14 @@ from tiramisu.engine.model import (
     ModelInfo,
     build_image_model,
 )
-from tiramisu.engine.optim import lr_factor
 from tiramisu.engine.pictures import save_png
 from tiramisu.engine.plots import plot_curves
 from tiramisu.engine.run import (
     BEST,
-    CONFIG_NAME,
     LAST,
     check_resumable,
-    find_run,
     is_main_process,
     open_run_folder,
-    read_settings,
     save_config,
     use_absolute_paths,
 )
@@ -48,7 +52,6 @@ from tiramisu.engine.samples import save_samples
 from tiramisu.engine.task import TrainingTask
 from tiramisu.engine.trainer import build_trainer
 from tiramisu.engine.warm_start import warm_start
-from tiramisu.models import list_models, task_of
 
 
 def train(config: TrainConfig) -> Path:
@@ -61,15 +64,15 @@ def train(config: TrainConfig) -> Path:
         ValueError, FileNotFoundError: something the user can mend; the message says how.
         KeyboardInterrupt: stopped by the user, after all that was learnt has been saved.
     """
-    _check_machine(config)
+    check_machine(config)
     config = use_absolute_paths(config)
     if config.resume is not None:
         check_resumable(config)
-        _check_steps_left(config)
-        _announce_other_epochs(config)
+        check_steps_left(config)
+        announce_other_epochs(config)
     spec = load_spec(config.data)
     root = Path(config.data_root) if config.data_root else None
-    _check_task(spec, config)
+    check_task(spec, config)
     model = build_model_for(spec, config)
     if config.check_data and not spec.drawn and is_main_process():
         checked = check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
@@ -78,9 +81,9 @@ def train(config: TrainConfig) -> Path:
     data = RunData(spec, config)
     if isinstance(data.val_set, ClassificationDataset):
         model.info = dataclasses.replace(
-            model.info, image_size=_find_image_size(data.val_set, config)
+            model.info, image_size=find_image_size(data.val_set, config)
         )
-    _check_whole_images(data.train_set, config)
+    check_whole_images(data.train_set, config)
     task = build_task(model, data, config)
 
     folder = open_run_folder(config, data_name=spec.name)
@@ -226,80 +229,3 @@ def report(folder: Path, val_set: ImageDataset, config: TrainConfig) -> None:
     save_model(model, folder)
     save_samples(model, val_set, folder / "samples.png")
     print(f"the model, curves.png and samples.png are in {folder}")
-
-
-def _check_task(spec: DatasetSpec, config: TrainConfig) -> None:
-    """Refuse a network that does something else than what the data set's labels say."""
-    if task_of(config.arch) != spec.task:
-        raise ValueError(
-            f"{config.arch} is for {task_of(config.arch)}, {spec.name} for {spec.task}: give "
-            f"another --data, or --arch with one of {', '.join(list_models(spec.task))} "
-            "(tools/train_seg.py labels pixels, tools/train_cls.py whole images)"
-        )
-    if spec.num_classes < 2:
-        raise ValueError(
-            f"{spec.name} has the class {spec.class_names[0]} and no other, so there is nothing to "
-            "learn; expected two classes or more"
-        )
-    if spec.task == "classification" and "+" in config.loss:
-        raise ValueError(
-            f"--loss {config.loss} is for segmentation; expected cross_entropy or focal"
-        )
-
-
-def _find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tuple[int, int] | None:
-    """The size at which images are classified, if they have one."""
-    size = dataset.find_size()
-    if size is None and config.eval_batch_size > 1:
-        raise ValueError(
-            f"the images of {dataset.spec.name}'s split {dataset.split} differ in size, and a "
-            "batch needs images of one: give the data set's YAML a `size: [H, W]` to bring them "
-            "to, or --eval-batch-size 1"
-        )
-    return size
-
-
-def _check_whole_images(dataset: ImageDataset, config: TrainConfig) -> None:
-    """Refuse final epochs that could not be batched, before all others are trained."""
-    if config.final_epochs and config.batch_size > 1 and dataset.find_size() is None:
-        raise ValueError(
-            f"--final-epochs {config.final_epochs} show whole images, {config.batch_size} at a "
-            f"time, and those of {dataset.spec.name}'s split {dataset.split} differ in size; give "
-            "--final-epochs 0, or --batch-size 1"
-        )
-
-
-def _check_steps_left(config: TrainConfig) -> None:
-    """Read a run's last checkpoint, and refuse a run that --max-steps has ended.
-
-    Its schedule is over, and Lightning miscounts epochs when it goes on from there.
-    """
-    steps = read_checkpoint(Path(str(config.resume), LAST))["global_step"]
-    if config.max_steps is not None and steps >= config.max_steps:
-        raise ValueError(
-            f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
-            f"To learn on, start a new run with --init-from {config.resume}"
-        )
-
-
-def _announce_other_epochs(config: TrainConfig) -> None:
-    """Say what becomes of the schedule where a resumed run is to be longer, or shorter."""
-    folder = find_run(str(config.resume))
-    planned = read_settings(folder / CONFIG_NAME).get("epochs", config.epochs)
-    if planned == config.epochs or not is_main_process():
-        return
-    done = len(read_history(folder / HISTORY_NAME))
-    rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
-    print(
-        f"--epochs {config.epochs} in place of {planned}: the learning rate goes on as that of "
-        f"such a run after {done} epochs, at {rate:.3g}"
-    )
-
-
-def _check_machine(config: TrainConfig) -> None:
-    """Refuse what this machine cannot do, before anything is written."""
-    device = pick_device(config.accelerator)
-    if config.precision == "fp16" and device.type == "cpu":
-        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
-    if config.sync_bn and device.type != "cuda":
-        raise ValueError("--sync-bn needs GPUs")

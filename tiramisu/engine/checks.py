@@ -1,0 +1,90 @@
+"""What a run finds out before it starts: nothing is written for one that cannot end well."""
+
+from pathlib import Path
+
+from tiramisu.data.dataset import ClassificationDataset, ImageDataset
+from tiramisu.data.table import DatasetSpec
+from tiramisu.engine.callbacks import HISTORY_NAME, read_history
+from tiramisu.engine.checkpoint import read_checkpoint
+from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.devices import pick_device
+from tiramisu.engine.optim import lr_factor
+from tiramisu.engine.run import CONFIG_NAME, LAST, find_run, is_main_process, read_settings
+from tiramisu.models import list_models, task_of
+
+
+def check_task(spec: DatasetSpec, config: TrainConfig) -> None:
+    """Refuse a network that does something else than what the data set's labels say."""
+    if task_of(config.arch) != spec.task:
+        raise ValueError(
+            f"{config.arch} is for {task_of(config.arch)}, {spec.name} for {spec.task}: give "
+            f"another --data, or --arch with one of {', '.join(list_models(spec.task))} "
+            "(tools/train_seg.py labels pixels, tools/train_cls.py whole images)"
+        )
+    if spec.num_classes < 2:
+        raise ValueError(
+            f"{spec.name} has the class {spec.class_names[0]} and no other, so there is nothing to "
+            "learn; expected two classes or more"
+        )
+    if spec.task == "classification" and "+" in config.loss:
+        raise ValueError(
+            f"--loss {config.loss} is for segmentation; expected cross_entropy or focal"
+        )
+
+
+def find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tuple[int, int] | None:
+    """The size at which images are classified, if they have one."""
+    size = dataset.find_size()
+    if size is None and config.eval_batch_size > 1:
+        raise ValueError(
+            f"the images of {dataset.spec.name}'s split {dataset.split} differ in size, and a "
+            "batch needs images of one: give the data set's YAML a `size: [H, W]` to bring them "
+            "to, or --eval-batch-size 1"
+        )
+    return size
+
+
+def check_whole_images(dataset: ImageDataset, config: TrainConfig) -> None:
+    """Refuse final epochs that could not be batched, before all others are trained."""
+    if config.final_epochs and config.batch_size > 1 and dataset.find_size() is None:
+        raise ValueError(
+            f"--final-epochs {config.final_epochs} show whole images, {config.batch_size} at a "
+            f"time, and those of {dataset.spec.name}'s split {dataset.split} differ in size; give "
+            "--final-epochs 0, or --batch-size 1"
+        )
+
+
+def check_steps_left(config: TrainConfig) -> None:
+    """Read a run's last checkpoint, and refuse a run that --max-steps has ended.
+
+    Its schedule is over, and Lightning miscounts epochs when it goes on from there.
+    """
+    steps = read_checkpoint(Path(str(config.resume), LAST))["global_step"]
+    if config.max_steps is not None and steps >= config.max_steps:
+        raise ValueError(
+            f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
+            f"To learn on, start a new run with --init-from {config.resume}"
+        )
+
+
+def announce_other_epochs(config: TrainConfig) -> None:
+    """Say what becomes of the schedule where a resumed run is to be longer, or shorter."""
+    folder = find_run(str(config.resume))
+    planned = read_settings(folder / CONFIG_NAME).get("epochs", config.epochs)
+    if planned == config.epochs or not is_main_process():
+        return
+    done = len(read_history(folder / HISTORY_NAME))
+    rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
+    print(
+        f"--epochs {config.epochs} in place of {planned}: the learning rate goes on as that of "
+        f"such a run after {done} epochs, at {rate:.3g}"
+    )
+
+
+def check_machine(config: TrainConfig) -> None:
+    """Refuse what this machine cannot do, before anything is written."""
+    device = pick_device(config.accelerator)
+    if config.precision == "fp16" and device.type == "cpu":
+        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    if config.sync_bn and device.type != "cuda":
+        raise ValueError("--sync-bn needs GPUs")
