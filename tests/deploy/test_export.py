@@ -20,6 +20,7 @@ from tiramisu.deploy.export.runtime import (
     load_predictor,
 )
 from tiramisu.deploy.predict import predict
+from tiramisu.deploy.uncertainty import predict_uncertainty
 from tiramisu.engine.checkpoint import load_model, save_model
 from tiramisu.engine.config import EvalConfig
 from tiramisu.engine.evaluate import evaluate_checkpoint
@@ -85,6 +86,12 @@ def test_predicts_in_the_models_place(exported: Path, model) -> None:
         expected, found = predict(model, image, tile=tile), predict(runs, image, tile=tile)
         assert (expected.mask == found.mask).mean() > 0.999
         assert found.class_names == ("sky", "wall", "road")
+
+
+def test_has_no_dropout_any_more(exported: Path) -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"exported model .* has no dropout any more"):
+        predict_uncertainty(load_exported(exported), image)
 
 
 def test_refuses_what_it_did_not_write(exported: Path, tmp_path: Path) -> None:
@@ -248,7 +255,7 @@ def test_rounding_errors_of_large_logits_are_no_difference(
     run_folder: Path, tmp_path: Path, small_parity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model(run_folder)
-    model.network.classifier.weight.data *= 1000  # logits in the hundreds, as of few steps
+    model.network.classifier.weight.data *= 1000  # large logits, as after few steps
     save_model(model, tmp_path / "large")
     config = ExportConfig(
         checkpoint=str(tmp_path / "large"), format="pt2", out=str(tmp_path / "model.pt2")

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from tiramisu.deploy import predict as predict_module
 from tiramisu.deploy.config import PredictConfig
 from tiramisu.deploy.files import predict_files
-from tiramisu.deploy.predict import predict
+from tiramisu.deploy.memory import FIXED_BYTES
+from tiramisu.deploy.predict import SPARE, predict
 from tiramisu.deploy.uncertainty import predict_uncertainty
 from tiramisu.engine.heat import draw_scale, find_scale, heat_map
 from tiramisu.engine.model import SegmentationModel
@@ -62,6 +64,18 @@ def test_tiles_give_every_pixel_its_uncertainty(model, image) -> None:
     assert prediction.mutual_information[:, 30:].mean() > 0.2
 
 
+def test_little_memory_changes_the_tile_once_and_not_the_draws(
+    make_model: Make, image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Dropout2d(0.5), nn.Conv2d(8, 3, 1))
+    model = make_model(network)
+    large = np.tile(image, (8, 6, 1))  # 320 x 360
+    monkeypatch.setattr(predict_module, "free_bytes", lambda _: FIXED_BYTES / SPARE + 10e6)
+    first, second = (predict_uncertainty(model, large, passes=3) for _ in range(2))
+    assert np.array_equal(first.entropy, second.entropy)
+    assert np.array_equal(first.mutual_information, second.mutual_information)
+
+
 def test_what_cannot_be_asked(make_model: Make, model, image) -> None:
     with pytest.raises(ValueError, match="2 or more"):
         predict_uncertainty(model, image, passes=1)
@@ -69,6 +83,8 @@ def test_what_cannot_be_asked(make_model: Make, model, image) -> None:
         predict_uncertainty(make_model(), image)
     with pytest.raises(ValueError, match="one of them"):
         PredictConfig(checkpoint="run", tta=True, uncertainty=True)
+    with pytest.raises(ValueError, match="give both"):
+        PredictConfig(checkpoint="run", mc_dropout=20)
 
 
 def test_files(model, image, tmp_path: Path) -> None:
@@ -94,6 +110,11 @@ def test_files_are_refused_before_any_work(make_model: Make, model, image, tmp_p
         predict_files(model, [tmp_path], out=tmp_path / "out", mc_dropout=5)
     with pytest.raises(ValueError, match="without dropout"):
         predict_files(make_model(), [tmp_path / "a.png"], out=tmp_path / "out", mc_dropout=5)
+    for options, message in (({"tta": True}, "one of them"), ({"mc_dropout": 1}, "2 passes")):
+        with pytest.raises(ValueError, match=message):
+            predict_files(
+                model, [tmp_path / "a.png"], out=tmp_path / "out", **{"mc_dropout": 5, **options}
+            )
     assert not (tmp_path / "out").exists()
 
 

@@ -53,6 +53,15 @@ def test_a_random_network_is_as_right_as_it_says() -> None:
     assert reliability(meter.compute()).expected_calibration_error < 0.01
 
 
+def test_a_network_that_broke_down_is_sure_of_nothing() -> None:
+    meter = ReliabilityMeter(ignore_index=255)
+    broken = torch.tensor([[math.nan, math.nan], [math.inf, 0.0], [-math.inf, -math.inf]])
+    meter.update(broken, torch.tensor([0, 1, 1]))
+    found = reliability(meter.compute())
+    assert found.count[0] == 3
+    assert found.confidence[0] == 0
+
+
 def test_plot() -> None:
     meter = ReliabilityMeter(ignore_index=255)
     empty = plot_reliability(reliability(meter.compute()))

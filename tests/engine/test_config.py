@@ -35,6 +35,12 @@ def test_value_out_of_range_names_its_flag(changes: dict) -> None:
         TrainConfig(**changes)
 
 
+def test_two_ways_of_averaging_exclude_each_other() -> None:
+    for other in ({"tta": True}, {"bn": "batch"}):
+        with pytest.raises(ValueError, match="--mc-dropout"):
+            EvalConfig(checkpoint="run", mc_dropout=5, **other)
+
+
 def test_small_tile_and_empty_batch() -> None:
     with pytest.raises(ValueError, match="--tile is 8"):
         PredictConfig(checkpoint="x", tile=8)

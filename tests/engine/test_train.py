@@ -158,6 +158,8 @@ def test_final_epochs_that_could_not_be_batched_are_refused_first(
     with pytest.raises(ValueError, match="differ in size"):
         train(quick(data=str(data), final_epochs=1))
     train(quick(data=str(data), final_epochs=1, batch_size=1, epochs=1, crop=None))
+    with pytest.raises(ValueError, match=r"sides of 48 pixels.*sides of 64 or more"):
+        train(quick(final_epochs=1, batch_size=1, epochs=2, crop=(64, 64), image_scale=0.75))
 
 
 def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -> None:
@@ -173,6 +175,12 @@ def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -
         norm.running_mean, trained.network.get_submodule(name).running_mean, rtol=1e-2
     )
     assert torch.equal(norm.weight, trained.network.get_submodule(name).weight)
+
+
+def test_statistics_that_cannot_be_measured_anew_do_not_cost_the_run(quick: Quick, capsys) -> None:
+    folder = train(quick(epochs=1, recalibrate=True, image_scale=0.5))
+    assert "Warning: the model keeps its running statistics" in capsys.readouterr().out
+    assert (folder / "scores" / "scores.json").is_file()
 
 
 def test_averaged_weights_are_the_published_ones(quick: Quick) -> None:
@@ -224,6 +232,21 @@ def test_too_little_memory_is_said_plainly(quick: Quick, monkeypatch) -> None:
     monkeypatch.setattr(TrainingTask, "training_step", fail)
     with pytest.raises(ValueError, match="--batch-size"):
         train(quick())
+
+
+def test_too_little_memory_for_whole_images_has_its_own_way_out(quick: Quick, monkeypatch) -> None:
+    step = TrainingTask.training_step
+
+    def fail_late(task: TrainingTask, batch, batch_index):
+        if task.current_epoch == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(task, batch, batch_index)
+
+    monkeypatch.setattr(TrainingTask, "training_step", fail_late)
+    config = quick(final_epochs=1)
+    with pytest.raises(ValueError, match="--init-from that folder"):
+        train(config)
+    load_model(config.out)  # the epoch before is kept
 
 
 def test_learning_rates_are_those_of_their_epochs(quick: Quick) -> None:

@@ -125,11 +125,27 @@ def test_evaluates_in_every_way(quick) -> None:
     assert (folder / "eval0{}" / "confusion.png").is_file()
 
 
+def test_the_mean_of_random_passes_is_judged(quick) -> None:
+    folder = train(quick(dropout=0.2))
+    scores = evaluate_checkpoint(EvalConfig(checkpoint=str(folder), mc_dropout=5))
+    assert scores.matrix.sum() == 9
+    assert scores.reliability.count.sum() == 9
+    (out,) = (folder / "eval").glob("*_mc5")
+    assert {path.name for path in out.iterdir()} == {
+        "scores.txt",
+        "scores.json",
+        "confusion.png",
+        "reliability.png",
+    }
+
+
 def test_losses_and_weights_for_classes(quick, tmp_path: Path) -> None:
     train(quick(epochs=1, class_weights="capped", label_smoothing=0.1, out=str(tmp_path / "a")))
     train(quick(epochs=1, loss="focal", ema_decay=0.5, out=str(tmp_path / "b")))
     with pytest.raises(ValueError, match=r"--loss cross_entropy\+dice is for segmentation"):
         train(quick(loss="cross_entropy+dice"))
+    with pytest.raises(ValueError, match=r"--final-loss cross_entropy\+dice is for segmentation"):
+        train(quick(final_epochs=1, final_loss="cross_entropy+dice"))
 
 
 def test_network_and_data_must_be_for_the_same_task(quick) -> None:

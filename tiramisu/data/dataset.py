@@ -128,12 +128,16 @@ class ImageDataset(Dataset[Sample], ABC):
 
     def find_size(self) -> tuple[int, int] | None:
         """(height, width) of all images as a network is shown them; None if they differ."""
+        sizes = self.find_sizes()
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def find_sizes(self) -> set[tuple[int, int]]:
+        """All (height, width) that its images have as a network is shown them."""
         from_files = isinstance(self.spec.split(self.split), FileSplit | FolderSplit)
         varies = from_files and self.spec.size is None
         with ThreadPoolExecutor() as pool:
             images = range(len(self) if varies else 1)
-            sizes = set(pool.map(lambda index: self._read_shrunk(index)[0].shape[:2], images))
-        return sizes.pop() if len(sizes) == 1 else None
+            return set(pool.map(lambda index: self._read_shrunk(index)[0].shape[:2], images))
 
     @abstractmethod
     def _open(self, root: str | Path | None) -> Reader:

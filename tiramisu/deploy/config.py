@@ -26,15 +26,22 @@ class PredictConfig:
     uncertainty: bool = False
     """Monte Carlo dropout: predict the mean of several passes with random dropout, and write
     pictures of the entropy and of the mutual information (where the passes disagree)."""
-    mc_dropout: int = 20
-    """Number of those passes."""
+    mc_dropout: int | None = None
+    """Number of those passes; by default 20."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
     """Where to compute."""
 
     def __post_init__(self) -> None:
-        require(self.mc_dropout >= 2, "mc_dropout", self.mc_dropout, "2 passes or more")
+        require(
+            self.mc_dropout is None or self.mc_dropout >= 2,
+            "mc_dropout",
+            self.mc_dropout,
+            "2 passes or more",
+        )
+        if self.mc_dropout is not None and not self.uncertainty:
+            raise ValueError("--mc-dropout is the number of passes of --uncertainty: give both")
         if self.tta and self.uncertainty:
             raise ValueError("--tta and --uncertainty average in two ways; give one of them")
         require(

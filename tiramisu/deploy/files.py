@@ -67,7 +67,7 @@ def predict_files(
     check_options(model, tile=tile, overlap=overlap)
     inputs = find_inputs(sources)
     if mc_dropout:
-        _check_uncertainty(model, inputs)
+        _check_uncertainty(model, inputs, passes=mc_dropout, tta=tta)
     out = _prepare_folder(Path(out), sources, inputs, uncertain=mc_dropout > 0, overwrite=overwrite)
     written: list[Path] = []
     failures: list[str] = []
@@ -114,8 +114,14 @@ def predict_files(
     return written
 
 
-def _check_uncertainty(model: Predictor, inputs: Sequence[Input]) -> None:
+def _check_uncertainty(
+    model: Predictor, inputs: Sequence[Input], *, passes: int, tta: bool
+) -> None:
     """Refuse what has no uncertainty, before any work."""
+    if tta:
+        raise ValueError("tta and mc_dropout average in two ways; give one of them")
+    if passes < 2:
+        raise ValueError(f"mc_dropout is {passes}; expected 2 passes or more, or 0 for none")
     videos = [str(item.path) for item in inputs if item.is_video]
     if videos:
         raise ValueError(
@@ -179,10 +185,11 @@ def _write_image(
     save_mask(mask_path, prediction)
     means = {}
     if isinstance(prediction, UncertainPrediction):
-        most = math.log(len(prediction.class_names)), find_scale(prediction.mutual_information)
+        highest_entropy = math.log(len(prediction.class_names))
+        highest_information = find_scale(prediction.mutual_information)
         for path, values, title, highest in (
-            (maps[0], prediction.entropy, "entropy", most[0]),
-            (maps[1], prediction.mutual_information, "mutual information", most[1]),
+            (maps[0], prediction.entropy, "entropy", highest_entropy),
+            (maps[1], prediction.mutual_information, "mutual information", highest_information),
         ):
             save_png(path, heat_map_with_scale(values, title=title, highest=highest))
         means = {

@@ -175,6 +175,16 @@ def _predict_bands(
         torch.cuda.empty_cache()
 
 
+def choose_tile(model: Predictor, rgb: Picture, *, kept: int) -> Tile:
+    """What `tile="auto"` would choose for an image now: None for all of it, or a side.
+
+    kept: bytes that the caller keeps of each pixel.
+    """
+    images = _prepare(rgb, scale=model.info.image_scale)
+    sides = _affordable_tiles(model, images, size=rgb.shape[:2], kept=kept, tta=False)
+    return None if sides[0] == WHOLE else sides[0]
+
+
 def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
     """Raise ValueError for a model or options that `predict_probabilities` cannot work with."""
     require_task(model, "segmentation")

@@ -7,9 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tiramisu.deploy.predict import Prediction, Tile, predict_probabilities, read_rgb
+from tiramisu.deploy.predict import (
+    Prediction,
+    Tile,
+    check_options,
+    choose_tile,
+    predict_probabilities,
+    read_rgb,
+)
 from tiramisu.engine.averaging import Draws, random_dropout
-from tiramisu.engine.predictor import Predictor, require_task
+from tiramisu.engine.predictor import Predictor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,10 +53,13 @@ def predict_uncertainty(
         FileNotFoundError, ValueError: as `predict_probabilities`; and for a model without dropout,
             or fewer than 2 passes.
     """
-    require_task(model, "segmentation")
+    check_options(model, tile=tile, overlap=overlap)
     if passes < 2:
         raise ValueError(f"passes is {passes}; expected 2 or more, for they are compared")
     rgb = read_rgb(image)
+    if tile == "auto":
+        # Once for all passes: what differs between them shall be dropout alone.
+        tile = choose_tile(model, rgb, kept=4 * (3 * len(model.info.class_names) + 2))
     draws = Draws(dim=0)
     with random_dropout(model, seed=seed):
         for _ in range(passes):

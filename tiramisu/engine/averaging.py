@@ -61,7 +61,7 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
 
     Args:
         model: a model in evaluation mode.
-        seed: of the draws; the random numbers of everything else go on as if nothing had happened.
+        seed: of the draws; other random numbers of CPU and GPUs go on as if nothing had happened.
 
     Raises:
         ValueError: the model has no dropout, or is an exported one.
@@ -76,9 +76,9 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
         raise ValueError(
             f"the model ({model.info.arch}) was trained without dropout, so all passes would be "
             "the same; train one with --dropout above 0, such as 0.2"
+            + (" (smp:... has none; unet:densenet121 can)" if "smp:" in model.info.arch else "")
         )
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         try:
             for dropout in dropouts:

@@ -2,8 +2,8 @@
 
 import copy
 
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
@@ -17,18 +17,28 @@ def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageMod
 
     Whole images, one at a time, without augmentation and dropout: what the network will meet in
     use, where the running averages remember small augmented crops of the last few steps.
+
+    Raises ValueError for images so small that a channel has one value.
     """
     model = copy.deepcopy(model)
     if isinstance(model.network, Freezable):
         model.network.unfreeze()  # what is frozen would not be measured
     device = model.device
     loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
-    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    dropouts = [module for module in model.modules() if isinstance(module, _DropoutNd)]
     rates = [dropout.p for dropout in dropouts]
     for dropout in dropouts:
         dropout.p = 0.0
     bar = tqdm(loader, desc="measuring batch norm", disable=None, leave=False)
-    update_bn((batch["image"].to(device) for batch in bar), model)
+    try:
+        update_bn((batch["image"].to(device) for batch in bar), model)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "batch norm's statistics cannot be measured on images so small that the network "
+            "shrinks them to one pixel; expected sides of 64 pixels or more"
+        ) from None
     for dropout, rate in zip(dropouts, rates, strict=True):
         dropout.p = rate
     return model.eval()

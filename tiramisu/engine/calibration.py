@@ -56,6 +56,7 @@ class ReliabilityMeter(Metric):
         # The softmax at its highest, without the others: exp(highest - log of the sum of all exp).
         highest, classes = logits.float().max(dim=1)
         confidence = (highest - logits.float().logsumexp(dim=1)).exp()[known]
+        confidence = confidence.nan_to_num(0.0)  # a network that has broken down is sure of nothing
         hits = (classes == labels)[known].long()
         bins = (confidence * BINS).long().clamp(max=BINS - 1)
         for total, values in (

@@ -102,7 +102,7 @@ def _model_section(info: "ModelInfo", *, network: str, parameters: int, half: bo
     lines = [
         f"- Network: `{info.arch}` (`{network}`), {parameters:,} parameters"
         + (f", dropout {info.dropout:g}" if info.dropout is not None else "")
-        + (", stored in 16 bit, computed with in 32" if half else ""),
+        + (", stored in 16 bit (the figures below are of 32)" if half else ""),
         "- Takes: RGB images of values 0 to 255, which the model normalises itself (mean "
         f"{_numbers(info.mean)}, std {_numbers(info.std)}, after scaling to 0..1)"
         + (f"; images shrunk by {info.image_scale:g}" if info.image_scale != 1 else ""),
@@ -174,7 +174,7 @@ def _figures_section(info: "ModelInfo", judgements: list[Judgement]) -> str:
     tool = "eval_seg.py" if info.task == "segmentation" else "eval_cls.py"
     lines = [
         f"In percent, over a whole split, as `python tools/{tool} --checkpoint ... --data "
-        f"{_escape(info.dataset)} --split ...` measures them.",
+        f"{info.dataset} --split ...` measures them.",
         "",
         "| split | images | " + " | ".join(REPORTED[name][0] for name in names) + " | how |",
         "|---" * (len(names) + 3) + "|",

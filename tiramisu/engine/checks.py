@@ -6,7 +6,7 @@ from tiramisu.data.dataset import ClassificationDataset, ImageDataset
 from tiramisu.data.table import DatasetSpec
 from tiramisu.engine.callbacks import HISTORY_NAME, read_history
 from tiramisu.engine.checkpoint import read_checkpoint
-from tiramisu.engine.config import TrainConfig
+from tiramisu.engine.config import TrainConfig, smallest_crop
 from tiramisu.engine.devices import pick_device
 from tiramisu.engine.optim import lr_factor
 from tiramisu.engine.run import CONFIG_NAME, LAST, find_run, is_main_process, read_settings
@@ -26,10 +26,9 @@ def check_task(spec: DatasetSpec, config: TrainConfig) -> None:
             f"{spec.name} has the class {spec.class_names[0]} and no other, so there is nothing to "
             "learn; expected two classes or more"
         )
-    if spec.task == "classification" and "+" in config.loss:
-        raise ValueError(
-            f"--loss {config.loss} is for segmentation; expected cross_entropy or focal"
-        )
+    for flag, loss in (("--loss", config.loss), ("--final-loss", config.final_loss)):
+        if spec.task == "classification" and "+" in (loss or ""):
+            raise ValueError(f"{flag} {loss} is for segmentation; expected cross_entropy or focal")
 
 
 def find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tuple[int, int] | None:
@@ -46,11 +45,20 @@ def find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tupl
 
 def check_whole_images(dataset: ImageDataset, config: TrainConfig) -> None:
     """Refuse final epochs that could not be batched, before all others are trained."""
-    if config.final_epochs and config.batch_size > 1 and dataset.find_size() is None:
+    if not config.final_epochs:
+        return
+    what = (
+        f"--final-epochs {config.final_epochs} show whole images, {config.batch_size} at a time, "
+        f"and those of {dataset.spec.name}'s split {dataset.split}"
+    )
+    sizes = dataset.find_sizes()
+    if config.batch_size > 1 and len(sizes) > 1:
+        raise ValueError(f"{what} differ in size; give --final-epochs 0, or --batch-size 1")
+    side, smallest = min(map(min, sizes)), smallest_crop(config.batch_size)
+    if side < smallest:
         raise ValueError(
-            f"--final-epochs {config.final_epochs} show whole images, {config.batch_size} at a "
-            f"time, and those of {dataset.spec.name}'s split {dataset.split} differ in size; give "
-            "--final-epochs 0, or --batch-size 1"
+            f"{what} have sides of {side} pixels; batch norm needs several values, and so sides "
+            f"of {smallest} or more: give --final-epochs 0"
         )
 
 
@@ -78,6 +86,7 @@ def announce_other_epochs(config: TrainConfig) -> None:
     print(
         f"--epochs {config.epochs} in place of {planned}: the learning rate goes on as that of "
         f"such a run after {done} epochs, at {rate:.3g}"
+        + (", and the final epochs come at its end" if config.final_epochs else "")
     )
 
 

@@ -102,7 +102,7 @@ class TrainConfig:
     """Average the weights over steps with this decay (such as 0.999); 0 does not average."""
     final_epochs: int = 0
     """Of the epochs, the last ones, in which images stay whole and unscaled: a run that learns from
-    crops ends at the size of use."""
+    crops ends at the size of use. A run that --max-steps or --patience ends may not reach them."""
     final_loss: Loss | None = None
     """Loss of those last epochs; null goes on with `loss`."""
     recalibrate: bool = False
@@ -194,7 +194,7 @@ class TrainConfig:
             "focal",
             "a cross-entropy where --class-weights or --label-smoothing is given",
         )
-        smallest = 32 if self.batch_size > 1 else 64
+        smallest = smallest_crop(self.batch_size)
         require(
             self.crop is None or min(self.crop) >= smallest,
             "crop",
@@ -279,6 +279,16 @@ class EvalConfig:
         )
         if self.tta and self.mc_dropout:
             raise ValueError("--tta and --mc-dropout average in two ways; give one of them")
+        if self.bn == "batch" and self.mc_dropout:
+            raise ValueError(
+                "--bn batch --mc-dropout: passes would differ by their batches too; give --bn "
+                "running or recalibrated"
+            )
+
+
+def smallest_crop(batch_size: int) -> int:
+    """Smallest side of images to train on, in pixels, that leaves batch norm several values."""
+    return 32 if batch_size > 1 else 64
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -139,8 +139,10 @@ def evaluate(
     with random dropout. `limit` judges that many images, spread evenly over the data set, and not
     all.
 
-    Raises ValueError for `mc_dropout` of a model without dropout.
+    Raises ValueError for `mc_dropout` of a model without dropout, or together with `tta`.
     """
+    if tta and mc_dropout:
+        raise ValueError("tta and mc_dropout average in two ways; give one of them")
     device = model.device
     spec = dataset.spec
     meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(device)

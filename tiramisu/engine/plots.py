@@ -20,9 +20,9 @@ from tiramisu.engine.calibration import BINS, Reliability
 from tiramisu.engine.metrics import FIGURES
 from tiramisu.engine.pictures import Picture
 
-_BARS: Any = {"width": 1 / BINS, "align": "edge", "color": "#4c78a8", "edgecolor": "white"}
 MOST_VALUES, MOST_NAMES = 40, 110
 """Classes of a confusion matrix up to which each cell, or each class, is written out."""
+_BARS: Any = {"width": 1 / BINS, "align": "edge", "color": "#4c78a8", "edgecolor": "white"}
 
 
 def plot_curves(rows: Sequence[Mapping[str, object]], *, task: str = "segmentation") -> Picture:

@@ -21,7 +21,6 @@ CHANGEABLE = (
     "epochs",
     "patience",
     "keep",
-    "recalibrate",
     "data_root",
     "check_data",
     "out",

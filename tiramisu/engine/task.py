@@ -25,7 +25,7 @@ class TrainingTask(pl.LightningModule):
         model: the network with its normalisation.
         config: the run's settings.
         loss: takes logits (B, C, H, W) or (B, C), and labels.
-        final_loss: the same, for the final epochs.
+        final_loss: the same, for the final epochs, if they have their own.
         batches_per_epoch: training batches of each process.
         names: name of each training sample, for the message when something goes wrong.
         ignore_index: label of what counts nowhere.
@@ -37,7 +37,7 @@ class TrainingTask(pl.LightningModule):
         config: TrainConfig,
         *,
         loss: nn.Module,
-        final_loss: nn.Module,
+        final_loss: nn.Module | None = None,
         batches_per_epoch: int,
         names: list[str],
         ignore_index: int,
@@ -62,15 +62,19 @@ class TrainingTask(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         logits = self(batch["image"])  # (B, C, H, W) or (B, C)
-        final_from = self.config.final_from
-        is_final = final_from is not None and self.current_epoch >= final_from
-        loss = (self.final_loss if is_final else self.loss)(logits, batch["label"])
+        loss = self._loss_of_epoch()(logits, batch["label"])
         if not math.isfinite(loss.item()):
             raise ValueError(self._describe_divergence(loss, batch, batch_index))
         self.log(
             "train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits), sync_dist=True
         )
         return loss
+
+    def _loss_of_epoch(self) -> nn.Module:
+        final_from = self.config.final_from
+        if self.final_loss is None or final_from is None or self.current_epoch < final_from:
+            return self.loss
+        return self.final_loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         labels = batch["label"]

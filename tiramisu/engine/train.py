@@ -153,8 +153,11 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
             weight=weight,
             label_smoothing=config.label_smoothing,
         )
-        for name in (config.loss, config.final_loss or config.loss)
+        if name is not None
+        else None
+        for name in (config.loss, config.final_loss)
     )
+    assert loss is not None
     return TrainingTask(
         model,
         config,
@@ -178,6 +181,14 @@ def fit(trainer: pl.Trainer, task: TrainingTask, data: RunData, *, resume: Path 
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        final_from = task.config.final_from
+        if final_from is not None and trainer.current_epoch >= final_from > 0:
+            raise ValueError(
+                f"the memory is too small for whole images, {task.config.batch_size} at a time, in "
+                f"the final epochs: those before them are kept, in {trainer.default_root_dir}. Go "
+                "on by a new run with --init-from that folder, a smaller --batch-size, and "
+                "--epochs equal to --final-epochs"
+            ) from None
         raise ValueError(
             "the memory is too small for this training: give a smaller --batch-size (and "
             "--accumulate to make up for it) or a smaller --crop"
@@ -203,7 +214,10 @@ def recalibrate(folder: Path, spec: DatasetSpec, config: TrainConfig) -> None:
     measured_on = open_split(
         spec, config.train_split, root=config.data_root, image_scale=config.image_scale
     )
-    save_model(recalibrate_batch_norm(model, measured_on), folder)
+    try:
+        save_model(recalibrate_batch_norm(model, measured_on), folder)
+    except ValueError as error:
+        print(f"Warning: the model keeps its running statistics: {error}")
 
 
 def report(folder: Path, val_set: ImageDataset, config: TrainConfig) -> None:

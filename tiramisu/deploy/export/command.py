@@ -47,7 +47,7 @@ class Parity:
 
     @property
     def equal(self) -> bool:
-        """Whether the logits differ by no more than rounding errors; NaN does."""
+        """Whether the logits differ by no more than rounding errors. NaN equals nothing."""
         return self.max_difference < TOLERANCE * max(1.0, self.max_logit)
 
 
@@ -131,7 +131,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         parity = tuple(compare(model, exported, shape) for shape in shapes)
         unequal = [p for p in parity if not p.equal]
         if unequal and not config.int8:
-            worst = unequal[0]
+            worst = max(unequal, key=lambda parity: parity.max_difference)
             raise ValueError(
                 f"the exported logits differ from PyTorch's by up to {worst.max_difference:.1e}, "
                 f"where these reach {worst.max_logit:.2g}, and {100 * worst.agreement:.2f} % get "
