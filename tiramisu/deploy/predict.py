@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tiramisu.data.readers.reader import read_image
+from tiramisu.deploy.bands import fit_bands, run_tiles, run_whole
 from tiramisu.deploy.memory import FIXED_BYTES, UNKNOWN_BYTES_PER_PIXEL, forward_bytes, free_bytes
-from tiramisu.deploy.tiles import place_tiles
 from tiramisu.engine.averaging import TTA_SCALES, augmented_logits
 from tiramisu.engine.devices import is_out_of_memory
 from tiramisu.engine.pictures import Picture, overlay
@@ -30,8 +29,6 @@ TILES = (1024, 768, 512, 384, 256, 128)
 """Tiles that `tile="auto"` chooses from; beyond 1024 pixels more context does not pay."""
 SPARE = 0.8
 """Part of the free memory that a prediction may plan with; the rest is for other programs."""
-BAND = 256
-"""Rows of the image whose logits are resized at a time."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,12 +156,12 @@ def _predict_bands(
         sides = [tile or WHOLE]
     for side in sides:
         try:
-            bands = _run_tiles(model, images, tile=side, overlap=overlap)
+            bands = run_tiles(model, images, tile=side, overlap=overlap)
             if tta:
-                run = functools.partial(_run_whole, model, tile=side, overlap=overlap)
+                run = functools.partial(run_whole, model, tile=side, overlap=overlap)
                 bands = iter([(0, augmented_logits(run, images)[0])])
             small = _scaled_size(height, width, scale=model.info.image_scale)
-            for top, logits in _fit(bands, small=small, size=(height, width)):
+            for top, logits in fit_bands(bands, small=small, size=(height, width)):
                 # The softmax in place: for a large image, the logits alone are half a gigabyte.
                 logits.sub_(logits.amax(dim=0)).exp_()
                 keep(top, logits.div_(logits.sum(dim=0)))
@@ -251,7 +248,7 @@ def _affordable_tiles(
     num_classes = len(model.info.class_names)
     results = float(kept * size[0] * size[1])
     if tta or model.info.image_scale != 1:
-        results += 4 * num_classes * images.shape[-2] * images.shape[-1]  # see _collect
+        results += 4 * num_classes * images.shape[-2] * images.shape[-1]  # see bands.fit_bands
     if tta:
         # All views are kept until they are averaged, and beside them a resized copy of the logits.
         seen_height, seen_width = (round(max(TTA_SCALES) * side) for side in images.shape[-2:])
@@ -272,69 +269,3 @@ def _affordable_tiles(
 
     sides = [WHOLE, *(side for side in TILES if side < max(seen_height, seen_width))]
     return [side for side in sides if fits(side)] or sides[-1:]
-
-
-def _run_tiles(
-    model: Predictor, images: Tensor, *, tile: int, overlap: float
-) -> Iterator[tuple[int, Tensor]]:
-    """Logits of an image (1, 3, H, W) in bands: the first row and (C, rows, W), float32, CPU.
-
-    A band is finished, and handed on, when no further tile reaches it.
-    """
-    height, width = images.shape[-2:]
-    if tile >= max(height, width):
-        yield 0, model(images.to(model.device))[0].float().cpu()
-        return
-    rows = place_tiles(height, tile=tile, overlap=overlap)
-    columns = place_tiles(width, tile=tile, overlap=overlap)
-    tops = [top for top, _ in rows]
-    logits = torch.zeros(len(model.info.class_names), len(rows[0][1]), width)
-    for (top, row_weights), following in zip(rows, [*tops[1:], height], strict=True):
-        for left, column_weights in columns:
-            part = images[..., top : top + len(row_weights), left : left + len(column_weights)]
-            seen = model(part.to(model.device))[0].float().cpu()  # (C, tile, tile)
-            weights = row_weights[:, None] * column_weights
-            logits[..., left : left + len(column_weights)].addcmul_(seen, weights)
-        finished = following - top
-        yield top, logits[:, :finished]
-        # The rows below it move up, and those that the next tiles reach first begin at zero.
-        logits = F.pad(logits[:, finished:], (0, 0, 0, finished))
-
-
-def _run_whole(model: Predictor, images: Tensor, *, tile: int, overlap: float) -> Tensor:
-    """Logits (1, C, H, W) of an image (1, 3, H, W), all bands together."""
-    bands = _run_tiles(model, images, tile=tile, overlap=overlap)
-    return _collect(bands, height=images.shape[-2])[None]
-
-
-def _collect(bands: Iterator[tuple[int, Tensor]], *, height: int) -> Tensor:
-    """Bands as one tensor (C, height, W)."""
-    _, first = next(bands)
-    if first.shape[1] == height:
-        return first
-    logits = first.new_empty(len(first), height, first.shape[2])
-    logits[:, : first.shape[1]] = first
-    for top, band in bands:
-        logits[:, top : top + band.shape[1]] = band
-    return logits
-
-
-def _fit(
-    bands: Iterator[tuple[int, Tensor]], *, small: tuple[int, int], size: tuple[int, int]
-) -> Iterator[tuple[int, Tensor]]:
-    """Cut padding off the logits, and resize them to the image where the network saw it smaller."""
-    height, width = small
-    if small == size:
-        for top, logits in bands:
-            yield top, logits[:, : height - top, :width]
-        return
-    logits = _collect(bands, height=max(height, MIN_SIDE))[:, :height, :width]
-    # Down and across are interpolated one after the other, so that it goes in bands as well.
-    centers = ((torch.arange(size[0]) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
-    above = centers.long()
-    share = (centers - above)[:, None]
-    for top in range(0, size[0], BAND):
-        rows = slice(top, top + BAND)
-        below = (above[rows] + 1).clamp(max=height - 1)
-        band = torch.lerp(logits[:, above[rows]], logits[:, below], share[rows])
-        yield top, F.interpolate(band[None], size=(band.shape[1], size[1]), mode="bilinear")[0]
