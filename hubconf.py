@@ -51,7 +51,8 @@ __all__ = [
 def model(checkpoint: str, *, device: str = "cpu") -> _ImageModel:
     """A trained model with its weights, ready to predict: RGB images in 0..255 -> logits.
 
-    checkpoint: a run's folder, a model.safetensors, or hf://USER/NAME on Hugging Face's Hub.
+    checkpoint: a run's folder, a model.safetensors, the name of a model in tiramisu/weights/, or
+        hf://USER/NAME on Hugging Face's Hub.
     device: where the weights go.
     """
     return _load_model(checkpoint, device=device)
