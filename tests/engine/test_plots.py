@@ -34,6 +34,13 @@ def test_curves_show_every_panel() -> None:
     assert all(blue(panel) > 200 for panel in panels)
 
 
+def test_curves_mark_the_final_epochs() -> None:
+    rows = [{"epoch": e, "train_loss": 1.0 / e, "val_miou": 40.0 + e, "lr": 0.1} for e in (1, 2, 3)]
+    plain, marked = plot_curves(rows), plot_curves(rows, final_from=2)
+    assert ink(marked) > ink(plain)
+    assert ink(plot_curves(rows, final_from=3)) == ink(plain)  # not begun yet
+
+
 def test_curves_of_one_epoch() -> None:
     assert blue(plot_curves([{"epoch": 0, "train_loss": 1.0, "val_miou": 3.0, "lr": 0.1}])) > 50
 

@@ -25,7 +25,12 @@ MOST_VALUES, MOST_NAMES = 40, 110
 _BARS: Any = {"width": 1 / BINS, "align": "edge", "color": "#4c78a8", "edgecolor": "white"}
 
 
-def plot_curves(rows: Sequence[Mapping[str, object]], *, task: str = "segmentation") -> Picture:
+def plot_curves(
+    rows: Sequence[Mapping[str, object]],
+    *,
+    task: str = "segmentation",
+    final_from: int | None = None,
+) -> Picture:
     """Plot loss, the task's score and learning rate by epoch, beside each other.
 
     Args:
@@ -34,6 +39,7 @@ def plot_curves(rows: Sequence[Mapping[str, object]], *, task: str = "segmentati
             for segmentation, `top1` for classification), such as `train_loss` or `val_miou`.
             Missing values, empty strings, NaN and infinity are left out.
         task: "segmentation" or "classification".
+        final_from: epochs before the final ones, which may have another loss; None for no mark.
     """
     score = FIGURES[task][0]
     panels = {"loss": "loss", score.key: score.name, "lr": "learning rate"}
@@ -58,6 +64,8 @@ def plot_curves(rows: Sequence[Mapping[str, object]], *, task: str = "segmentati
         lowest, highest = (f(v for p in lines.values() for _, v in p) for f in (min, max))
         if word == "lr" and highest > 20 * lowest > 0:
             axes.set_yscale("log")
+        if final_from and final_from < max(e for p in lines.values() for e, _ in p):
+            axes.axvline(final_from + 0.5, color="gray", linestyle=":", label="final epochs")
         axes.legend(frameon=False)
     return render(figure)
 

@@ -105,7 +105,7 @@ def train(config: TrainConfig) -> Path:
         ) from None
     finally:
         if trainer.is_global_zero:
-            keep_what_was_learnt(folder, history, rows_before=rows_before, keep=config.keep)
+            keep_what_was_learnt(folder, history, rows_before=rows_before, config=config)
     if trainer.is_global_zero:
         if trainer.global_step == steps_before:
             print("nothing was left to train; raise --epochs to go on")
@@ -196,16 +196,17 @@ def fit(trainer: pl.Trainer, task: TrainingTask, data: RunData, *, resume: Path 
 
 
 def keep_what_was_learnt(
-    folder: Path, history: History, *, rows_before: list[dict[str, float]], keep: str
+    folder: Path, history: History, *, rows_before: list[dict[str, float]], config: TrainConfig
 ) -> None:
     """Whatever ended a run: make its epochs ready for use, or leave no trace if there are none."""
     if not (folder / LAST).is_file():
         shutil.rmtree(folder)
     elif history.rows != rows_before:
         # Stopped before the first validation, there is no best epoch yet.
-        best = folder / (BEST if keep == "best" else LAST)
+        best = folder / (BEST if config.keep == "best" else LAST)
         save_model(load_model(best if best.is_file() else folder / LAST), folder)
-        save_png(folder / "curves.png", plot_curves(history.rows, task=history.task))
+        curves = plot_curves(history.rows, task=history.task, final_from=config.final_from)
+        save_png(folder / "curves.png", curves)
 
 
 def recalibrate(folder: Path, spec: DatasetSpec, config: TrainConfig) -> None:
