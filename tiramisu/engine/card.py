@@ -247,8 +247,8 @@ def _licence_section(spec: DatasetSpec | None) -> str:
         data = spec.source.licence if spec.source else "none needed, it is drawn by Tiramisu itself"
     return (
         "## Licence\n\nTiramisu's code: MIT. The data: "
-        f"{_escape(data).rstrip('.')}. These weights: whoever publishes them says so here, and by `license:` "
-        "at the top of this file; until then none is granted."
+        f"{_escape(data).rstrip('.')}. These weights: whoever publishes them says so here, and by "
+        "`license:` at the top of this file; until then none is granted."
     )
 
 
