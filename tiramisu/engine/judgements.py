@@ -88,6 +88,8 @@ def _read_judgement(
     how = [f"batch norm {scores['bn']}"] if scores.get("bn", "running") != "running" else []
     if scores.get("tta"):
         how.append("test-time augmentation")
+    if scores.get("mc_dropout"):
+        how.append(f"mean of {scores['mc_dropout']} passes with dropout")
     if "data" in scores and scores["data"] not in data_names:
         how.append(f"on {Path(scores['data']).stem}")
     return Judgement(
