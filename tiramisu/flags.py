@@ -60,8 +60,8 @@ class Parser(ArgumentParser):
         unknown = re.search(r"(?:Option '|unrecognized arguments: --)([\w-]+)", message)
         if unknown is not None:
             names = [name.lstrip("-") for name in self._option_string_actions]
-            close = difflib.get_close_matches(unknown.group(1), names, n=1)
-            message += f"; did you mean {close[0]}?" if close else ""
+            close = difflib.get_close_matches(unknown.group(1), names, n=1, cutoff=0.7)
+            message += f"; did you mean --{close[0]}?" if close else ""
         message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
         raise ValueError(_name_what_was_expected(message))
 

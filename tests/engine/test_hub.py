@@ -279,6 +279,15 @@ def test_the_command_publishes_a_run(
     assert "# fc56 trained on nowhere" in (out / "README.md").read_text()
 
 
+def test_a_published_model_takes_its_card_along(tmp_path: Path) -> None:
+    save_model(make_model(), tmp_path / "run")
+    cli.publish(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "first")])
+    card = tmp_path / "first" / "README.md"
+    card.write_text(card.read_text() + "\nWritten by hand.\n")
+    cli.publish(["--checkpoint", str(tmp_path / "first"), "--out", str(tmp_path / "second")])
+    assert "Written by hand." in (tmp_path / "second" / "README.md").read_text()
+
+
 def test_half_of_the_size_gives_nearly_the_same(tmp_path: Path) -> None:
     model = make_model().eval()
     save_model(model, tmp_path / "run")

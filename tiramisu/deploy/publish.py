@@ -7,10 +7,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tiramisu.deploy.config import PublishConfig
 from tiramisu.engine.checkpoint import load_model
-from tiramisu.engine.hub import HUB_CONFIG_NAME
+from tiramisu.engine.hub import CARD_NAME, HUB_CONFIG_NAME
 from tiramisu.engine.run import make_folder
-
-CARD_NAME = "README.md"
 
 
 def halve_weights(network: nn.Module) -> None:

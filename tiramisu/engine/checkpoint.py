@@ -6,6 +6,7 @@ safetensors holds numbers only, and Lightning's `.ckpt` is opened with `weights_
 """
 
 import dataclasses
+import difflib
 import json
 import pickle
 from pathlib import Path
@@ -89,7 +90,7 @@ def find_checkpoint(path: str | Path) -> Path:
     """
     if is_hub_name(path):
         path = fetch_model(str(path))
-    elif str(path) in list_weights() and not Path(path).exists():
+    elif str(Path(path)) in list_weights() and not Path(path).exists():
         path = WEIGHTS / path
     path = Path(path)
     if path.is_file():
@@ -102,10 +103,12 @@ def find_checkpoint(path: str | Path) -> Path:
         return path
     if not path.is_dir():
         names = ", ".join(list_weights())
+        close = difflib.get_close_matches(str(path), list_weights(), n=1)
         raise FileNotFoundError(
             f"there is no checkpoint {path}; give a run's folder, such as runs/NAME"
             + (f", a model that came with Tiramisu ({names})" if names else "")
             + ", or hf://USER/NAME for one on Hugging Face's Hub"
+            + (f"; did you mean {close[0]}?" if close else "")
         )
     # An interrupted run has no published model yet, but its best or last epoch.
     for name in (WEIGHTS_NAME, BEST, LAST):
@@ -114,6 +117,11 @@ def find_checkpoint(path: str | Path) -> Path:
     raise FileNotFoundError(
         f"nothing to load in {path}: expected {WEIGHTS_NAME} or {LAST}, which a "
         "run writes after its first epoch"
+        + (
+            "; rename it to use the model that came with Tiramisu"
+            if str(path) in list_weights()
+            else ""
+        )
     )
 
 

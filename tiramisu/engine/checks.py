@@ -85,7 +85,7 @@ def announce_other_epochs(config: TrainConfig) -> None:
     rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
     print(
         f"--epochs {config.epochs} in place of {planned}: the learning rate goes on as that of "
-        f"such a run after {done} epochs, at {rate:.3g}"
+        f"such a run after epoch {done}, at {rate:.3g}"
         + (", and the final epochs come at its end" if config.final_epochs else "")
     )
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tiramisu.engine.model import ModelInfo
 
 HUB_CONFIG_NAME = "config.json"
+CARD_NAME = "README.md"
 SCHEME = "hf://"
 # What config.json says besides a ModelInfo: for people, and for the Hub.
 CONFIG_EXTRAS = ("library_name", "tiramisu_version")
@@ -136,6 +137,11 @@ class HubMixin(ModelHubMixin):
         """The model card; `repo_id` is the name under which others will find the model."""
         from tiramisu.engine.card import write_card
 
+        # A model that was published before has no run any more, but its card.
+        if self.source is not None and self.source.with_name(HUB_CONFIG_NAME).is_file():
+            card = self.source.with_name(CARD_NAME)
+            if card.is_file():
+                return ModelCard(card.read_text())
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         text = write_card(
             self.info,

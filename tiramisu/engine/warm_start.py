@@ -46,6 +46,7 @@ def warm_start(model: ImageModel, source: str) -> None:
     same_classes = start.info.class_names == info.class_names
     if same_classes and start.info.arch == info.arch:
         load_weights(network, start.network.state_dict(), origin=f"--init-from {source}")
+        _say(f"--init-from {source}: all weights")
         return
     names = [name for name, _ in network.named_modules()]
     last = [] if same_classes else [n for n in names if n.rpartition(".")[2] in LAST_PARTS]
