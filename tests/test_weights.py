@@ -1,6 +1,7 @@
 """The trained models that travel with the package."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,7 @@ def test_the_card_says_how_it_came_about(name: str) -> None:
     assert f'load_model("{name}")' in card
     assert "seed:" in card
     assert "eval_seg.py" in card
-    for home in ("/home/", "/work/", "/opt/", "/tmp/", "/root/"):
-        assert home not in card
+    assert not re.search(r"(?<![\w:/.])/\w+/\w", card)  # no path of the machine that trained
     for class_name in json.loads((WEIGHTS / name / "config.json").read_text())["class_names"]:
         assert f"| {class_name} |" in card
 
