@@ -114,7 +114,7 @@ def predict(argv: Sequence[str]) -> None:
         out=Path(config.out),
         tile=None if config.tile == "off" else config.tile,
         tta=config.tta,
-        mc_dropout=(config.mc_dropout or 20) if config.uncertainty else 0,
+        mc_dropout=config.passes,
         overwrite=config.overwrite,
     )
     print(f"{len(written)} files written to {config.out}")

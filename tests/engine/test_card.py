@@ -103,6 +103,7 @@ def test_other_evaluations_of_the_same_weights_have_their_lines(source: Path) ->
     write_scores(folder / "mine_test_running" / "scores.json", split="test", mean_iou=0.4)
     write_scores(folder / "mine_val_batch10" / "scores.json", bn="batch", mean_iou=0.6)
     write_scores(folder / "mine_val_tta" / "scores.json", tta=True, mean_iou=0.65)
+    write_scores(folder / "mine_val_running" / "scores.json", mean_iou=0.51235)
     write_scores(folder / "mine_val_mc20" / "scores.json", mc_dropout=20, mean_iou=0.66)
     write_scores(folder / "b" / "scores.json", data="/home/somebody/other.yaml", mean_iou=0.2)
     write_scores(folder / "onnx" / "scores.json", checkpoint="a/model_int8.onnx", mean_iou=0.11)
@@ -114,6 +115,7 @@ def test_other_evaluations_of_the_same_weights_have_their_lines(source: Path) ->
     card = card_of(source=source)
     figures = section(card, "Figures")
     assert "| test | 7 | 40.0 | 87.5 |  |" in figures
+    assert figures.count("| val | 7 | 51.2 |") == 1  # the run's own, judged once more
     assert "| val | 7 | 60.0 | 87.5 | batch norm batch |" in figures
     assert "| val | 7 | 65.0 | 87.5 | test-time augmentation |" in figures
     assert "| val | 7 | 66.0 | 87.5 | mean of 20 passes with dropout |" in figures

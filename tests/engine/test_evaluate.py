@@ -55,6 +55,9 @@ def test_checkpoint_file_and_published_model_agree(
     quick: Callable[..., TrainConfig], dataset
 ) -> None:
     run = train(quick(epochs=1))
+    ckpt = run / "checkpoints" / "last.ckpt"
+    evaluate_checkpoint(EvalConfig(checkpoint=str(ckpt), accelerator="cpu"))
+    assert not (run / "eval").exists()  # that is for the published model
     published, best = load_model(run), load_model(run / "checkpoints" / "best.ckpt")
     image = dataset[0]["image"][None]
     with torch.inference_mode():

@@ -33,6 +33,11 @@ class PredictConfig:
     accelerator: Accelerator = "auto"
     """Where to compute."""
 
+    @property
+    def passes(self) -> int:
+        """Passes with random dropout; 0 for one without."""
+        return (self.mc_dropout or 20) if self.uncertainty else 0
+
     def __post_init__(self) -> None:
         require(
             self.mc_dropout is None or self.mc_dropout >= 2,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tiramisu.engine.hub import HUB_CONFIG_NAME, fetch_model, is_hub_name, strip_extras
 from tiramisu.engine.model import ImageModel, ModelInfo, build_image_model
-from tiramisu.engine.run import BEST, CHECKPOINTS, LAST
+from tiramisu.engine.run import BEST, LAST
 from tiramisu.shipped import WEIGHTS, list_weights
 
 WEIGHTS_NAME = "model.safetensors"
@@ -125,19 +125,21 @@ def find_checkpoint(path: str | Path) -> Path:
     )
 
 
+def find_model_file(checkpoint: str | Path) -> Path:
+    """The file that a model is loaded from: `find_checkpoint`, or an exported one as it is."""
+    return Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
+
+
 def find_results_folder(checkpoint: str | Path) -> Path:
-    """The folder for what is made of a checkpoint: that of its run.
+    """The folder for what is made of a checkpoint: that in which its file lies.
 
     For a model of the Hub, or one that came with the package, it is the working folder: theirs are
     places where nobody looks for results.
     """
     if is_hub_name(checkpoint):
         return Path()
-    # An exported model is no checkpoint, but lies in its run's folder as well.
-    file = Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
-    if file.resolve().is_relative_to(WEIGHTS):
-        return Path()
-    return file.parent.parent if file.parent.name == CHECKPOINTS else file.parent
+    file = find_model_file(checkpoint)
+    return Path() if file.resolve().is_relative_to(WEIGHTS) else file.parent
 
 
 def read_info(path: Path) -> ModelInfo:

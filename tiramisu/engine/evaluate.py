@@ -14,7 +14,7 @@ from tiramisu.engine.averaging import as_logits, augmented_logits, draw, random_
 from tiramisu.engine.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.engine.checkpoint import (
     CHECKPOINT_SUFFIXES,
-    find_checkpoint,
+    find_model_file,
     find_results_folder,
     load_model,
 )
@@ -106,7 +106,7 @@ def find_data(
     Raises:
         ValueError, FileNotFoundError: there is no such data set, or it has other classes.
     """
-    trained_with = read_settings(_file_of(checkpoint))
+    trained_with = read_settings(find_model_file(checkpoint))
     data = data or trained_with.get("data", info.dataset)
     same_data = data in (trained_with.get("data"), info.dataset)
     spec = load_spec(data)
@@ -163,11 +163,6 @@ def evaluate(
     return meter.compute()
 
 
-def _file_of(checkpoint: str | Path) -> Path:
-    """The file that a checkpoint is loaded from, an exported one included."""
-    return Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
-
-
 def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
     if info.task != spec.task:
         raise ValueError(
@@ -186,7 +181,7 @@ def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
     name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
     name += f"_mc{config.mc_dropout}" if config.mc_dropout else ""
-    file = _file_of(config.checkpoint)
+    file = find_model_file(config.checkpoint)
     if file.suffix not in CHECKPOINT_SUFFIXES:
         name += f"_{file.name.replace('.', '_')}"  # an exported model, beside that of its run
     if file.resolve().is_relative_to(WEIGHTS):

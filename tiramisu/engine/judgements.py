@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,16 @@ class Judgement:
     class_figures: Mapping[str, Mapping[str, float | None]]
     """By the keys of CLASS_FIGURES, then by class."""
 
+    def equals(self, other: "Judgement") -> bool:
+        """Whether it says the same, but for what another number of threads rounds otherwise."""
+        return (
+            (self.split, self.how, self.images) == (other.split, other.how, other.images)
+            and self.figures.keys() == other.figures.keys()
+            and all(
+                math.isclose(v, other.figures[n], abs_tol=5e-4) for n, v in self.figures.items()
+            )
+        )
+
 
 def read_judgements(
     info: "ModelInfo", *, source: Path | None, settings: Mapping[str, Any]
@@ -47,7 +58,7 @@ def read_judgements(
         settings: those of its run; may be empty.
     """
     names = (settings.get("data"), info.dataset)
-    found = []
+    found: list[Judgement] = []
     # The files beside a checkpoint of some epoch are about the published one.
     if source is not None and source.suffix == ".safetensors":
         folder = source.parent
@@ -58,7 +69,7 @@ def read_judgements(
         ]
         for path in (folder / "scores" / "scores.json", *later):
             judgement = _read_judgement(info, path, data_names=names)
-            if judgement is not None and judgement not in found:
+            if judgement is not None and not any(judgement.equals(other) for other in found):
                 found.append(judgement)
     if not found and info.metrics:
         figures = {name: value / 100 for name, value in info.metrics.items() if name in REPORTED}

@@ -179,16 +179,19 @@ def arrange_grid(
 
 
 def describe_score(truth: Label, prediction: Label) -> str:
+    """The share of labelled pixels that are right, as a caption."""
     known = truth != IGNORE_INDEX
     right = np.count_nonzero((truth == prediction)[known])
     return f"{percent(right / known.sum())} right" if known.any() else "all void"
 
 
 def resize_label(label: Label, size: tuple[int, int]) -> Label:
+    """Resize class ids to (width, height); none is invented."""
     return cv2.resize(label, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
 
 def mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
+    """The image in gray, wrong pixels red and void ones black; all three are of one size."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
     marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
     marked[truth != prediction] = RED

@@ -1,6 +1,7 @@
 """A training run from its settings to its published model, tables and pictures."""
 
 import dataclasses
+import functools
 import math
 import shutil
 import signal
@@ -146,23 +147,17 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
     if config.class_weights != "none":
         labels = count_labels(data.train_set)
         weight = balance_classes(labels, capped=config.class_weights == "capped")
-    loss, final_loss = (
-        build_loss(
-            name,
-            ignore_index=data.train_set.spec.ignore_index,
-            weight=weight,
-            label_smoothing=config.label_smoothing,
-        )
-        if name is not None
-        else None
-        for name in (config.loss, config.final_loss)
+    build = functools.partial(
+        build_loss,
+        ignore_index=data.train_set.spec.ignore_index,
+        weight=weight,
+        label_smoothing=config.label_smoothing,
     )
-    assert loss is not None
     return TrainingTask(
         model,
         config,
-        loss=loss,
-        final_loss=final_loss,
+        loss=build(config.loss),
+        final_loss=build(config.final_loss) if config.final_loss else None,
         batches_per_epoch=data.batches_per_epoch,
         names=data.train_set.names,
         ignore_index=data.train_set.spec.ignore_index,

@@ -20,7 +20,7 @@ from tiramisu.engine.checkpoint import find_results_folder, load_model
 from tiramisu.engine.evaluate import evaluate, find_data, open_split
 from tiramisu.engine.metrics import FIGURES
 from tiramisu.engine.model import ImageModel
-from tiramisu.engine.run import make_folder
+from tiramisu.engine.run import CHECKPOINTS, make_folder
 
 TOLERANCE = 1e-4
 """Largest difference of logits at which an fp32 export equals the PyTorch model, for logits up to
@@ -241,6 +241,8 @@ def _target(config: ExportConfig) -> Path:
             )
         return Path(config.out)
     folder = find_results_folder(config.checkpoint)
+    if folder.name == CHECKPOINTS:
+        folder = folder.parent
     return folder / f"model{'_int8' if config.int8 else ''}{suffix}"
 
 
