@@ -5,8 +5,8 @@ torch.hub.load("OWNER/tiramisu", "model", "hf://USER/NAME")         # a trained 
 torch.hub.load("path/to/clone", "densenet121", source="local")
 """
 
-from tiramisu.engine.checkpoint import load_model as _load_model
-from tiramisu.engine.model import ImageModel as _ImageModel
+from tiramisu.checkpoints.checkpoint import load_model as _load_model
+from tiramisu.checkpoints.model import ImageModel as _ImageModel
 from tiramisu.models import (
     densenet40_12,
     densenet100_12,

@@ -1,13 +1,28 @@
-"""A data set for classification that takes no time to learn."""
+"""Small data sets and models that many tests share."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
-COLORS = {"blue": (70, 90, 210), "green": (50, 170, 70), "red": (200, 60, 50), "white": (230,) * 3}
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.train import build_model_for
+
+CLASS_COLORS = {
+    "blue": (70, 90, 210),
+    "green": (50, 170, 70),
+    "red": (200, 60, 50),
+    "white": (230,) * 3,
+}
 
 
 @pytest.fixture
@@ -22,9 +37,97 @@ def colored_classes(tmp_path: Path) -> Callable[..., Path]:
                 folder = root / split / label
                 folder.mkdir(parents=True)
                 for number in range(count):
-                    noisy = np.array(COLORS[label]) + rng.normal(0, 20, (16, 16, 3))
+                    noisy = np.array(CLASS_COLORS[label]) + rng.normal(0, 20, (16, 16, 3))
                     image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
                     image.save(folder / f"{label}{number}.png")
         return root
 
     return write
+
+
+COLORS = ((128, 128, 128), (128, 0, 0), (0, 0, 192))
+
+
+def tiny_network() -> nn.Module:
+    """Three classes, and a receptive field of 4 pixels to each side."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, padding=2))
+
+
+def channel_network() -> nn.Module:
+    """The class of a pixel is its brightest channel."""
+    network = nn.Conv2d(3, 3, 1, bias=False)
+    network.weight.data = 20 * torch.eye(3)[..., None, None]
+    return network
+
+
+@pytest.fixture
+def make_model() -> Callable[..., SegmentationModel]:
+    def make(network: nn.Module | None = None, *, image_scale: float = 1.0) -> SegmentationModel:
+        info = ModelInfo(
+            arch="tiny", class_names=("sky", "wall", "road"), colors=COLORS, image_scale=image_scale
+        )
+        return SegmentationModel(network or tiny_network(), info).eval()
+
+    return make
+
+
+@pytest.fixture
+def channel_model(make_model: Callable[..., SegmentationModel]) -> SegmentationModel:
+    return make_model(channel_network())
+
+
+RECTANGLE_COLORS = np.array([[90, 120, 200], [60, 60, 60], [40, 160, 60]], np.uint8)
+
+
+def write_rectangles(root: Path, split: str, *, count: int, seed: int, size: int = 64) -> None:
+    """Images whose colour tells the class, but for noise; a void frame around each."""
+    rng = np.random.default_rng(seed)
+    for folder in ("images", "masks"):
+        (root / folder / split).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        label = np.zeros((size, size), np.uint8)
+        label[size // 2 :] = 1
+        top, left = rng.integers(4, size // 2, 2)
+        label[top : top + size // 3, left : left + size // 3] = 2
+        image = RECTANGLE_COLORS[label] + rng.normal(0, 12, (size, size, 3))
+        label[[0, -1]] = label[:, [0, -1]] = 255
+        name = f"{split}{i}.png"
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / "images" / split / name)
+        Image.fromarray(label).save(root / "masks" / split / name)
+
+
+@pytest.fixture(scope="session")
+def rectangles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bare folder data set: 6 training and 3 validation images of 64x64, three classes."""
+    root = tmp_path_factory.mktemp("rectangles")
+    write_rectangles(root, "train", count=6, seed=1)
+    write_rectangles(root, "val", count=3, seed=2)
+    return root
+
+
+@pytest.fixture
+def quick(rectangles: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """Settings of a run of two epochs; changes come as keywords."""
+    base = TrainConfig(
+        arch="fc56",
+        data=str(rectangles),
+        out=str(tmp_path / "run"),
+        epochs=2,
+        batch_size=3,
+        crop=(32, 32),
+        lr=3e-3,
+        accelerator="cpu",
+    )
+    return lambda **changes: dataclasses.replace(base, **changes)
+
+
+@pytest.fixture(scope="module")
+def dataset(rectangles: Path) -> SegmentationDataset:
+    return SegmentationDataset(load_spec(str(rectangles)), "val", root=None)
+
+
+@pytest.fixture
+def model(rectangles: Path) -> SegmentationModel:
+    spec = load_spec(str(rectangles))
+    return build_model_for(spec, TrainConfig(arch="fc56", data=str(rectangles))).eval()

@@ -10,10 +10,11 @@ import yaml
 from PIL import Image
 
 from tiramisu import cli
-from tiramisu.engine.checkpoint import save_model
-from tiramisu.engine.config import TrainConfig
-from tiramisu.engine.model import ModelInfo, SegmentationModel
-from tiramisu.engine.run import save_config
+from tiramisu.checkpoints.checkpoint import save_model
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.run import save_config
 
 Run = Callable[..., str]
 

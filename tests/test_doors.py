@@ -13,10 +13,10 @@ import yaml
 
 import tiramisu
 from tiramisu import cli
-from tiramisu.data.spec import list_datasets, load_spec
-from tiramisu.engine.config import TrainConfig
+from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.models import list_models
 from tiramisu.shipped import find_shipped, list_shipped
+from tiramisu.training.config import TrainConfig
 
 CLONE = Path(__file__).parents[1]
 TOOLS = sorted((CLONE / "tools").glob("*.py"))
@@ -139,7 +139,7 @@ def test_tables_are_tables_not_code(folder: str) -> None:
 def parse(monkeypatch: pytest.MonkeyPatch) -> Parse:
     """The settings with which `tiramisu train ARGUMENTS` would start."""
     started: list[TrainConfig] = []
-    monkeypatch.setattr("tiramisu.engine.train.train", started.append)
+    monkeypatch.setattr("tiramisu.training.train.train", started.append)
 
     def parse(*arguments: str, command: str = "train") -> TrainConfig:
         cli.COMMANDS[command](arguments)

@@ -12,8 +12,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from tiramisu.engine.checkpoint import save_model
-from tiramisu.engine.model import ModelInfo, SegmentationModel
+from tiramisu.checkpoints.checkpoint import save_model
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.models import zoo
 
 CLONE = Path(__file__).parents[1]

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from tiramisu import draw_scene, list_weights, load_model, predict
-from tiramisu.data.spec import load_spec
-from tiramisu.engine.checkpoint import find_results_folder
+from tiramisu.checkpoints.checkpoint import find_results_folder
+from tiramisu.data.catalog import load_spec
 from tiramisu.shipped import WEIGHTS
 
 MOST_BYTES = 32_000_000

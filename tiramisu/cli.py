@@ -13,16 +13,14 @@ from typing import NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from tiramisu.deploy.config import (
-    BenchmarkConfig,
-    ClassifyConfig,
-    ExportConfig,
-    PredictConfig,
-    PublishConfig,
-)
-from tiramisu.engine.config import ClassifierTrainConfig, EvalConfig, TrainConfig
+from tiramisu.benchmark.config import BenchmarkConfig
+from tiramisu.checkpoints.config import PublishConfig
+from tiramisu.evaluation.config import EvalConfig
+from tiramisu.export.config import ExportConfig
 from tiramisu.flags import Parser
+from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.shipped import find_shipped, list_shipped
+from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 
 # The commands import torch and Lightning only when they run, so that --help answers at once.
 
@@ -57,7 +55,7 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig])
     if fetch_first:
         _download(config.data, config.data_root)
 
-    from tiramisu.engine.train import train as run_training
+    from tiramisu.training.train import train as run_training
 
     _quieten_libraries()
     run_training(config)
@@ -82,8 +80,8 @@ def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
     parser.add_config(EvalConfig)
     config = EvalConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.deploy.export.runtime import load_predictor
-    from tiramisu.engine.evaluate import evaluate_checkpoint
+    from tiramisu.evaluation.evaluate import evaluate_checkpoint
+    from tiramisu.inference.load import load_predictor
 
     _quieten_libraries()
     model = load_predictor(config.checkpoint, accelerator=config.accelerator)
@@ -104,8 +102,8 @@ def predict(argv: Sequence[str]) -> None:
     inputs = values.pop("inputs")
     config = PredictConfig(**values.as_dict())
 
-    from tiramisu.deploy.export.runtime import load_predictor
-    from tiramisu.deploy.files import predict_files
+    from tiramisu.inference.files import predict_files
+    from tiramisu.inference.load import load_predictor
 
     model = load_predictor(config.checkpoint, accelerator=config.accelerator)
     written = predict_files(
@@ -134,8 +132,8 @@ def predict_classes(argv: Sequence[str]) -> None:
     inputs = values.pop("inputs")
     config = ClassifyConfig(**values.as_dict())
 
-    from tiramisu.deploy.classify import classify_files
-    from tiramisu.deploy.export.runtime import load_predictor
+    from tiramisu.inference.classify import classify_files
+    from tiramisu.inference.load import load_predictor
 
     model = load_predictor(config.checkpoint, accelerator=config.accelerator)
     classify_files(model, inputs, config=config)
@@ -152,7 +150,7 @@ def export(argv: Sequence[str]) -> None:
     parser.add_config(ExportConfig)
     config = ExportConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.deploy.export.command import export_checkpoint
+    from tiramisu.export.command import export_checkpoint
 
     _quieten_libraries()
     export_checkpoint(config)
@@ -169,7 +167,7 @@ def publish(argv: Sequence[str]) -> None:
     parser.add_config(PublishConfig)
     config = PublishConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.deploy.publish import publish_checkpoint
+    from tiramisu.checkpoints.publish import publish_checkpoint
 
     publish_checkpoint(config)
 
@@ -184,7 +182,7 @@ def benchmark(argv: Sequence[str]) -> None:
     parser.add_config(BenchmarkConfig)
     config = BenchmarkConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.deploy.benchmark.run import run_benchmark
+    from tiramisu.benchmark.suite import run_benchmark
 
     _quieten_libraries()
     run_benchmark(config)
@@ -227,20 +225,20 @@ def summary(argv: Sequence[str]) -> None:
         raise ValueError(f"--size is [{height},{width}], expected two numbers of at least 1")
     num_classes = usual.num_classes if values.num_classes is None else values.num_classes
     if values.graph is not None:
-        from tiramisu.deploy.diagram.drawing import check_picture_path
+        from tiramisu.summary.drawing import check_picture_path
 
         check_picture_path(Path(values.graph))
     network = build_model(values.arch, num_classes=num_classes)
     if values.table:
-        from tiramisu.models import format_layers, list_layers
+        from tiramisu.summary.layer_table import format_layers, list_layers
 
         print(format_layers(list_layers(network, height=height, width=width)))
     elif values.graph is None:
-        from tiramisu.models import format_summary, summarize
+        from tiramisu.summary.block_table import format_summary, summarize
 
         print(format_summary(summarize(network, height=height, width=width)))
     if values.graph is not None:
-        from tiramisu.deploy.diagram.drawing import draw_network
+        from tiramisu.summary.drawing import draw_network
 
         draw_network(network, values.graph, height=height, width=width, title=values.arch)
         print(f"{values.graph} written")
@@ -261,8 +259,8 @@ def check(argv: Sequence[str]) -> None:
     )
     values = parser.parse_args(argv)
 
-    from tiramisu.data.check import check_dataset
-    from tiramisu.data.spec import load_spec
+    from tiramisu.data.catalog import load_spec
+    from tiramisu.data.checking.check import check_dataset
 
     spec = load_spec(values.data)
     root = Path(values.data_root) if values.data_root else None
@@ -341,7 +339,7 @@ def _with_recipe(argv: Sequence[str], *, defaults: TrainConfig) -> list[str]:
     argv = [part for word in argv for part in _split_flag(word)]
     given = dict(pairwise([*argv, ""]))
     if "--resume" in given:
-        from tiramisu.engine.run import CONFIG_NAME, find_run
+        from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
 
         return ["--config", str(find_run(given["--resume"]) / CONFIG_NAME), *argv]
     if "--config" in given:
@@ -368,8 +366,8 @@ def _add_data_arguments(parser: ArgumentParser) -> None:
 
 
 def _download(data: str, data_root: str | None) -> None:
+    from tiramisu.data.catalog import load_spec
     from tiramisu.data.download import download_dataset
-    from tiramisu.data.spec import load_spec
 
     spec = load_spec(data)
     download_dataset(spec, Path(data_root or Path("data", spec.name)))

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from tiramisu.data.check import check_dataset
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import SegmentationDataset
-from tiramisu.data.spec import load_spec
 
 ROOT = os.environ.get("TIRAMISU_CAMVID")
 pytestmark = pytest.mark.skipif(ROOT is None, reason="TIRAMISU_CAMVID names no folder of CamVid")

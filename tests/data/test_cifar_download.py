@@ -10,9 +10,9 @@ import pytest
 from tiny_classes import write_cifar10
 from torchvision import datasets
 
+from tiramisu.data.catalog import load_spec
 from tiramisu.data.download import download_dataset
-from tiramisu.data.readers.cifar import load_cifar
-from tiramisu.data.spec import load_spec
+from tiramisu.data.readers.cifar_archive import load_cifar
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -10,16 +10,12 @@ import torch
 from PIL import Image
 from tiny_classes import CIFAR_LABELS, cifar_pixels, write_cifar10, write_classes
 
-from tiramisu.data.dataset import (
-    ClassificationDataset,
-    SegmentationDataset,
-    make_loader,
-    open_dataset,
-)
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.dataset import ClassificationDataset, SegmentationDataset, open_dataset
+from tiramisu.data.loader import make_loader
 from tiramisu.data.readers.class_reader import fill_size
-from tiramisu.data.spec import load_spec
-from tiramisu.data.streets import draw_object
 from tiramisu.data.transforms import train_transform
+from tiramisu.streets import draw_object
 
 TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5, pad=2)
 

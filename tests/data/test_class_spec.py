@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tiny_classes import write_classes
 
-from tiramisu.data.spec import load_spec
-from tiramisu.data.streets import OBJECTS
-from tiramisu.data.table import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.spec import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.shipped import find_shipped
+from tiramisu.streets import OBJECTS
 
 YAML = """\
 name: pets

@@ -11,10 +11,11 @@ from tiny_data import random_label
 
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data import loader as loader_module
-from tiramisu.data.dataset import EpochSampler, SegmentationDataset, make_loader
-from tiramisu.data.spec import load_spec
-from tiramisu.data.streets import draw_scene
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.transforms import train_transform
+from tiramisu.streets import draw_scene
 
 TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5)
 

@@ -8,9 +8,9 @@ from threading import Thread
 import pytest
 
 from tiramisu.data import download
+from tiramisu.data.catalog import load_spec
 from tiramisu.data.download import download_dataset, read_checksums
-from tiramisu.data.spec import load_spec
-from tiramisu.data.table import DatasetSpec
+from tiramisu.data.spec import DatasetSpec
 
 FILES = {f"{part}/{i}.png": f"{part} {i}".encode() * 50 for part in ("a", "b b") for i in range(6)}
 

@@ -4,16 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 from paths import by_modules
-from plain_fcdensenet import PlainFCDenseNet
 from torch import nn
 
-from tiramisu.models import (
-    FCDenseNet,
-    TransitionUp,
-    fc_densenet56,
-    fc_densenet67,
-    fc_densenet103,
-)
+from tiramisu.models import FCDenseNet, TransitionUp, fc_densenet56, fc_densenet67, fc_densenet103
+from tiramisu.models.reference import ReferenceFCDenseNet
 
 
 def tiny(*, dropout: float = 0.0, num_classes: int = 5, in_channels: int = 3) -> FCDenseNet:
@@ -89,19 +83,23 @@ def test_tiny_equals_the_plain_network(
     network = tiny(dropout=dropout)
     if dropout:
         network = by_modules(network)  # the fused path draws its masks in another way
-    plain = PlainFCDenseNet([2, 3, 2, 4, 1], k=3, stem=6, classes=5, dropout=dropout)
+    plain = ReferenceFCDenseNet(
+        block_layers=[2, 3, 2, 4, 1], growth_rate=3, stem_width=6, num_classes=5, dropout=dropout
+    )
     assert_equal_networks(network, plain, size=size, training=training)
 
 
 @pytest.mark.parametrize("size", [(64, 32), (37, 45)])
 def test_fc_densenet56_equals_the_plain_network(size: tuple[int, int]) -> None:
     network = fc_densenet56(num_classes=11, dropout=0)
-    plain = PlainFCDenseNet([4] * 11, k=12, stem=48, classes=11, dropout=0)
+    plain = ReferenceFCDenseNet(
+        block_layers=[4] * 11, growth_rate=12, stem_width=48, num_classes=11, dropout=0
+    )
     assert_equal_networks(network, plain, size=size, training=True)
 
 
 def assert_equal_networks(
-    network: FCDenseNet, plain: PlainFCDenseNet, *, size: tuple[int, int], training: bool
+    network: FCDenseNet, plain: ReferenceFCDenseNet, *, size: tuple[int, int], training: bool
 ) -> None:
     """Compare logits, all gradients and BN statistics, in double precision."""
     randomize(network)

@@ -10,24 +10,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from tiramisu.data.loader import EpochSampler, make_loader
-from tiramisu.data.memory import free_memory
+from tiramisu.data.free_memory import free_memory
 from tiramisu.data.readers.class_reader import open_class_reader
 from tiramisu.data.readers.reader import FileReader, Reader, SceneReader, reading_pool
 from tiramisu.data.sample import DataError, Sample, Transform
-from tiramisu.data.table import DatasetSpec, DrawnSplit, FileSplit, FolderSplit, Task
-
-__all__ = [
-    "ClassificationDataset",
-    "DataError",
-    "EpochSampler",
-    "ImageDataset",
-    "Sample",
-    "SegmentationDataset",
-    "Transform",
-    "make_loader",
-    "open_dataset",
-]
+from tiramisu.data.spec import DatasetSpec, DrawnSplit, FileSplit, FolderSplit, Task
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 
@@ -210,3 +197,12 @@ def open_dataset(
 def _shrink(array: np.ndarray, scale: float, interpolation: int) -> np.ndarray:
     height, width = (max(1, round(side * scale)) for side in array.shape[:2])
     return cv2.resize(array, (width, height), interpolation=interpolation)
+
+
+def open_split(
+    spec: DatasetSpec, split: str, *, root: str | None, image_scale: float
+) -> ImageDataset:
+    """A split to judge on: images as the network sees them, labels in their own size."""
+    return open_dataset(
+        spec, split, root=root, image_scale=image_scale, scale_labels=False, cache=False
+    )

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from tiramisu.data.readers.cifar import download_cifar
-from tiramisu.data.table import CifarSplit, DatasetSpec
+from tiramisu.data.readers.cifar_archive import download_cifar
+from tiramisu.data.spec import CifarSplit, DatasetSpec
 
 _THREADS = 8
 _TIMEOUT = 30.0  # seconds without a byte

@@ -1,21 +1,19 @@
 """Batches of samples, for one or several processes."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler, Subset, default_collate
 
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.sample import DataError, Sample
-
-if TYPE_CHECKING:
-    from tiramisu.data.dataset import ImageDataset
 
 
 def make_loader(
-    dataset: "ImageDataset | Subset[Sample]",
+    dataset: ImageDataset | Subset[Sample],
     *,
     batch_size: int,
     shuffle: bool,

@@ -1,13 +1,7 @@
 """What a network is: plain PyTorch, knows no data, no files, no configs."""
 
-from tiramisu.models.backbone import Backbone, densenet_backbone
-from tiramisu.models.blocks import (
-    DenseBlock,
-    DenseLayer,
-    LayerStyle,
-    TransitionDown,
-    TransitionUp,
-)
+from tiramisu.models.backbone import Backbone
+from tiramisu.models.blocks import DenseBlock, DenseLayer, LayerStyle, TransitionDown, TransitionUp
 from tiramisu.models.cifar import (
     densenet40_12,
     densenet100_12,
@@ -26,26 +20,16 @@ from tiramisu.models.densenet import (
     densenet264,
 )
 from tiramisu.models.fcdensenet import FCDenseNet, fc_densenet56, fc_densenet67, fc_densenet103
-from tiramisu.models.summary.graph import Edge, NetworkGraph, Node, graph_network
-from tiramisu.models.summary.layers import LayerRow, LayerTable, format_layers, list_layers
-from tiramisu.models.summary.table import Summary, SummaryRow, format_summary, summarize
-from tiramisu.models.weights import Transfer, load_fitting, load_public
-from tiramisu.models.zoo import build_model, list_models, task_of
+from tiramisu.models.pretrained import Transfer, load_fitting, load_public
+from tiramisu.models.zoo import build_model, densenet_backbone, list_models, task_of
 
 __all__ = [
     "Backbone",
     "DenseBlock",
     "DenseLayer",
     "DenseNet",
-    "Edge",
     "FCDenseNet",
-    "LayerRow",
     "LayerStyle",
-    "LayerTable",
-    "NetworkGraph",
-    "Node",
-    "Summary",
-    "SummaryRow",
     "Transfer",
     "TransitionDown",
     "TransitionUp",
@@ -66,13 +50,8 @@ __all__ = [
     "fc_densenet56",
     "fc_densenet67",
     "fc_densenet103",
-    "format_layers",
-    "format_summary",
-    "graph_network",
-    "list_layers",
     "list_models",
     "load_fitting",
     "load_public",
-    "summarize",
     "task_of",
 ]

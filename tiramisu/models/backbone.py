@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
+from tiramisu.models.arguments import check_images
 from tiramisu.models.blocks import DenseBlock, TransitionDown
-from tiramisu.models.checks import check_images
-from tiramisu.models.densenet import DenseNet, DenseNetOptions
+from tiramisu.models.densenet import DenseNet
+from tiramisu.models.fast.fused import arrange, suits
 from tiramisu.models.freezing import Freezable
-from tiramisu.models.fused import arrange, suits
 from tiramisu.models.operators import CONVOLUTIONS
-from tiramisu.models.weights import PublicWeights, start_from_public
-from tiramisu.models.zoo import find_entry
 
 
 class Level(NamedTuple):
@@ -114,35 +111,6 @@ class Backbone(Freezable):
                 if name in self._chosen:
                     maps.append(features)
         return maps
-
-
-def densenet_backbone(
-    name: str,
-    *,
-    out_indices: Sequence[int] | None = None,
-    weights: PublicWeights = None,
-    **options: Unpack[DenseNetOptions],
-) -> Backbone:
-    """Build a backbone from a DenseNet's name: "densenet121", "densenet_bc100_12", ...
-
-    Args:
-        name: one of `list_models("classification")`.
-        out_indices: see `Backbone`.
-        weights: torchvision's, such as "IMAGENET1K_V1", for the networks that have them.
-        options: keywords of `DenseNet`, such as in_channels and stem.
-
-    Raises:
-        ValueError: for an unknown name, or arguments no network can be built from.
-    """
-    entry = find_entry(name)
-    if entry.task != "classification":
-        raise ValueError(
-            f"{name} segments and has no DenseNet to be a backbone: give a DenseNet's name, such "
-            f"as densenet121."
-        )
-    network = entry.build(head=None, **options)
-    assert isinstance(network, DenseNet)
-    return Backbone(start_from_public(network, name, weights), out_indices=out_indices)
 
 
 def _find_levels(network: DenseNet) -> list[Level]:

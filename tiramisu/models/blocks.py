@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiramisu.models import fused
-from tiramisu.models.checks import check_choice
+from tiramisu.models.arguments import check_choice
+from tiramisu.models.fast import fused
+from tiramisu.models.fast.recompute import recompute
+from tiramisu.models.fast.stages import split_stages
 from tiramisu.models.operators import ACTIVATIONS, OPERATORS, Activation, Dims, Operators
-from tiramisu.models.recompute import recompute
-from tiramisu.models.stages import split_stages
 
 Pooling = Literal["max", "average"]
 

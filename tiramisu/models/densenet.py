@@ -8,13 +8,21 @@ from typing import TypedDict
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from tiramisu.models.arguments import check_blocks, check_choice, check_count, check_images
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
-from tiramisu.models.checks import check_blocks, check_choice, check_count, check_images
-from tiramisu.models.ends import HEADS, STEM_STRIDES, Head, Stem, new_head, new_pool, new_stem
+from tiramisu.models.fast.fused import arrange
 from tiramisu.models.freezing import Freezable
-from tiramisu.models.fused import arrange
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
-from tiramisu.models.weights import PublicWeights, start_from_public
+from tiramisu.models.pretrained import PublicWeights, start_from_public
+from tiramisu.models.stem_and_head import (
+    HEADS,
+    STEM_STRIDES,
+    Head,
+    Stem,
+    new_head,
+    new_pool,
+    new_stem,
+)
 
 
 class DenseNetOptions(TypedDict, total=False):

@@ -9,8 +9,8 @@ from typing import TypedDict
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from tiramisu.models.arguments import check_blocks, check_count, check_images
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
-from tiramisu.models.checks import check_blocks, check_count, check_images
 from tiramisu.models.freezing import Freezable
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 

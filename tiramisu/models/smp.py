@@ -20,20 +20,14 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
+from tiramisu.models.arguments import check_count, check_images
 from tiramisu.models.backbone import Backbone
-from tiramisu.models.checks import check_count, check_images
-from tiramisu.models.densenet import (
-    densenet121,
-    densenet161,
-    densenet169,
-    densenet201,
-    densenet264,
-)
+from tiramisu.models.densenet import densenet121, densenet161, densenet169, densenet201, densenet264
 from tiramisu.models.freezing import Freezable
-from tiramisu.models.weights import adapt_channels, load_public
+from tiramisu.models.pretrained import adapt_channels, load_public
 
 if TYPE_CHECKING:
-    from tiramisu.models.weights import PublicWeights
+    from tiramisu.models.pretrained import PublicWeights
 
 BUILDERS = {
     "densenet121": densenet121,

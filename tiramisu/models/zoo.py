@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 
 from torch import nn
+from typing_extensions import Unpack
 
+from tiramisu.models.backbone import Backbone
 from tiramisu.models.cifar import (
     densenet40_12,
     densenet100_12,
@@ -19,6 +21,8 @@ from tiramisu.models.cifar import (
     densenet_bc250_24,
 )
 from tiramisu.models.densenet import (
+    DenseNet,
+    DenseNetOptions,
     densenet121,
     densenet161,
     densenet169,
@@ -26,7 +30,7 @@ from tiramisu.models.densenet import (
     densenet264,
 )
 from tiramisu.models.fcdensenet import fc_densenet56, fc_densenet67, fc_densenet103
-from tiramisu.models.weights import PublicWeights, start_from_public
+from tiramisu.models.pretrained import PublicWeights, start_from_public
 
 TASKS = ("segmentation", "classification")
 
@@ -109,7 +113,7 @@ def build_model(
         OSError: if weights cannot be downloaded.
     """
     if ":" in name:
-        from tiramisu.models.smp import build_with_smp  # imports much, and is seldom asked for
+        from tiramisu.models.smp import build_with_smp
 
         return build_with_smp(
             name,
@@ -169,3 +173,32 @@ def find_entry(name: str) -> ZooEntry:
             f"unet:densenet121."
         )
     return ZOO[name]
+
+
+def densenet_backbone(
+    name: str,
+    *,
+    out_indices: Sequence[int] | None = None,
+    weights: PublicWeights = None,
+    **options: Unpack[DenseNetOptions],
+) -> Backbone:
+    """Build a backbone from a DenseNet's name: "densenet121", "densenet_bc100_12", ...
+
+    Args:
+        name: one of `list_models("classification")`.
+        out_indices: see `Backbone`.
+        weights: torchvision's, such as "IMAGENET1K_V1", for the networks that have them.
+        options: keywords of `DenseNet`, such as in_channels and stem.
+
+    Raises:
+        ValueError: for an unknown name, or arguments no network can be built from.
+    """
+    entry = find_entry(name)
+    if entry.task != "classification":
+        raise ValueError(
+            f"{name} segments and has no DenseNet to be a backbone: give a DenseNet's name, such "
+            f"as densenet121."
+        )
+    network = entry.build(head=None, **options)
+    assert isinstance(network, DenseNet)
+    return Backbone(start_from_public(network, name, weights), out_indices=out_indices)

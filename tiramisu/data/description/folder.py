@@ -8,8 +8,8 @@ from PIL import Image
 
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import spec_from_class_folder
-from tiramisu.data.readers.files import find_files
-from tiramisu.data.table import DatasetSpec, FileSplit, distinct_colors
+from tiramisu.data.readers.file_split import find_files
+from tiramisu.data.spec import DatasetSpec, FileSplit, distinct_colors
 from tiramisu.shipped import find_shipped
 
 _SPLITS = ("train", "val", "test")

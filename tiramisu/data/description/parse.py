@@ -6,7 +6,7 @@ from typing import get_args
 from tiramisu.data.description.parse_images import ClassificationFile
 from tiramisu.data.description.parse_masks import SegmentationFile
 from tiramisu.data.description.yaml_file import YamlFile
-from tiramisu.data.table import DatasetSpec, Task
+from tiramisu.data.spec import DatasetSpec, Task
 
 
 def parse_spec(path: Path) -> DatasetSpec:

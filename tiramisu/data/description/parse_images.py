@@ -6,7 +6,7 @@ import numpy as np
 
 from tiramisu.data.description.spec_file import SpecFile
 from tiramisu.data.description.yaml_file import Place
-from tiramisu.data.table import CifarSplit, DatasetSpec, FolderSplit, Split
+from tiramisu.data.spec import CifarSplit, DatasetSpec, FolderSplit, Split
 
 _MAX_CLASSES = 100_000
 _CIFAR = get_args(CifarSplit.__annotations__["dataset"])

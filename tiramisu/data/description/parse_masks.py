@@ -7,8 +7,8 @@ import numpy as np
 from tiramisu.data.description.spec_file import Color, SpecFile
 from tiramisu.data.description.yaml_file import Place
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
-from tiramisu.data.readers.files import WILDCARD
-from tiramisu.data.table import DatasetSpec, DrawnSplit, FileSplit
+from tiramisu.data.readers.file_split import WILDCARD
+from tiramisu.data.spec import DatasetSpec, DrawnSplit, FileSplit
 
 Codes = tuple[tuple[int, ...], ...]  # of each class
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tiramisu.data.description.yaml_file import Place, YamlFile
-from tiramisu.data.table import DrawnSplit, PublishedResult, Source, distinct_colors
+from tiramisu.data.spec import DrawnSplit, PublishedResult, Source, distinct_colors
 
 Color = tuple[int, int, int]
 

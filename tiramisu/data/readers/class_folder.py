@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tiramisu.data.table import DatasetSpec, FolderSplit, distinct_colors
+from tiramisu.data.spec import DatasetSpec, FolderSplit, distinct_colors
 
 # Where the images of a bare folder differ in size: what ImageNet's networks are shown by custom.
 USUAL_SIZE = (224, 224)

@@ -5,11 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tiramisu.data.readers.cifar import load_cifar
+from tiramisu.data.readers.cifar_archive import load_cifar
 from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.readers.reader import Reader, read_image
-from tiramisu.data.streets import OBJECTS, draw_object
-from tiramisu.data.table import CifarSplit, DatasetSpec, DrawnSplit, FolderSplit
+from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FolderSplit
+from tiramisu.streets import OBJECTS, draw_object
 
 
 def open_class_reader(spec: DatasetSpec, split: str, root: str | Path | None) -> Reader:

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from tiramisu.data.labels import LabelTable, read_label
-from tiramisu.data.readers.files import Pair, SplitFiles, find_files
-from tiramisu.data.streets import draw_scene
-from tiramisu.data.table import DrawnSplit, FileSplit
+from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
+from tiramisu.data.spec import DrawnSplit, FileSplit
+from tiramisu.streets import draw_scene
 
 
 class Reader(Protocol):

@@ -1,0 +1,221 @@
+"""The model card: what it says comes from the run, and what it does not know it does not say."""
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from tiramisu.checkpoints.card import write_card
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.data.catalog import load_spec
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.run import save_config
+
+CLASSES = ("road", "sky | clouds", "a_b_c")
+INFO = ModelInfo(
+    arch="fc56", class_names=CLASSES, colors=((0, 0, 0), (1, 1, 1), (2, 2, 2)), dataset="mine"
+)
+SCORES = {
+    "checkpoint": "/home/somebody/runs/mine",
+    "arch": "fc56",
+    "data": "/home/somebody/mine",
+    "split": "val",
+    "images": 7,
+    "bn": "running",
+    "tta": False,
+    "mean_iou": 0.51234,
+    "pixel_accuracy": 0.875,
+    "mean_accuracy": None,
+    "iou": dict(zip(CLASSES, (0.9, 0.123, None), strict=True)),
+    "recall": dict(zip(CLASSES, (0.95, 0.2, None), strict=True)),
+}
+
+
+def card_of(info: ModelInfo = INFO, **options: Any) -> ModelCard:
+    return ModelCard(write_card(info, network="FCDenseNet", parameters=1_376_795, **options))
+
+
+def section(card: ModelCard, name: str) -> str:
+    (text,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", card.text, re.DOTALL | re.MULTILINE)
+    return text
+
+
+def write_scores(path: Path, **changes: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**SCORES, **changes}))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The weights of a run with its settings and scores; the weights themselves are not read."""
+    config = TrainConfig(
+        data="/home/somebody/mine", data_root="/home/somebody/mine", lr=0.0125, epochs=17
+    )
+    save_config(config, tmp_path)
+    write_scores(tmp_path / "scores" / "scores.json")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"")
+    return weights
+
+
+def test_the_front_matter_is_the_hubs(source: Path) -> None:
+    card = card_of(source=source)
+    assert card.data.library_name == "tiramisu"
+    assert card.data.pipeline_tag == "image-segmentation"
+    assert {"tiramisu", "fc-densenet", "semantic-segmentation"} <= set(card.data.tags)
+    assert card.data.license is None
+    figures = {result.metric_name: result for result in card.data.eval_results}
+    assert figures["mean IoU"].metric_value == 0.5123
+    assert figures["mean IoU"].metric_type == "mean_iou"
+    assert figures["mean IoU"].dataset_split == "val"
+    assert figures["pixel accuracy"].metric_type == "accuracy"
+    assert "class accuracy" not in figures
+
+
+def test_figures_come_from_the_scores(source: Path) -> None:
+    figures = section(card_of(source=source), "Figures")
+    assert "| split | images | mean IoU | pixel accuracy | how |" in figures
+    assert "| val | 7 | 51.2 | 87.5 |  |" in figures
+    assert "| road | 90.0 | 95.0 |" in figures
+    assert "| sky \\| clouds | 12.3 | 20.0 |" in figures
+    assert "| a\\_b\\_c | - | - |" in figures
+
+
+def test_the_recipe_is_the_runs_and_paths_stay_at_home(source: Path) -> None:
+    card = card_of(source=source)
+    (block,) = re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)
+    recipe = yaml.safe_load(block)
+    assert recipe["lr"] == 0.0125
+    assert recipe["epochs"] == 17
+    assert recipe["data"] == "mine"
+    assert "somebody" not in str(card)
+    TrainConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in recipe.items()})
+
+
+def test_other_evaluations_of_the_same_weights_have_their_lines(source: Path) -> None:
+    folder = source.parent / "eval"
+    write_scores(folder / "mine_test_running" / "scores.json", split="test", mean_iou=0.4)
+    write_scores(folder / "mine_val_batch10" / "scores.json", bn="batch", mean_iou=0.6)
+    write_scores(folder / "mine_val_tta" / "scores.json", tta=True, mean_iou=0.65)
+    write_scores(folder / "mine_val_running" / "scores.json", mean_iou=0.51235)
+    write_scores(folder / "mine_val_mc20" / "scores.json", mc_dropout=20, mean_iou=0.66)
+    write_scores(folder / "b" / "scores.json", data="/home/somebody/other.yaml", mean_iou=0.2)
+    write_scores(folder / "onnx" / "scores.json", checkpoint="a/model_int8.onnx", mean_iou=0.11)
+    write_scores(folder / "fc67" / "scores.json", arch="fc67", mean_iou=0.12)
+    classes = {"iou": {"x": 0.5}, "recall": {"x": 0.5}}
+    write_scores(folder / "classes" / "scores.json", **classes, mean_iou=0.13)
+    write_scores(folder / "old" / "scores.json", split="older", mean_iou=0.14)
+    os.utime(folder / "old" / "scores.json", (1, 1))
+    card = card_of(source=source)
+    figures = section(card, "Figures")
+    assert "| test | 7 | 40.0 | 87.5 |  |" in figures
+    assert figures.count("| val | 7 | 51.2 |") == 1  # the run's own, judged once more
+    assert "| val | 7 | 60.0 | 87.5 | batch norm batch |" in figures
+    assert "| val | 7 | 65.0 | 87.5 | test-time augmentation |" in figures
+    assert "| val | 7 | 66.0 | 87.5 | mean of 20 passes with dropout |" in figures
+    assert "| val | 7 | 20.0 | 87.5 | on other |" in figures
+    for foreign in ("11.0", "12.0", "13.0", "14.0"):
+        assert f" {foreign} " not in figures
+    assert "somebody" not in str(card)
+    # Only what is comparable goes to the Hub's own table.
+    values = {(r.dataset_split, r.metric_value) for r in card.data.eval_results}
+    assert values == {("val", 0.5123), ("val", 0.875), ("test", 0.4), ("test", 0.875)}
+
+
+def test_limits_follow_from_the_run(source: Path) -> None:
+    limits = section(card_of(source=source), "Limits")
+    assert "chose the epoch" in limits
+    assert "below 20 %): sky \\| clouds." in limits
+    save_config(TrainConfig(data="/home/somebody/mine", keep="last"), source.parent)
+    assert "chose the epoch" not in section(card_of(source=source), "Limits")
+    write_scores(source.parent / "eval" / "test" / "scores.json", split="test")
+    assert "validation split alone" not in section(card_of(source=source), "Limits")
+
+
+def test_a_shipped_data_set_brings_its_licence_and_one_of_the_same_name_does_not() -> None:
+    spec = load_spec("camvid")
+    assert spec.source is not None
+    colors = tuple(tuple(map(int, color)) for color in spec.colors)
+    info = dataclasses.replace(INFO, dataset="camvid", class_names=spec.class_names, colors=colors)
+    card = card_of(info)
+    assert spec.source.homepage in section(card, "Training")
+    assert spec.source.licence.split(",")[0] in section(card, "Licence").replace("\\", "")
+    other = card_of(dataclasses.replace(INFO, dataset="camvid"))
+    assert "unknown here" in section(other, "Licence")
+    assert "author's own" in section(other, "Training")
+
+
+def test_drawings_are_named_as_such() -> None:
+    spec = load_spec("streets")
+    info = dataclasses.replace(INFO, dataset="streets", class_names=spec.class_names)
+    assert "photographs" in section(card_of(info), "Limits")
+
+
+def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
+    card = card_of(source=tmp_path / "model.safetensors")
+    assert card.data.eval_results is None
+    assert "not at hand" in section(card, "Training")
+    assert "None were at hand" in section(card, "Figures")
+    assert "not measured" in section(card, "Limits")
+    assert "none is granted" in section(card, "Licence")
+    known = card_of(dataclasses.replace(INFO, metrics={"mean_iou": 12.5}))
+    assert "| val |  | 12.5 |  |" in section(known, "Figures")
+
+
+def test_the_epochs_of_a_run_do_not_borrow_its_figures(source: Path) -> None:
+    checkpoint = source.parent / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir()
+    card = card_of(source=checkpoint)
+    assert "0.0125" in section(card, "Training")
+    assert "None were at hand" in section(card, "Figures")
+
+
+def test_damaged_scores_end_in_one_line(source: Path) -> None:
+    (source.parent / "scores" / "scores.json").write_text("{")
+    with pytest.raises(ValueError, match=r"scores\.json is damaged.*--overwrite"):
+        card_of(source=source)
+
+
+def test_a_classifier_is_described_as_one(source: Path) -> None:
+    info = dataclasses.replace(
+        INFO,
+        arch="densenet_bc100_12",
+        task="classification",
+        image_size=(32, 32),
+        image_scale=0.5,
+    )
+    write_scores(
+        source.parent / "scores" / "scores.json",
+        arch=info.arch,
+        top1=0.9375,
+        top5=None,
+        mean_iou=None,
+        pixel_accuracy=None,
+        iou=None,
+        precision=SCORES["recall"],
+    )
+    card = card_of(info, source=source, repo_id="me/things")
+    assert card.data.pipeline_tag == "image-classification"
+    assert "fc-densenet" not in card.data.tags
+    assert [result.metric_value for result in card.data.eval_results] == [0.9375]
+    assert "| val | 7 | 93.8 |  |" in section(card, "Figures")
+    assert "| class | precision | recall |" in section(card, "Figures")
+    assert "32x32" in section(card, "Model")
+    assert "1608.06993" in section(card, "Model")
+    assert 'load_model("hf://me/things")' in section(card, "Use")
+    assert ".mask" not in section(card, "Use")
+
+
+def test_many_classes_do_not_fill_the_card() -> None:
+    names = tuple(f"class{i}" for i in range(1000))
+    card = card_of(
+        dataclasses.replace(INFO, arch="densenet121", task="classification", class_names=names)
+    )
+    assert "class99 and 900 more" in section(card, "Model")
+    assert "class100" not in card.text

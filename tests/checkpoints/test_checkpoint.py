@@ -1,0 +1,134 @@
+"""Models on disk: what is saved comes back, and nothing else is let in."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from tiramisu.checkpoints.checkpoint import load_model, save_model
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
+
+
+def make_model(num_classes: int = 3, arch: str = "fc56") -> SegmentationModel:
+    torch.manual_seed(0)
+    info = ModelInfo(
+        arch=arch,
+        class_names=tuple(f"class{i}" for i in range(num_classes)),
+        colors=tuple((i, 2 * i, 3 * i) for i in range(num_classes)),
+        mean=(0.4, 0.5, 0.6),
+        std=(0.2, 0.3, 0.4),
+        image_scale=0.5,
+        dataset="nowhere",
+        metrics={"mean_iou": 12.5},
+    )
+    model = SegmentationModel.build(info)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def test_saved_and_loaded_gives_the_same_logits(tmp_path: Path) -> None:
+    model = make_model()
+    images = torch.randint(0, 256, (1, 3, 40, 33), dtype=torch.uint8)
+    weights = save_model(model, tmp_path / "model")
+    for path in (tmp_path / "model", weights, str(weights)):
+        loaded = load_model(path)
+        assert loaded.info == model.info
+        assert not loaded.training
+        with torch.inference_mode():
+            assert torch.equal(loaded(images), model(images))
+
+
+def test_uint8_images_are_normalised_by_the_model() -> None:
+    model = make_model()
+    seen = []
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    model(images)
+    expected = (images / 255 - torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)) / torch.tensor(
+        [0.2, 0.3, 0.4]
+    ).view(3, 1, 1)
+    torch.testing.assert_close(seen[0], expected)
+
+
+def test_logits_come_in_the_size_asked_for() -> None:
+    images = torch.zeros(1, 3, 32, 40)
+    assert make_model()(images, size=(64, 81)).shape == (1, 3, 64, 81)
+
+
+class Trap:
+    """A pickle that makes a file when opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickle_that_runs_code_is_refused_unopened(tmp_path: Path) -> None:
+    torch.save({"state_dict": Trap(tmp_path / "sprung"), "model_info": {}}, tmp_path / "a.ckpt")
+    (tmp_path / "b.ckpt").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    for name in ("a.ckpt", "b.ckpt"):
+        with pytest.raises(ValueError, match=r"\.ckpt"):
+            load_model(tmp_path / name)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_truncated_weights(tmp_path: Path) -> None:
+    path = save_model(make_model(), tmp_path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="truncated"):
+        load_model(tmp_path)
+
+
+def test_truncated_checkpoint(tmp_path: Path) -> None:
+    torch.save({"state_dict": make_model().state_dict(), "model_info": {}}, tmp_path / "a.ckpt")
+    data = (tmp_path / "a.ckpt").read_bytes()
+    (tmp_path / "a.ckpt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="truncated"):
+        load_model(tmp_path / "a.ckpt")
+
+
+def test_weights_of_another_architecture_or_class_count(tmp_path: Path) -> None:
+    save_model(make_model(), tmp_path)
+    info = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**info, "arch": "fc67"}))
+    with pytest.raises(ValueError, match="another architecture"):
+        load_model(tmp_path)
+    more = {"class_names": ["a"] * 4, "colors": [[0, 0, 0]] * 4}
+    (tmp_path / "model.json").write_text(json.dumps({**info, **more}))
+    with pytest.raises(ValueError, match="number of classes"):
+        load_model(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps({**info, "arch": "fc57"}))
+    with pytest.raises(ValueError, match="fc56"):
+        load_model(tmp_path)
+
+
+def test_missing_or_damaged_description(tmp_path: Path) -> None:
+    save_model(make_model(), tmp_path)
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(ValueError, match="JSON"):
+        load_model(tmp_path)
+    (tmp_path / "model.json").write_text('{"arch": "fc56"}')
+    with pytest.raises(ValueError, match="does not describe"):
+        load_model(tmp_path)
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.json"):
+        load_model(tmp_path)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="nothing to load"):
+        load_model(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(ValueError, match="no checkpoint"):
+        load_model(tmp_path / "photo.jpg")

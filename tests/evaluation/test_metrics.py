@@ -1,0 +1,112 @@
+"""Scores against a count by hand and by plain loops."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tiramisu.data.catalog import load_spec
+from tiramisu.evaluation.metrics import Meter, score, score_classes
+from tiramisu.evaluation.report import format_scores, scores_to_json
+
+
+def test_scores_by_hand() -> None:
+    # Truth 0: 3 right, 1 taken for 1. Truth 1: 2 right, 2 taken for 0.
+    scores = score(np.array([[3, 1], [2, 2]]))
+    assert scores.iou == pytest.approx([3 / 6, 2 / 5])
+    assert scores.mean_iou == pytest.approx(0.45)
+    assert scores.pixel_accuracy == pytest.approx(5 / 8)
+    assert scores.mean_accuracy == pytest.approx((3 / 4 + 2 / 4) / 2)
+
+
+def test_class_in_neither_is_left_out_of_the_means_and_said() -> None:
+    scores = score(np.array([[4, 0, 0], [0, 0, 0], [0, 0, 4]]))
+    assert scores.absent == [1]
+    assert scores.mean_iou == 1
+    assert scores.mean_accuracy == 1
+
+
+def test_class_only_predicted_scores_zero() -> None:
+    scores = score(np.array([[3, 1], [0, 0]]))
+    assert scores.iou == pytest.approx([0.75, 0])
+    assert scores.mean_iou == pytest.approx(0.375)
+    assert scores.mean_accuracy == pytest.approx(0.75)  # of the one class in the truth
+
+
+def test_matrix_counts_no_void_pixel_and_pools_over_updates() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.choice([0, 1, 2, 255], (4, 9, 7))
+    predicted = rng.integers(0, 3, (4, 9, 7))
+    expected = np.zeros((3, 3), int)
+    for t, p in zip(truth.ravel(), predicted.ravel(), strict=True):
+        if t != 255:
+            expected[t, p] += 1
+    meter = Meter("segmentation", 3, ignore_index=255)
+    for i in range(4):
+        logits = torch.nn.functional.one_hot(torch.tensor(predicted[i : i + 1]), 3).movedim(-1, 1)
+        meter.update(logits.float(), torch.tensor(truth[i : i + 1]))
+    counted = meter.compute().matrix
+    assert counted.dtype == np.int64
+    assert counted.tolist() == expected.tolist()
+    meter.reset()
+    assert meter.compute().matrix.sum() == 0
+
+
+def test_matrix_of_void_alone_scores_nothing() -> None:
+    scores = score(np.zeros((3, 3), int))
+    assert np.isnan(scores.mean_iou)
+    assert scores.absent == [0, 1, 2]
+
+
+def test_table_and_json_name_absent_classes_and_the_papers_row() -> None:
+    spec = load_spec("camvid")
+    matrix = np.diag(np.arange(10, 21))
+    matrix[2, 2] = 0
+    scores = score(matrix)
+    table = format_scores(scores, spec, arch="fc103")
+    assert "in no mean: Pole" in table
+    assert "66.9" in table  # the paper's mean IoU
+    assert max(map(len, table.splitlines())) <= 100
+    values = json.loads(scores_to_json(scores, spec, settings={"split": "val"}))
+    assert values["split"] == "val"
+    assert values["iou"]["Pole"] is None
+    assert values["iou"]["Sky"] == 1
+
+
+def test_classification_counts_first_and_fifth_guesses() -> None:
+    logits = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3]] * 4)
+    labels = torch.tensor([0, 4, 5, -1])  # first, fifth and sixth guess; and one to be ignored
+    meter = Meter("classification", 7, ignore_index=-1)
+    for i in range(4):
+        meter.update(logits[i : i + 1], labels[i : i + 1])
+    scores = meter.compute()
+    assert scores.matrix.sum() == 3
+    assert scores.top1 == pytest.approx(1 / 3)
+    assert scores.top5 == pytest.approx(2 / 3)
+    assert scores.recall[[0, 4, 5]].tolist() == [1, 0, 0]
+    assert scores.precision[0] == pytest.approx(1 / 3)
+    assert np.isnan(scores.precision[1])
+    assert scores.mean_accuracy == pytest.approx(1 / 3)
+
+
+def test_top5_of_five_classes_says_nothing() -> None:
+    meter = Meter("classification", 5, ignore_index=-1)
+    meter.update(torch.eye(5), torch.arange(5))
+    assert meter.compute().top1 == 1
+    assert np.isnan(meter.compute().top5)
+
+
+def test_table_and_json_of_a_classification() -> None:
+    spec = load_spec("objects")
+    matrix = np.diag([5] * 10)
+    matrix[0, 1] = 5
+    scores = score_classes(matrix, top5=0.98)
+    table = format_scores(scores, spec, arch="densenet_bc100_12").splitlines()
+    assert table[1].split() == ["car", "50.0", "100.0", "10"]
+    assert table[2].split() == ["van", "100.0", "50.0", "5"]
+    assert ["top-5", "98.0"] in [line.split() for line in table]
+    values = json.loads(scores_to_json(scores, spec, settings={}))
+    assert values["top1"] == pytest.approx(50 / 55, abs=1e-6)
+    assert values["precision"]["van"] == 0.5
+    assert np.array(values["confusion_matrix"]).tolist() == matrix.tolist()

@@ -1,0 +1,232 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.readers.reader import read_image
+from tiramisu.inference import predict as predict_module
+from tiramisu.inference.memory import _LiveBytes
+from tiramisu.inference.predict import predict, predict_probabilities
+
+MakeModel = Callable[..., SegmentationModel]
+RNG = np.random.default_rng(0)
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+class SizeLimited(nn.Module):
+    """Runs out of memory beyond a number of pixels, and remembers what it saw."""
+
+    def __init__(self, network: nn.Module, *, limit: int) -> None:
+        super().__init__()
+        self.network = network
+        self.limit = limit
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-2] * images.shape[-1] > self.limit:
+            raise torch.OutOfMemoryError("out of memory")
+        self.shapes.append(tuple(images.shape[-2:]))
+        return self.network(images)
+
+
+def test_predicts_class_confidence_and_shares(channel_model: SegmentationModel) -> None:
+    image = np.zeros((40, 50, 3), np.uint8)
+    image[:10, :, 0] = 255
+    image[10:, :, 2] = 255
+    prediction = predict(channel_model, image)
+    assert prediction.mask.dtype == np.uint8
+    assert (prediction.mask[:10] == 0).all()
+    assert (prediction.mask[10:] == 2).all()
+    assert prediction.confidence.min() > 0.99
+    assert prediction.shares == {"sky": 0.25, "wall": 0.0, "road": 0.75}
+    assert prediction.overlay(image, opacity=1)[0, 0].tolist() == [128, 128, 128]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 100), (33, 65), (300, 31)])
+@pytest.mark.parametrize("image_scale", [1.0, 0.5])
+def test_any_size_gives_probabilities_of_that_size(
+    make_model: MakeModel, size: tuple[int, int], image_scale: float
+) -> None:
+    model = make_model(image_scale=image_scale)
+    probabilities = predict_probabilities(model, noise(*size))
+    assert probabilities.shape == (3, *size)
+    assert probabilities.dtype == torch.float32
+    assert torch.allclose(probabilities.sum(dim=0), torch.ones(size), atol=1e-5)
+
+
+def test_whole_image_is_the_softmax_of_the_logits(make_model: MakeModel) -> None:
+    model, image = make_model(), noise(40, 52)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
+    assert torch.allclose(predict_probabilities(model, image), logits.softmax(dim=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("image_scale", [1.0, 0.5])
+@pytest.mark.parametrize("tta", [False, True])
+def test_tiles_equal_the_whole_image(make_model: MakeModel, image_scale: float, tta: bool) -> None:
+    # The context cut off at a seam is 64 / 4 / 4 = 4 pixels, as far as the network looks.
+    model, image = make_model(image_scale=image_scale), noise(150, 231)
+    whole = predict_probabilities(model, image, tile=None, tta=tta)
+    tiled = predict_probabilities(model, image, tile=64, overlap=0.25, tta=tta)
+    assert torch.allclose(whole, tiled, atol=1e-5)
+
+
+def test_mask_and_confidence_are_the_highest_probability(make_model: MakeModel) -> None:
+    model, image = make_model(image_scale=0.5), noise(700, 231)
+    for tile in (None, 64):
+        confidence, mask = predict_probabilities(model, image, tile=tile).max(dim=0)
+        prediction = predict(model, image, tile=tile)
+        assert (prediction.mask == mask.numpy()).all()
+        assert (prediction.confidence == confidence.numpy()).all()
+
+
+def test_tiles_need_no_memory_for_all_classes_of_all_pixels(make_model: MakeModel) -> None:
+    model, image = make_model(), noise(1600, 160)
+    with _LiveBytes() as counter:
+        predict(model, image, tile=64)
+    # Five bytes a pixel are the mask and its confidence, of the twelve of three classes' logits.
+    assert counter.peak < 0.6 * (3 * 4 * image.shape[0] * image.shape[1])
+
+
+def test_resized_in_bands_equals_resized_at_once(make_model: MakeModel) -> None:
+    model, image = make_model(image_scale=0.37), noise(900, 161)
+    small = predict_module._prepare(image, scale=0.37)
+    with torch.inference_mode():
+        logits = model(small, size=(900, 161))[0]
+    assert torch.allclose(predict_probabilities(model, image), logits.softmax(dim=0), atol=1e-5)
+
+
+def test_tiles_are_full_size_at_the_border(make_model: MakeModel) -> None:
+    network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
+    predict(make_model(network), noise(100, 70), tile=48, overlap=0)
+    assert network.shapes == [(48, 48)] * 6
+
+
+def test_image_scale_is_what_the_network_sees(make_model: MakeModel) -> None:
+    network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
+    assert predict(make_model(network, image_scale=0.5), noise(90, 130)).mask.shape == (90, 130)
+    assert network.shapes == [(45, 65)]
+
+
+def test_tta_averages_with_the_mirrored_image(make_model: MakeModel) -> None:
+    model, image = make_model(), noise(40, 60)
+    both = predict_probabilities(model, image, tta=True)
+    mirrored = predict_probabilities(model, np.ascontiguousarray(image[:, ::-1]), tta=True)
+    assert torch.allclose(both, mirrored.flip(-1), atol=1e-6)
+    assert not torch.allclose(both, predict_probabilities(model, image), atol=1e-3)
+
+
+def test_auto_takes_the_whole_image_if_memory_allows(make_model: MakeModel) -> None:
+    network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
+    predict(make_model(network), noise(200, 300))
+    assert network.shapes[-1] == (200, 300)
+
+
+def test_auto_takes_tiles_that_fit_into_little_memory(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
+    monkeypatch.setattr(predict_module, "free_bytes", lambda device: 60e6 / predict_module.SPARE)
+    monkeypatch.setattr(predict_module, "forward_bytes", lambda model, pixels: 450 * pixels)
+    predict(make_model(network), noise(400, 500))
+    # 60 MB less 6 for the logits of a row of tiles and the results, over 450 bytes: 120 thousand
+    # pixels, so 256 x 256.
+    assert set(network.shapes) == {(256, 256)}
+
+
+def test_auto_goes_on_in_tiles_when_memory_runs_out(make_model: MakeModel) -> None:
+    whole, image = make_model(), noise(400, 300)
+    network = SizeLimited(whole.network, limit=257**2)
+    prediction = predict(make_model(network), image)
+    assert set(network.shapes[1:]) == {(256, 256)}
+    assert (prediction.mask == predict(whole, image).mask).all()
+
+
+@pytest.mark.parametrize("tile", [None, 300])
+def test_asked_for_sizes_are_kept_even_when_memory_runs_out(
+    make_model: MakeModel, tile: int | None
+) -> None:
+    model = make_model(SizeLimited(nn.Conv2d(3, 3, 1), limit=100))
+    with pytest.raises(torch.OutOfMemoryError):
+        predict(model, noise(400, 300), tile=tile)
+
+
+def test_errors_of_the_network_are_not_taken_for_memory(make_model: MakeModel) -> None:
+    model = make_model(nn.Conv2d(5, 3, 1))
+    with pytest.raises(RuntimeError, match="channels"):
+        predict(model, noise(300, 300))
+
+
+def test_gray_and_transparent_images_are_converted(channel_model: SegmentationModel) -> None:
+    image = noise(40, 40)
+    expected = predict(channel_model, image).mask
+    rgba = np.dstack([image, np.zeros((40, 40), np.uint8)])
+    assert (predict(channel_model, rgba).mask == expected).all()
+    gray = image[..., 0]
+    stacked = predict_probabilities(channel_model, np.dstack([gray] * 3))
+    assert torch.equal(predict_probabilities(channel_model, gray), stacked)
+    assert torch.equal(predict_probabilities(channel_model, gray[..., None]), stacked)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((8, 8, 3), np.float32), "expected uint8"),
+        (np.zeros((3, 8, 8), np.uint8), "channels last"),
+        (np.zeros((0, 8, 3), np.uint8), r"\(0, 8, 3\)"),
+        (torch.zeros(3, 8, 8), "NumPy array"),
+    ],
+)
+def test_wrong_arrays_are_refused(
+    channel_model: SegmentationModel, image: object, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        predict(channel_model, image)
+
+
+def test_wrong_options_are_refused(channel_model: SegmentationModel) -> None:
+    image = noise(40, 40)
+    with pytest.raises(ValueError, match="tile is 8"):
+        predict(channel_model, image, tile=8)
+    with pytest.raises(ValueError, match=r"overlap is 0\.9"):
+        predict(channel_model, image, overlap=0.9)
+    with pytest.raises(ValueError, match="training mode"):
+        predict(channel_model.train(), image)
+
+
+def test_files_are_read_as_arrays_are(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    image = noise(20, 30)
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    assert (read_image(tmp_path / "a.png") == image).all()
+    from_file = predict(channel_model, tmp_path / "a.png").mask
+    assert (from_file == predict(channel_model, image).mask).all()
+
+
+def test_missing_and_damaged_files_are_named(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        predict(channel_model, tmp_path / "none.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"bad\.png is damaged"):
+        predict(channel_model, tmp_path / "bad.png")
+
+
+def test_real_network_in_tiles_agrees_with_itself_whole() -> None:
+    info = ModelInfo(arch="fc56", class_names=("a", "b"), colors=((0, 0, 0), (9, 9, 9)))
+    torch.manual_seed(0)
+    model = SegmentationModel.build(info).eval()
+    image = cv2.GaussianBlur(noise(64, 128), (0, 0), 4)
+    whole = predict_probabilities(model, image, tile=None)
+    tiled = predict_probabilities(model, image, tile=64, overlap=0.5)
+    assert whole.shape == tiled.shape == (2, 64, 128)
+    assert (whole - tiled).abs().mean() < 0.003

@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference.files import predict_files
+from tiramisu.inference.predict import predict
+
+
+def write_image(path: Path, *, height: int = 40, width: int = 60) -> np.ndarray:
+    """The upper half is red (class 0), the lower half blue (class 2)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, :, 0] = 255
+    image[height // 2 :, :, 2] = 255
+    cv2.imwrite(str(path), image[..., ::-1])
+    return image
+
+
+def run(model: SegmentationModel, *sources: Path, out: Path, overwrite: bool = False) -> list[str]:
+    written = predict_files(model, sources, out=out, overwrite=overwrite, progress=False)
+    assert all(path.parent == out and path.is_file() for path in written)
+    return sorted(path.name for path in written)
+
+
+def test_writes_mask_overlay_and_json(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in/a.png")
+    out = tmp_path / "deep/out"
+    assert run(channel_model, tmp_path / "in", out=out) == ["a.json", "a_mask.png", "a_overlay.png"]
+
+    mask = Image.open(out / "a_mask.png")
+    assert mask.mode == "P"
+    assert (np.asarray(mask) == predict(channel_model, image).mask).all()
+    assert np.asarray(mask.convert("RGB"))[-1, 0].tolist() == list(channel_model.info.colors[2])
+
+    overlay = cv2.imread(str(out / "a_overlay.png"))[..., ::-1]
+    blended = predict(channel_model, image).overlay(image)
+    assert (overlay[:40, :60] == blended).all()
+    assert overlay.shape[0] > 40  # the legend below
+
+    described = json.loads((out / "a.json").read_text())
+    assert (described["width"], described["height"]) == (60, 40)
+    assert described["shares"] == {"sky": 0.5, "wall": 0.0, "road": 0.5}
+    assert described["seconds"] >= 0
+    assert described["mean_confidence"] > 0.99
+    assert described["input"].endswith("a.png")
+
+
+def test_inputs_of_one_stem_keep_their_results_apart(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "x/a.png", width=40)
+    write_image(tmp_path / "y/a.png", width=50)
+    run(channel_model, tmp_path / "x", tmp_path / "y", out=tmp_path / "out")
+    assert Image.open(tmp_path / "out/x_a_mask.png").size == (40, 40)
+    assert Image.open(tmp_path / "out/y_a_mask.png").size == (50, 40)
+
+
+def test_results_are_replaced_only_when_told(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / f"in/{name}.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b_mask.png").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds results already: b_mask\.png"):
+        run(channel_model, tmp_path / "in", out=out)
+    assert [path.name for path in out.iterdir()] == ["b_mask.png"], "refused before any work"
+    run(channel_model, tmp_path / "in", out=out, overwrite=True)
+    assert Image.open(out / "b_mask.png").size == (60, 40)
+
+
+def test_inputs_are_never_replaced(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    write_image(tmp_path / "a_mask.png")
+    files = [tmp_path / "a.png", tmp_path / "a_mask.png"]
+    with pytest.raises(ValueError, match="replace the input"):
+        run(channel_model, *files, out=tmp_path, overwrite=True)
+    with pytest.raises(ValueError, match="read and written"):
+        run(channel_model, tmp_path, out=tmp_path)
+
+
+def test_a_damaged_image_does_not_stop_the_others(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in/a.png")
+    write_image(tmp_path / "in/c.png")
+    whole = (tmp_path / "in/a.png").read_bytes()
+    (tmp_path / "in/b.png").write_bytes(whole[:20])
+    with pytest.raises(ValueError, match=r"1 of 3 files failed.*b\.png is damaged"):
+        run(channel_model, tmp_path / "in", out=tmp_path / "out")
+    done = sorted(path.name for path in (tmp_path / "out").glob("*.json"))
+    assert done == ["a.json", "c.json"]
+
+
+def test_wrong_options_are_one_error_and_no_work(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in/a.png")
+    with pytest.raises(ValueError, match=r"^tile is 8"):
+        predict_files(channel_model, [tmp_path / "in"], out=tmp_path / "out", tile=8)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_need_a_folder(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_image(tmp_path / "in/a.png")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ValueError, match="cannot make the folder"):
+        run(channel_model, tmp_path / "in", out=tmp_path / "out")
+
+
+def test_turned_photographs_are_predicted_as_displayed(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    image = Image.fromarray(np.full((40, 60, 3), 200, np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    image.save(tmp_path / "a.jpg", exif=exif)
+    run(channel_model, tmp_path / "a.jpg", out=tmp_path / "out")
+    assert Image.open(tmp_path / "out/a_mask.png").size == (40, 60)

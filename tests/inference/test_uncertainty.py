@@ -1,0 +1,128 @@
+"""Predictions by random dropout: what they say, and the files they leave."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference import predict as predict_module
+from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.files import predict_files
+from tiramisu.inference.memory import FIXED_BYTES
+from tiramisu.inference.predict import SPARE, predict
+from tiramisu.inference.uncertainty import predict_uncertainty
+from tiramisu.visual.heat import draw_scale, find_scale, heat_map
+
+Make = Callable[..., SegmentationModel]
+
+
+@pytest.fixture
+def model(make_model: Make) -> SegmentationModel:
+    """On the left it is always sure of class 0; on the right dropout changes its mind."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(3, 3, 1, bias=False))
+    network[1].weight.data = 5 * torch.eye(3)[..., None, None]
+    return make_model(network)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, 30:, :] = (255, 250, 0)
+    return image
+
+
+def test_passes_disagree_where_dropout_matters(model, image) -> None:
+    prediction = predict_uncertainty(model, image, passes=40)
+    assert prediction.mask.shape == prediction.entropy.shape == (40, 60)
+    # Black is 0 whatever is dropped: no pass differs, and each is in full doubt.
+    assert prediction.entropy[:, :30] == pytest.approx(math.log(3), abs=1e-5)
+    assert prediction.mutual_information[:, :30] == pytest.approx(0, abs=1e-5)
+    assert prediction.mutual_information[:, 30:].mean() > 0.2
+    assert (prediction.mutual_information <= prediction.entropy + 1e-6).all()
+    assert (prediction.confidence <= 1).all()
+    again = predict_uncertainty(model, image, passes=40)
+    assert np.array_equal(prediction.entropy, again.entropy)
+    other = predict_uncertainty(model, image, passes=40, seed=1)
+    assert not np.array_equal(prediction.entropy, other.entropy)
+    # A usual prediction afterwards is as before.
+    assert predict(model, image).confidence[0, 59] == pytest.approx(
+        predict(model, image).confidence[0, 58]
+    )
+
+
+def test_tiles_give_every_pixel_its_uncertainty(model, image) -> None:
+    prediction = predict_uncertainty(model, image, passes=20, tile=32)
+    assert prediction.mutual_information[:, :30] == pytest.approx(0, abs=1e-5)
+    assert prediction.mutual_information[:, 30:].mean() > 0.2
+
+
+def test_little_memory_changes_the_tile_once_and_not_the_draws(
+    make_model: Make, image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Dropout2d(0.5), nn.Conv2d(8, 3, 1))
+    model = make_model(network)
+    large = np.tile(image, (8, 6, 1))  # 320 x 360
+    monkeypatch.setattr(predict_module, "free_bytes", lambda _: FIXED_BYTES / SPARE + 10e6)
+    first, second = (predict_uncertainty(model, large, passes=3) for _ in range(2))
+    assert np.array_equal(first.entropy, second.entropy)
+    assert np.array_equal(first.mutual_information, second.mutual_information)
+
+
+def test_what_cannot_be_asked(make_model: Make, model, image) -> None:
+    with pytest.raises(ValueError, match="2 or more"):
+        predict_uncertainty(model, image, passes=1)
+    with pytest.raises(ValueError, match="without dropout"):
+        predict_uncertainty(make_model(), image)
+    with pytest.raises(ValueError, match="one of them"):
+        PredictConfig(checkpoint="run", tta=True, uncertainty=True)
+    with pytest.raises(ValueError, match="give both"):
+        PredictConfig(checkpoint="run", mc_dropout=20)
+
+
+def test_files(model, image, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    written = predict_files(
+        model, [tmp_path / "a.png"], out=tmp_path / "out", mc_dropout=5, progress=False
+    )
+    names = ["a_mask.png", "a_overlay.png", "a_entropy.png", "a_mutual_information.png", "a.json"]
+    assert [path.name for path in written] == names
+    described = json.loads((tmp_path / "out/a.json").read_text())
+    assert described["mean_entropy"] >= described["mean_mutual_information"] > 0
+    entropy = cv2.imread(str(tmp_path / "out/a_entropy.png"))[..., ::-1]
+    assert entropy.shape[0] > 40  # the scale below
+    # Full doubt is the brightest colour there is.
+    brightest = heat_map(np.ones((1, 1), np.float32), highest=1.0)[0, 0]
+    assert entropy[20, 10].tolist() == brightest.tolist()
+
+
+def test_files_are_refused_before_any_work(make_model: Make, model, image, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    (tmp_path / "b.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="uncertainty of a video"):
+        predict_files(model, [tmp_path], out=tmp_path / "out", mc_dropout=5)
+    with pytest.raises(ValueError, match="without dropout"):
+        predict_files(make_model(), [tmp_path / "a.png"], out=tmp_path / "out", mc_dropout=5)
+    for options, message in (({"tta": True}, "one of them"), ({"mc_dropout": 1}, "2 passes")):
+        with pytest.raises(ValueError, match=message):
+            predict_files(
+                model, [tmp_path / "a.png"], out=tmp_path / "out", **{"mc_dropout": 5, **options}
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_scale_of_a_heat_map() -> None:
+    for value, scale in ((0.013, 0.02), (0.03, 0.05), (0.6, 1.0), (1.5, 2.0)):
+        assert find_scale(np.full((4, 4), value, np.float32)) == pytest.approx(scale)
+    assert find_scale(np.zeros((4, 4), np.float32)) > 0
+    dark, bright = heat_map(np.array([[0.0, 3.0]], np.float32), highest=2.0)[0]
+    assert dark.sum() < 30 < 400 < bright.sum()
+    assert draw_scale("entropy", highest=2.4, width=100, text_height=14).shape[1] > 100
+    assert draw_scale("entropy", highest=2.4, width=900, text_height=14).shape[1] == 900

@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference.files import predict_files
+
+
+def write_video(path: Path, *, codec: str, frames: int = 5) -> None:
+    """Frame after frame, one more tenth of the picture is blue (class 2) instead of red."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 12.5, (160, 64))
+    if not writer.isOpened():
+        pytest.skip(f"this OpenCV cannot write {codec}")
+    for number in range(frames):
+        frame = np.zeros((64, 160, 3), np.uint8)
+        frame[..., 2] = 255
+        frame[:, : 16 * number] = (255, 0, 0)
+        writer.write(frame)
+    writer.release()
+
+
+def read_frames(path: Path) -> tuple[list[np.ndarray], float]:
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1][..., ::-1])
+    return frames, capture.get(cv2.CAP_PROP_FPS)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("mp4v", "a.mp4"), ("MJPG", "a.avi")])
+def test_video_round_trip(
+    channel_model: SegmentationModel, tmp_path: Path, codec: str, name: str
+) -> None:
+    write_video(tmp_path / name, codec=codec)
+    out = tmp_path / "out"
+    written = predict_files(channel_model, [tmp_path / name], out=out, progress=False)
+    assert [path.name for path in written] == ["a_overlay.mp4", "a.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_overlay.mp4"]
+
+    frames, rate = read_frames(out / "a_overlay.mp4")
+    assert len(frames) == 5
+    assert rate == pytest.approx(12.5)
+    assert frames[0].shape[0] > 64  # the legend below
+    # Half of class sky's gray over red, and half of class road's blue over blue.
+    assert np.abs(frames[4][20, 150].astype(int) - (191, 64, 64)).max() < 25
+    assert np.abs(frames[4][20, 20].astype(int) - (0, 0, 223)).max() < 25
+
+    described = json.loads((out / "a.json").read_text())
+    assert described["frames"] == 5
+    assert (described["width"], described["height"]) == (160, 64)
+    assert described["shares"]["road"] == pytest.approx(0.2, abs=0.02)
+    assert described["shares"]["sky"] == pytest.approx(0.8, abs=0.02)
+
+
+def test_damaged_video_leaves_nothing_behind(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(ValueError, match=r"a\.mp4 is damaged"):
+        predict_files(channel_model, [tmp_path / "a.mp4"], out=tmp_path / "out", progress=False)
+    assert not list((tmp_path / "out").iterdir())

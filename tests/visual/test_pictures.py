@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tiramisu.evaluation.samples import sample_grid
+from tiramisu.visual.pictures import add_legend, color_labels, overlay, save_png
+
+COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
+NAMES = ("road", "sky", "wall")
+
+
+def label() -> np.ndarray:
+    return np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
+
+
+def contains(picture: np.ndarray, color: tuple[int, int, int]) -> bool:
+    return bool((picture == color).all(axis=-1).any())
+
+
+def test_labels_take_their_colors_and_void_is_black() -> None:
+    colored = color_labels(label(), COLORS)
+    assert colored.dtype == np.uint8
+    assert colored[0].tolist() == [list(color) for color in COLORS]
+    assert colored[1, 0].tolist() == [0, 0, 0]
+
+
+def test_label_without_a_color_is_refused() -> None:
+    with pytest.raises(ValueError, match="class 7"):
+        color_labels(np.array([[7]], np.uint8), COLORS)
+
+
+def test_overlay_mixes_by_opacity_and_leaves_void_alone() -> None:
+    image = np.full((2, 3, 3), 100, np.uint8)
+    mixed = overlay(image, label(), COLORS, opacity=0.25)
+    assert mixed[0, 0].tolist() == [125, 75, 75]
+    assert mixed[1, 0].tolist() == [100, 100, 100]
+    assert (overlay(image, label(), COLORS, opacity=0) == image).all()
+    with pytest.raises(ValueError, match="3 x 2 pixels"):
+        overlay(image[:1], label(), COLORS)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (360, 480), (40, 1000), (1000, 40), (1500, 2000)])
+def test_legend_keeps_the_image_and_is_readable_at_any_size(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 77, np.uint8)
+    picture = add_legend(image, NAMES, COLORS)
+    assert (picture[: size[0], : size[1]] == image).all()
+    legend = picture[size[0] :]
+    for color in COLORS:
+        rows, columns = np.nonzero((legend == color).all(axis=-1))
+        # A swatch is whole (a filled rectangle), and so are the lines of text beside it.
+        assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+        assert np.ptp(rows) >= 10
+    assert (legend[:, -1] == 255).all(), "nothing is cut off at the right"
+    assert (legend[-1] == 255).all(), "nothing is cut off at the bottom"
+
+
+def test_legend_lists_present_classes_by_share() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    shares = {"road": 0.2, "sky": 0.0, "wall": 0.8}
+    legend = add_legend(image, NAMES, COLORS, shares=shares)[64:]
+    assert not contains(legend, COLORS[1])
+    first_row = {
+        color: np.nonzero((legend == color).all(axis=-1))[0].min() for color in COLORS[::2]
+    }
+    assert first_row[COLORS[2]] < first_row[COLORS[0]]
+
+
+def test_legend_widens_for_a_long_name() -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    short = add_legend(image, ("a",), COLORS[:1])
+    long = add_legend(image, ("a very long name of a class " * 3,), COLORS[:1])
+    assert short.shape[1] == 64
+    assert long.shape[1] > 500
+    assert (long[:, -1] == 255).all()
+
+
+def test_legend_of_nothing() -> None:
+    picture = add_legend(np.zeros((9, 9, 3), np.uint8), NAMES, COLORS, shares={})
+    assert picture.shape[1:] == (9, 3)
+
+
+def test_grid_shows_image_truth_prediction_and_errors() -> None:
+    image = np.full((30, 60, 3), 90, np.uint8)
+    truth = np.zeros((60, 120), np.uint8)  # labels may be larger than what the network saw
+    truth[:20] = 255
+    prediction = np.zeros((60, 120), np.uint8)
+    prediction[-20:] = 1
+    arguments = {"names": ["one"], "class_names": NAMES, "colors": COLORS, "cell_width": 120}
+    grid = sample_grid([image], [truth], [prediction], **arguments)
+    cells = grid[28:88]  # below the headings
+    assert cells[30, 60].tolist() == [90, 90, 90]
+    assert cells[30, 128 + 60].tolist() == list(COLORS[0])
+    assert cells[55, 2 * 128 + 60].tolist() == list(COLORS[1])
+    errors = cells[:, 3 * 128 :]
+    assert errors[10, 60].tolist() == [0, 0, 0]
+    assert len(set(errors[30, 60].tolist())) == 1
+    assert errors[55, 60, 0] > 2 * errors[55, 60, 1]
+    narrower = sample_grid([image], [truth], [prediction], errors=False, **arguments)
+    assert narrower.shape[1] == 3 * 128 - 8
+
+
+def test_grid_takes_samples_of_different_sizes_and_all_void() -> None:
+    images = [np.zeros(size, np.uint8) for size in ((40, 80, 3), (1200, 300, 3))]
+    truths = [np.full((40, 80), 255, np.uint8), np.zeros((1200, 300), np.uint8)]
+    predictions = [np.zeros_like(truth) for truth in truths]
+    grid = sample_grid(
+        images,
+        truths,
+        predictions,
+        names=["a", "a very long name of a file " * 5],
+        class_names=NAMES,
+        colors=COLORS,
+        cell_width=100,
+    )
+    assert grid.shape[0] > 50 + 400
+
+
+def test_grid_refuses_a_prediction_of_another_size() -> None:
+    image, truth = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    with pytest.raises(ValueError, match="one: the truth is 4 x 4"):
+        sample_grid([image], [truth], [truth[:2]], names=["one"], class_names=NAMES, colors=COLORS)
+
+
+def test_png_keeps_rgb(tmp_path: Path) -> None:
+    picture = np.zeros((4, 5, 3), np.uint8)
+    picture[..., 0] = 255
+    save_png(tmp_path / "a.png", picture)
+    assert (cv2.imread(str(tmp_path / "a.png"))[..., ::-1] == picture).all()
+
+
+def test_png_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot write .*a\.png \(No such file"):
+        save_png(tmp_path / "none" / "a.png", np.zeros((4, 5, 3), np.uint8))

@@ -1,0 +1,46 @@
+"""The files in the folder of a training run, and how to find them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIG_NAME = "config.yaml"
+CHECKPOINTS = "checkpoints"
+BEST, LAST = f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt"
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results, with those around it. Raises ValueError if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot make the folder {folder} ({error.strerror}); give another --out"
+        ) from None
+    return folder
+
+
+def find_run(path: str) -> Path:
+    """The folder of a run that can be resumed."""
+    folder = Path(path)
+    if not (folder / CONFIG_NAME).is_file():
+        raise FileNotFoundError(f"there is no run to resume in {folder}: {CONFIG_NAME} is missing")
+    if not (folder / LAST).is_file():
+        raise FileNotFoundError(
+            f"the run in {folder} did not finish its first epoch, so there is nothing to resume: "
+            "start it anew"
+        )
+    return folder
+
+
+def read_settings(checkpoint: Path) -> dict[str, Any]:
+    """The settings of the run that a checkpoint file belongs to; empty if it was moved away."""
+    folder = checkpoint.parent
+    if folder.name == CHECKPOINTS:
+        folder = folder.parent
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        return {}
+    settings = yaml.safe_load(path.read_text())
+    return settings if isinstance(settings, dict) else {}

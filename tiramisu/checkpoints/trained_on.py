@@ -1,0 +1,40 @@
+"""The data set that a model was trained on."""
+
+from pathlib import Path
+
+from tiramisu.checkpoints.checkpoint import find_model_file
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.run_folder import read_settings
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.spec import DatasetSpec
+
+
+def find_data(
+    info: ModelInfo, *, checkpoint: str | Path, data: str | None, data_root: str | None
+) -> tuple[str, DatasetSpec, str | None]:
+    """The data set to judge a model on: its name or path, itself, and its folder if not its own.
+
+    By default it is the one the model was trained on, where its run found it.
+
+    Raises:
+        ValueError, FileNotFoundError: there is no such data set, or it has other classes.
+    """
+    trained_with = read_settings(find_model_file(checkpoint))
+    data = data or trained_with.get("data", info.dataset)
+    same_data = data in (trained_with.get("data"), info.dataset)
+    spec = load_spec(data)
+    _check_classes(info, spec, data)
+    return data, spec, data_root or (trained_with.get("data_root") if same_data else None)
+
+
+def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
+    if info.task != spec.task:
+        raise ValueError(
+            f"the model ({info.arch}) is for {info.task}, the data set {data} for "
+            f"{spec.task}: evaluate it on the data set it was trained for"
+        )
+    if info.class_names != spec.class_names:
+        raise ValueError(
+            f"the model knows the classes {', '.join(info.class_names)}, the data set {data} "
+            f"has {', '.join(spec.class_names)}: evaluate it on the data set it was trained for"
+        )

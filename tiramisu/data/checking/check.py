@@ -1,0 +1,192 @@
+"""Looks at every file of a data set, and says in one message all that is wrong with them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tiramisu.data.checking.findings import DatasetReport, SplitReport
+from tiramisu.data.checking.scan import SHOWN, Job, Scan, list_some, plan_scans
+from tiramisu.data.labels import IGNORE_INDEX
+from tiramisu.data.readers.reader import reading_pool
+from tiramisu.data.spec import DatasetSpec
+
+_ROLES = ("train", "val", "test")
+
+
+def check_dataset(
+    spec: DatasetSpec, *, root: str | Path | None = None, splits: Sequence[str] | None = None
+) -> DatasetReport:
+    """Reads and decodes every file of some splits, and counts the labels.
+
+    The files of CIFAR are checked against their MD5 by torchvision.
+
+    splits: those to look at; if None, train, val and test (or all, if there are none of these).
+    root: as for open_dataset.
+
+    Raises ValueError with one message that lists every problem: a missing folder, images and masks
+    without a partner, folders that are no class, files that cannot be decoded to the end, sizes
+    that differ, label values outside the table with their likely cause, empty splits, an image
+    that is in two of train, val and test. Classes that never occur are only warnings in the report.
+    """
+    names = splits or [name for name in _ROLES if name in spec.splits] or list(spec.splits)
+    folder = None if spec.drawn else spec.find_root(root)
+    problems: list[str] = []
+    jobs: dict[str, Sequence[Job]] = {}
+    for name in names:
+        jobs[name], found = plan_scans(spec, name, folder)
+        problems += [f"{name}: {problem}" for problem in found]
+
+    scans = _run(jobs, drawn=spec.drawn)
+    for name in names:
+        problems += [f"{name}: {problem}" for problem in _judge(scans[name], spec)]
+    problems += _find_shared_images(scans)
+    if problems:
+        where = "" if folder is None else f" in {folder}"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ValueError("\n  ".join([f"{spec.name}{where}: {count}", *problems]))
+    reports = tuple(_report(name, scans[name], spec) for name in names)
+    return DatasetReport(
+        title=spec.title,
+        task=spec.task,
+        class_names=spec.class_names,
+        splits=reports,
+        warnings=(*_warnings(reports, spec), *(() if splits else _hindrances(spec))),
+    )
+
+
+def _run(jobs: dict[str, Sequence[Job]], *, drawn: bool) -> dict[str, list[Scan]]:
+    total = sum(map(len, jobs.values()))
+    with (
+        reading_pool(drawn=drawn) as pool,
+        tqdm(total=total, desc="checking", disable=None, leave=False) as bar,
+    ):
+        scans: dict[str, list[Scan]] = {}
+        for name, split_jobs in jobs.items():
+            scans[name] = []
+            for scan in pool.map(_call, split_jobs, chunksize=8):
+                scans[name].append(scan)
+                bar.update()
+        return scans
+
+
+def _call(job: Job) -> Scan:
+    return job()
+
+
+def _judge(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:
+    """The problems of one split's files."""
+    yield from _shorten(scan.problem for scan in scans if scan.problem)
+    labels = spec.labels
+    if labels is None:
+        return
+    pixels: Counter[int] = Counter()
+    masks: dict[int, list[str]] = defaultdict(list)
+    for scan in scans:
+        pixels += scan.unknown
+        for code in scan.unknown:
+            masks[code].append(scan.mask)
+    if not pixels:
+        return
+    show = labels.show
+    shown = [
+        f"{show(code)} ({count} pixels, {len(masks[code])} masks, first {masks[code][0]})"
+        for code, count in pixels.most_common(SHOWN)
+    ]
+    values = "1 label value belongs" if len(pixels) == 1 else f"{len(pixels)} label values belong"
+    zeros = sum(int(scan.counts[0]) for scan in scans)
+    cause = _likely_cause(
+        set(pixels), masks, zeros, num_classes=spec.num_classes, index=labels.encoding == "index"
+    )
+    yield f"{values} to no class: {list_some(shown, len(pixels))}. {cause}"
+
+
+def _likely_cause(
+    unknown: set[int],
+    masks: dict[int, list[str]],
+    class_0_pixels: int,
+    *,
+    num_classes: int,
+    index: bool,
+) -> str:
+    names = [name for code in unknown for name in masks[code]]
+    if any(name.lower().endswith((".jpg", ".jpeg")) for name in names):
+        return "JPEG changes label values; export the masks as PNG."
+    if len(unknown) > SHOWN:
+        return "So many come from smoothed masks: resize and save masks without interpolation."
+    if index and unknown == {255}:
+        return "If 255 is void, add it to ignore; in masks of 0 and 255 it is a class: raw: [255]."
+    if index and unknown == {num_classes} and not class_0_pixels:
+        return f"The masks seem to count from 1: give the classes raw: [1] to [{num_classes}]."
+    return "Add them to the raw values of a class, or to ignore."
+
+
+def _find_shared_images(scans: dict[str, list[Scan]]) -> Iterator[str]:
+    """Images that are in two of train, val and test, by content.
+
+    Splits of other names may overlap (trainval), but those that differ in this word only
+    (night_train, night_val) may not.
+    """
+    homes: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    shared: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for split, split_scans in scans.items():
+        family, _, role = split.rpartition("_")
+        if role not in _ROLES:
+            continue
+        for scan in split_scans:
+            if not scan.digest:
+                continue
+            for other, name in homes[family, scan.digest].items():
+                same = scan.name if scan.name == name else f"{name} = {scan.name}"
+                if other != split:
+                    shared[other, split].append(same)
+            homes[family, scan.digest].setdefault(split, scan.name)
+    for (first, second), names in shared.items():
+        yield f"{first} and {second} share images ({len(names)}): {list_some(names)}"
+
+
+def _report(name: str, scans: list[Scan], spec: DatasetSpec) -> SplitReport:
+    counts = np.sum([scan.counts for scan in scans], axis=0)
+    return SplitReport(
+        name=name,
+        num_samples=len(scans),
+        sizes=tuple(sorted({scan.size for scan in scans})),
+        class_counts=counts[: spec.num_classes],
+        void_count=int(counts[IGNORE_INDEX]) if spec.task == "segmentation" else 0,
+    )
+
+
+def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str]:
+    for report in reports:
+        absent = [spec.class_names[i] for i in np.flatnonzero(report.class_counts == 0)]
+        if absent:
+            what = "pixel" if spec.labels else "image"
+            yield f"{report.name} has no {what} of {list_some(absent)}."
+        one = len(absent) == spec.num_classes - 1 > 0
+        if one and spec.labels and spec.labels.encoding == "index":
+            yield "Are the masks 0 and 255? Then 255 is a class: give it raw: [255]."
+        if spec.task == "classification" and spec.size is None and len(report.sizes) > 1:
+            yield (
+                f"{report.name} has images of {len(report.sizes)} sizes: give the data set a "
+                "size: [height, width], or a crop for training and batch size 1 for evaluation."
+            )
+
+
+def _hindrances(spec: DatasetSpec) -> Iterator[str]:
+    """Why a data set without a fault can still not be trained on."""
+    missing = [name for name in _ROLES[:2] if name not in spec.splits]
+    if missing:
+        yield (
+            f"There is no split {' and no '.join(missing)}: training wants one to learn from and "
+            "one to judge by (--train-split and --val-split take others)."
+        )
+    if spec.num_classes == 1:
+        yield f"{spec.class_names[0]} is the only class: there is nothing to tell it from."
+
+
+def _shorten(problems: Iterable[str]) -> list[str]:
+    listed = list(problems)
+    more = len(listed) - SHOWN
+    return [*listed[:SHOWN], f"... and {more} more files like these"] if more > 0 else listed

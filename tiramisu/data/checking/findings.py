@@ -1,0 +1,84 @@
+"""What a check of a data set found."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiramisu.data.spec import Task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SplitReport:
+    """The counts of one split."""
+
+    name: str
+    num_samples: int
+    sizes: tuple[tuple[int, int], ...]
+    """The different image sizes (height, width), sorted."""
+    class_counts: np.ndarray
+    """int64 (C,): labelled pixels of each class, or images for classification."""
+    void_count: int
+    """Void pixels; 0 for classification."""
+
+    @property
+    def void_share(self) -> float:
+        """Void pixels among all pixels, 0..1."""
+        return self.void_count / max(1, self.void_count + int(self.class_counts.sum()))
+
+    @property
+    def class_shares(self) -> np.ndarray:
+        """float64 (C,): each class among all pixels (void included) or images, 0..1."""
+        return self.class_counts / max(1, self.void_count + int(self.class_counts.sum()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetReport:
+    """The counts of a data set whose files are all in order. str() is a table for people."""
+
+    title: str
+    task: Task
+    class_names: tuple[str, ...]
+    splits: tuple[SplitReport, ...]
+    warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [
+            ["", *(split.name for split in self.splits)],
+            ["samples", *(str(split.num_samples) for split in self.splits)],
+            ["height x width", *(_show_sizes(split.sizes) for split in self.splits)],
+            *(self._pixel_rows() if self.task == "segmentation" else self._image_rows()),
+        ]
+        first = max(len(row[0]) for row in rows)
+        widths = [max(len(row[1 + i]) for row in rows if row[1:]) for i in range(len(self.splits))]
+        lines = [
+            row[0].ljust(first)
+            + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths, strict=False))
+            for row in rows
+        ]
+        notes = [f"Warning: {warning}" for warning in self.warnings]
+        return "\n".join([self.title, *(line.rstrip() for line in lines), *notes])
+
+    def _pixel_rows(self) -> list[list[str]]:
+        shares = [
+            [f"  {name}", *(_percent(split.class_shares[i]) for split in self.splits)]
+            for i, name in enumerate(self.class_names)
+        ]
+        void = ["  void", *(_percent(split.void_share) for split in self.splits)]
+        return [["% of pixels"], *shares, void]
+
+    def _image_rows(self) -> list[list[str]]:
+        counts = [
+            [f"  {name}", *(str(split.class_counts[i]) for split in self.splits)]
+            for i, name in enumerate(self.class_names)
+        ]
+        return [["images of"], *counts]
+
+
+def _show_sizes(sizes: tuple[tuple[int, int], ...]) -> str:
+    if len(sizes) == 1:
+        return "{} x {}".format(*sizes[0])
+    return f"{len(sizes)} sizes"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"

@@ -1,0 +1,166 @@
+"""What one sample's files hold: what a check of a data set looks at, sample by sample."""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
+from tiramisu.data.readers.class_folder import ClassImage, find_class_images
+from tiramisu.data.readers.class_reader import open_class_reader
+from tiramisu.data.readers.file_split import Pair, find_files
+from tiramisu.data.readers.reader import Reader, SceneReader
+from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FileSplit, FolderSplit
+
+SHOWN = 5  # items of a long list
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What one sample's files hold."""
+
+    name: str
+    problem: str = ""
+    size: tuple[int, int] = (0, 0)
+    digest: str = ""
+    """Of the image's bytes; empty to compare it with no other."""
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    """int64 (256,) pixels of each value of the decoded label; for classification (C,) images."""
+    unknown: Counter[int] = field(default_factory=Counter)
+    """Pixels of each code that the label table does not name."""
+    mask: str = ""
+
+
+Job = Callable[[], Scan]  # scans one sample; a drawn one in another process
+
+
+def plan_scans(
+    spec: DatasetSpec, name: str, folder: Path | None
+) -> tuple[Sequence[Job], list[str]]:
+    """A job for each sample of a split, and the problems that show before any file is read.
+
+    folder: the root; None for drawn data sets.
+    """
+    split = spec.split(name)
+    if isinstance(split, DrawnSplit | CifarSplit):
+        try:
+            reader = _open(split, spec, name, folder)
+        except ValueError as error:
+            return [], [str(error)]
+        # Some test images of CIFAR are also training images: it is known and used with them.
+        compare = isinstance(split, DrawnSplit)
+        count = range(len(reader.names))
+        return [partial(_scan_sample, reader, i, spec, compare=compare) for i in count], []
+    assert folder is not None
+    if isinstance(split, FolderSplit):
+        return _plan_classes(split, folder, spec)
+    assert spec.labels is not None
+    pairs, problems = _find_pairs(split, folder)
+    return [partial(_scan_files, pair, folder, spec.labels) for pair in pairs], problems
+
+
+def list_some(items: Sequence[str], total: int | None = None) -> str:
+    """The first few of a long list, and how many more there are."""
+    more = (total or len(items)) - min(len(items), SHOWN)
+    return ", ".join(items[:SHOWN]) + (f" ... and {more} more" if more > 0 else "")
+
+
+def _open(
+    split: DrawnSplit | CifarSplit, spec: DatasetSpec, name: str, folder: Path | None
+) -> Reader:
+    if isinstance(split, DrawnSplit) and spec.task == "segmentation":
+        return SceneReader(split)
+    return open_class_reader(spec, name, folder)
+
+
+def _plan_classes(
+    split: FolderSplit, root: Path, spec: DatasetSpec
+) -> tuple[Sequence[Job], list[str]]:
+    try:
+        images = find_class_images(split, root)
+    except ValueError as error:
+        return [], [str(error)]
+    problems = [] if images else [f"empty; no image in the folders of {root / split.folder}"]
+    return [partial(_scan_image, image, root, spec.num_classes) for image in images], problems
+
+
+def _find_pairs(split: FileSplit, root: Path) -> tuple[tuple[Pair, ...], list[str]]:
+    try:
+        found = find_files(split, root)
+    except ValueError as error:
+        return (), [str(error)]
+    problems = []
+    for title, items in found.unpaired.items():
+        if items:
+            shown = [str(i.relative_to(root) if isinstance(i, Path) else i) for i in items]
+            problems.append(f"{title} ({len(items)}): {list_some(shown)}")
+    if not found.pairs and not problems:
+        problems.append(f"empty; no file matches {' or '.join(split.images)}")
+    return found.pairs, problems
+
+
+def _scan_sample(reader: Reader, index: int, spec: DatasetSpec, *, compare: bool) -> Scan:
+    """A sample that is no file of its own: it is drawn, or in CIFAR's archive."""
+    image, label = reader.read(index)
+    bins = 256 if spec.task == "segmentation" else spec.num_classes
+    return Scan(
+        name=reader.names[index],
+        size=image.shape[:2],
+        digest=hashlib.sha256(image.tobytes()).hexdigest() if compare else "",
+        counts=np.bincount(label.ravel(), minlength=bins),
+    )
+
+
+def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
+    name = image.path.relative_to(root).as_posix()
+    try:
+        size, digest = _read_to_the_end(image.path)
+    except ValueError as error:
+        return Scan(name=name, problem=f"unreadable image: {name} ({error})")
+    counts = np.bincount([image.label], minlength=num_classes)
+    return Scan(name=name, size=size, digest=digest, counts=counts)
+
+
+def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
+    image, mask = (path.relative_to(root).as_posix() for path in (pair.image, pair.mask))
+    try:
+        size, digest = _read_to_the_end(pair.image)
+    except ValueError as error:
+        return Scan(name=image, problem=f"unreadable image: {image} ({error})")
+    try:
+        codes = read_mask(pair.mask, labels.encoding)
+    except ValueError as error:
+        return Scan(name=image, problem=str(error).rstrip("."))
+    if codes.shape != size:
+        sizes = f"{size[0]} x {size[1]} and {codes.shape[0]} x {codes.shape[1]}"
+        return Scan(name=image, problem=f"image and mask differ in size: {image} ({sizes})")
+    label = labels.decode(codes)
+    values, counts = np.unique(codes[label == UNKNOWN], return_counts=True)
+    return Scan(
+        name=image,
+        mask=mask,
+        size=size,
+        digest=digest,
+        counts=np.bincount(label.ravel(), minlength=256),
+        unknown=Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))),
+    )
+
+
+def _read_to_the_end(path: Path) -> tuple[tuple[int, int], str]:
+    """Height and width of an image, and the SHA-256 of its file. Raises ValueError if damaged."""
+    try:
+        content = path.read_bytes()
+        # Pillow, because OpenCV returns what it could decode of a truncated file.
+        with Image.open(io.BytesIO(content)) as file:
+            width, height = ImageOps.exif_transpose(file).size
+    except UnidentifiedImageError:  # whose message names an object in memory
+        raise ValueError("no image by its content") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(str(error)) from error
+    return (height, width), hashlib.sha256(content).hexdigest()

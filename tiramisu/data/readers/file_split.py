@@ -1,0 +1,120 @@
+"""Which image belongs to which mask: the glob patterns of a split, applied to a folder."""
+
+import fnmatch
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tiramisu.data.spec import FileSplit
+
+WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One image and its mask. The key names the sample within its split."""
+
+    key: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFiles:
+    """What a split's patterns find under a root, sorted."""
+
+    pairs: tuple[Pair, ...]
+    images_without_mask: tuple[Path, ...]
+    masks_without_image: tuple[Path, ...]
+    keys_without_image: tuple[str, ...]
+    """Named in the split's list file, but there is no such image."""
+
+    @property
+    def unpaired(self) -> dict[str, tuple[Path, ...] | tuple[str, ...]]:
+        """What is left over, by what is wrong with it."""
+        return {
+            "images without a mask": self.images_without_mask,
+            "masks without an image": self.masks_without_image,
+            "listed samples without an image": self.keys_without_image,
+        }
+
+
+def find_files(split: FileSplit, root: Path) -> SplitFiles:
+    """Pairs the images of a split with their masks.
+
+    Raises ValueError if the split's list file cannot be read, or if two files claim one key.
+    """
+    listed = _read_list(root / split.list_file) if split.list_file else None
+
+    def wanted(key: str) -> bool:
+        by_glob = any(fnmatch.fnmatchcase(key, glob) for glob in split.keys)
+        return (listed is None or key in listed) and (by_glob or not split.keys)
+
+    pairs: list[Pair] = []
+    lonely_images: list[Path] = []
+    lonely_masks: list[Path] = []
+    seen: set[str] = set()
+    for image_pattern, mask_pattern in zip(split.images, split.masks, strict=True):
+        images = {key: path for key, path in _glob(root, image_pattern).items() if wanted(key)}
+        masks = {key: path for key, path in _glob(root, mask_pattern).items() if wanted(key)}
+        both = images.keys() & masks.keys()
+        pairs += [Pair(key=key, image=images[key], mask=masks[key]) for key in both]
+        lonely_images += [path for key, path in images.items() if key not in both]
+        lonely_masks += [path for key, path in masks.items() if key not in both]
+        seen |= images.keys()
+    if len({pair.key for pair in pairs}) < len(pairs):  # two patterns found the same file name
+        paths = (pair.image.relative_to(root).with_suffix("") for pair in pairs)
+        pairs = [replace(p, key=path.as_posix()) for p, path in zip(pairs, paths, strict=True)]
+    return SplitFiles(
+        pairs=tuple(sorted(pairs, key=lambda pair: pair.key)),
+        images_without_mask=tuple(sorted(lonely_images)),
+        masks_without_image=tuple(sorted(lonely_masks)),
+        keys_without_image=tuple(sorted((listed or set()) - seen)),
+    )
+
+
+def _glob(root: Path, pattern: str) -> dict[str, Path]:
+    """Files under root that match the pattern, by key."""
+    found: dict[str, Path] = {}
+    for glob in _expand_braces(pattern):
+        regex = _capture_wildcards(glob)
+        for path in root.glob(glob):
+            match = regex.fullmatch(path.relative_to(root).as_posix())
+            # A leading dot marks what systems leave behind (._0001.png), not samples.
+            if match and not path.name.startswith("."):
+                other = found.setdefault("/".join(match.groups()), path)
+                if other != path:
+                    raise ValueError(f"{other} and {path}: which is meant? Remove one.")
+    return found
+
+
+def _expand_braces(pattern: str) -> Iterator[str]:
+    """`*.{jpg,png}` -> `*.jpg`, `*.png`."""
+    match = _BRACES.search(pattern)
+    if match is None:
+        yield pattern
+        return
+    for choice in match[1].split(","):
+        yield from _expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
+
+
+def _capture_wildcards(glob: str) -> re.Pattern[str]:
+    """The regular expression of a glob, with a group for each wildcard."""
+    regex, end = "", 0
+    for match in WILDCARD.finditer(glob):
+        regex += re.escape(glob[end : match.start()])
+        wildcard = match[0].replace("[!", "[^")
+        regex += {"*": "([^/]*)", "?": "([^/])"}.get(wildcard, f"({wildcard})")
+        end = match.end()
+    return re.compile(regex + re.escape(glob[end:]))
+
+
+def _read_list(path: Path) -> set[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot read this list of samples ({error}).") from error
+    # VOC's lists of single classes have a second column; the key is the first.
+    return {line.split()[0] for line in lines if line.strip()}

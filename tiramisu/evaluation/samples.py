@@ -1,0 +1,229 @@
+"""What a network says about a few samples, as one picture: RGB, uint8 (H, W, 3)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.labels import IGNORE_INDEX
+from tiramisu.inference.predictor import logits_for
+from tiramisu.visual.pictures import (
+    BLACK,
+    RED,
+    WHITE,
+    Colors,
+    Label,
+    Picture,
+    color_labels,
+    describe_size,
+    draw_legend,
+    load_font,
+    percent,
+    resize,
+    save_png,
+    stack,
+    text_height_for,
+    text_width,
+)
+
+NUM_SAMPLES = {"segmentation": 4, "classification": 32}
+
+
+def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
+    """A picture of images, their labels and predictions, evenly picked over a split."""
+    picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
+    pairs = [dataset.read(index) for index in picked]
+    probabilities = []
+    for index in picked:
+        sample = dataset[index]
+        with torch.inference_mode():
+            logits = logits_for(model, sample["image"][None], sample["label"][None])
+        probabilities.append(logits[0].softmax(dim=0).numpy())  # (C, H, W) or (C,)
+    images, labels = [image for image, _ in pairs], [label for _, label in pairs]
+    names, class_names = [dataset.names[index] for index in picked], model.info.class_names
+    if model.task == "classification":
+        save_png(path, class_grid(images, labels, probabilities, class_names=class_names))
+        return
+    grid = sample_grid(
+        images,
+        labels,
+        [p.argmax(axis=0).astype(np.uint8) for p in probabilities],
+        names=names,
+        class_names=class_names,
+        colors=dataset.spec.colors,
+    )
+    save_png(path, grid)
+
+
+def pick_samples(dataset: ImageDataset, *, number: int) -> list[int]:
+    """Indices of so many samples, evenly picked over a split; of all, if there are not more."""
+    number = min(number, len(dataset))
+    return [int(i) for i in np.linspace(0, len(dataset) - 1, number).round()]
+
+
+def class_grid(
+    images: Sequence[Picture],
+    truths: Sequence[np.ndarray],
+    probabilities: Sequence[np.ndarray],
+    *,
+    class_names: Sequence[str],
+    columns: int = 8,
+    cell: int = 170,
+) -> Picture:
+    """Show images in rows, each with its likeliest class and how likely that is.
+
+    A wrong class is written in red, with the right one below it.
+
+    Args:
+        images: RGB (H, W, 3) each.
+        truths: class of each, ().
+        probabilities: of all classes for each, (C,).
+        class_names: C names.
+        columns: images in a row.
+        cell: width and height of an image in the picture, in pixels.
+    """
+    font = load_font(text_height_for(0))
+    gap, line = 10, 20
+    rows = -(-len(images) // columns)
+    size = (columns * (cell + gap) + gap, rows * (cell + 2 * line + gap) + gap)
+    canvas = Image.new("RGB", size, WHITE)
+    draw = ImageDraw.Draw(canvas)
+    for place, (image, truth, likely) in enumerate(zip(images, truths, probabilities, strict=True)):
+        x = gap + place % columns * (cell + gap)
+        y = gap + place // columns * (cell + 2 * line + gap)
+        scale = cell / max(image.shape[:2])
+        width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
+        shown = Image.fromarray(resize(image, (width, height)))
+        canvas.paste(shown, (x + (cell - width) // 2, y + (cell - height) // 2))
+        guess = int(likely.argmax())
+        right = guess == int(truth)
+        captions = [f"{class_names[guess]} {percent(float(likely[guess]))}"]
+        captions += [] if right else [f"is {class_names[int(truth)]}"]
+        for row, caption in enumerate(captions):
+            text = shorten(caption, room=cell)
+            position = (x + cell / 2, y + cell + (row + 0.5) * line)
+            draw.text(position, text, fill=BLACK if right else RED, font=font, anchor="mm")
+    return np.asarray(canvas)
+
+
+def sample_grid(
+    images: Sequence[Picture],
+    truths: Sequence[Label],
+    predictions: Sequence[Label],
+    *,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    colors: Colors,
+    errors: bool = True,
+    cell_width: int = 400,
+) -> Picture:
+    """Show samples one below the other: image, truth, prediction, and where they differ.
+
+    Args:
+        images: RGB (H, W, 3) each.
+        truths: class ids (H, W) each, with void.
+        predictions: class ids, each of its truth's size.
+        names: a caption for each sample; its accuracy (without void) is added.
+        class_names: C names, for the legend.
+        colors: RGB (C, 3).
+        errors: add a column with wrong pixels red, right ones gray and void black.
+        cell_width: width of each picture in the grid, in pixels.
+    """
+    rows: list[tuple[list[Picture], list[str]]] = []
+    for image, truth, prediction, name in zip(images, truths, predictions, names, strict=True):
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"{name}: the truth is {describe_size(truth)} and the prediction "
+                f"{describe_size(prediction)}; expected one size"
+            )
+        captions = [name, "", describe_score(truth, prediction)]
+        size = (cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1])))
+        small = resize(image, size)
+        truth, prediction = resize_label(truth, size), resize_label(prediction, size)
+        cells = [small, color_labels(truth, colors), color_labels(prediction, colors)]
+        if errors:
+            cells.append(mark_errors(small, truth, prediction))
+        rows.append((cells, captions))
+    headings = ["image", "truth", "prediction", *(["errors (red)"] if errors else [])]
+    grid = arrange_grid(headings, rows, cell_width=cell_width)
+    if any((truth == IGNORE_INDEX).any() for truth in truths):
+        class_names = [*class_names, "void"]
+        colors = np.vstack([np.asarray(colors), BLACK])
+    return stack([grid, draw_legend(class_names, colors, size=(1, grid.shape[1]))])
+
+
+def arrange_grid(
+    headings: Sequence[str],
+    rows: Sequence[tuple[Sequence[Picture], Sequence[str]]],
+    *,
+    cell_width: int,
+) -> Picture:
+    """A heading for each column, and below it rows of pictures with their captions."""
+    gap = 8
+    width = len(headings) * (cell_width + gap) - gap
+    columns = [index * (cell_width + gap) for index in range(len(headings))]
+    lines = [_caption(headings, columns, width=width, cell_width=cell_width)]
+    for cells, captions in rows:
+        line = np.full((cells[0].shape[0], width, 3), 255, np.uint8)
+        for x, cell in zip(columns, cells, strict=True):
+            line[:, x : x + cell_width] = cell
+        caption = _caption(captions, columns, width=width, cell_width=cell_width)
+        # The space shows that a caption belongs to the row above it.
+        lines += [line, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
+    return stack(lines)
+
+
+def describe_score(truth: Label, prediction: Label) -> str:
+    """The share of labelled pixels that are right, as a caption."""
+    known = truth != IGNORE_INDEX
+    right = np.count_nonzero((truth == prediction)[known])
+    return f"{percent(right / known.sum())} right" if known.any() else "all void"
+
+
+def resize_label(label: Label, size: tuple[int, int]) -> Label:
+    """Resize class ids to (width, height); none is invented."""
+    return cv2.resize(label, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+
+
+def mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
+    """The image in gray, wrong pixels red and void ones black; all three are of one size."""
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
+    marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
+    marked[truth != prediction] = RED
+    marked[truth == IGNORE_INDEX] = BLACK
+    return marked
+
+
+def _caption(
+    texts: Sequence[str], columns: Sequence[int], *, width: int, cell_width: int
+) -> Picture:
+    """One line of text with an entry at each column; long entries end in an ellipsis."""
+    text_height = text_height_for(width)
+    font = load_font(text_height)
+    line = Image.new("RGB", (width, 2 * text_height), WHITE)
+    draw = ImageDraw.Draw(line)
+    for text, x, following in zip(texts, columns, [*texts[1:], "end"], strict=False):
+        room = cell_width if following else 2 * cell_width
+        draw.text(
+            (x + 2, text_height),
+            shorten(text, room=room - 4, height=text_height),
+            fill=BLACK,
+            font=font,
+            anchor="lm",
+        )
+    return np.asarray(line)
+
+
+def shorten(text: str, *, room: int, height: int | None = None) -> str:
+    """The text, or as much of it as fits into `room` pixels, with an ellipsis."""
+    font = load_font(height or text_height_for(0))
+    short = text
+    while short and text_width(short, font) > room:
+        text = text[:-1]
+        short = f"{text}…" if text else ""
+    return short

@@ -1,0 +1,278 @@
+"""The export command: write a model for a runtime, check it against PyTorch's, and tell of it."""
+
+import dataclasses
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tiramisu.checkpoints.checkpoint import find_results_folder, load_model
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.checkpoints.run_folder import CHECKPOINTS, make_folder
+from tiramisu.checkpoints.trained_on import find_data
+from tiramisu.data.dataset import ImageDataset, open_split
+from tiramisu.evaluation.evaluate import evaluate
+from tiramisu.evaluation.metrics import FIGURES
+from tiramisu.export.config import ExportConfig
+from tiramisu.export.formats import check_packages, export_model, move_exported
+from tiramisu.inference.exported import SUFFIX_OF, ExportedModel, load_exported
+
+TOLERANCE = 1e-4
+"""Largest difference of logits at which an fp32 export equals the PyTorch model, for logits up to
+1; for larger ones as many times as much: rounding errors grow with what is rounded."""
+PARITY_SIZES = ((1, 360, 480), (2, 131, 173))
+"""Batch, height and width of the images on which both are compared."""
+ROUNDS = 3
+"""Runs of each, in turns, of which the median is the latency."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How near an exported model's logits are to those of the PyTorch model."""
+
+    batch: int
+    height: int
+    width: int
+    max_difference: float
+    """Largest absolute difference of logits."""
+    max_logit: float
+    """Largest absolute logit of the PyTorch model."""
+    agreement: float
+    """Share of pixels (of a classifier, images) that get the same class, 0..1."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the logits differ by no more than rounding errors. NaN equals nothing."""
+        return self.max_difference < TOLERANCE * max(1.0, self.max_logit)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """What quantisation costs."""
+
+    data: str
+    split: str
+    images: int
+    """On which both were judged."""
+    calibration_images: int
+    figure: str
+    """What was measured: mean_iou, or top1 of a classifier."""
+    score: float
+    """Of the exported model, 0..1."""
+    score_fp32: float
+    """Of the PyTorch model, 0..1."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What was written, and how it compares; JSON beside the file."""
+
+    file: str
+    checkpoint: str
+    arch: str
+    format: str
+    precision: str
+    bytes: int
+    """Size on disk, an OpenVINO model's weights included."""
+    parity: tuple[Parity, ...]
+    seconds: float
+    """For the first of the parity sizes, median."""
+    seconds_pytorch: float
+    """The same of the PyTorch model, run in turns with it."""
+    threads: int
+    accuracy: Accuracy | None = None
+    """For int8."""
+
+
+def export_checkpoint(config: ExportConfig) -> ExportReport:
+    """Export a trained model; prints a report and writes it as JSON beside the file.
+
+    The file takes its name only after it was found to equal the PyTorch model (fp32), or to be
+    measured against it (int8).
+
+    Raises:
+        ValueError, FileNotFoundError: something the user can mend; the message says how.
+    """
+    check_packages(config.format, int8=config.int8)
+    model = load_model(config.checkpoint)
+    target = _target(config)
+    report_path = target.with_name(f"{target.name}.json")
+    if not config.overwrite:
+        weights = [target.with_suffix(".bin")] if target.suffix == ".xml" else []
+        for path in (target, *weights, report_path):
+            if path.exists():
+                raise ValueError(
+                    f"{path} exists already; replace it by --overwrite, or give another --out"
+                )
+    calibration: list[Tensor] = []
+    val: ImageDataset | None = None
+    if config.int8:
+        data, spec, root = find_data(
+            model.info, checkpoint=config.checkpoint, data=config.data, data_root=config.data_root
+        )
+        scale = model.info.image_scale
+        train = open_split(spec, config.train_split, root=root, image_scale=scale)
+        val = open_split(spec, config.val_split, root=root, image_scale=scale)
+        calibration = draw_images(train, number=config.samples, seed=config.seed)
+
+    make_folder(target.parent)
+    print(f"exporting {model.info.arch} to {target} ...", flush=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        draft = export_model(
+            model, Path(folder, target.name), calibration=calibration, int8=config.int8
+        )
+        exported = load_exported(draft)
+        shapes = _parity_shapes(model)
+        parity = tuple(compare(model, exported, shape) for shape in shapes)
+        unequal = [p for p in parity if not p.equal]
+        if unequal and not config.int8:
+            worst = max(unequal, key=lambda parity: parity.max_difference)
+            raise ValueError(
+                f"the exported logits differ from PyTorch's by up to {worst.max_difference:.1e}, "
+                f"where these reach {worst.max_logit:.2g}, and {100 * worst.agreement:.2f} % get "
+                "the same class: nothing was written; try another --format"
+            )
+        seconds_pytorch, seconds = _time_in_turns(model, exported, shapes[0])
+        accuracy = None
+        if val is not None:
+            figure = FIGURES[val.spec.task][0].attribute
+            before = evaluate(model, val, limit=config.limit)
+            after = evaluate(exported, val, limit=config.limit)
+            accuracy = Accuracy(
+                data=data,
+                split=config.val_split,
+                images=min(config.limit or len(val), len(val)),
+                calibration_images=len(calibration),
+                figure=figure,
+                score=getattr(after, figure),
+                score_fp32=getattr(before, figure),
+            )
+        # OpenVINO maps the weights' file as long as the model lives.
+        del exported
+        parts = [draft, draft.with_suffix(".bin")] if draft.suffix == ".xml" else [draft]
+        report = ExportReport(
+            file=str(target),
+            checkpoint=config.checkpoint,
+            arch=model.info.arch,
+            format=config.format,
+            precision="int8" if config.int8 else "fp32",
+            bytes=sum(part.stat().st_size for part in parts),
+            parity=parity,
+            seconds=seconds,
+            seconds_pytorch=seconds_pytorch,
+            threads=torch.get_num_threads(),
+            accuracy=accuracy,
+        )
+        written = Path(folder, report_path.name)
+        written.write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+        move_exported(draft, target)
+        written.replace(report_path)
+    print(format_report(report))
+    return report
+
+
+def draw_images(dataset: ImageDataset, *, number: int, seed: int) -> list[Tensor]:
+    """Draw that many different images (1, 3, H, W) from a data set, or all if it has fewer."""
+    order = np.random.default_rng(seed).permutation(len(dataset))[:number]
+    return [dataset[int(index)]["image"][None] for index in sorted(order)]
+
+
+def compare(model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]) -> Parity:
+    """Run both on random images (batch, height, width)."""
+    batch, height, width = shape
+    images = _noise(shape)
+    with torch.inference_mode():
+        expected = model(images).float()
+        logits = exported(images)
+    same = expected.argmax(dim=1) == logits.argmax(dim=1)
+    return Parity(
+        batch=batch,
+        height=height,
+        width=width,
+        max_difference=float((expected - logits).abs().max()),
+        max_logit=float(expected.abs().max()),
+        agreement=float(same.float().mean()),
+    )
+
+
+def format_report(report: ExportReport) -> str:
+    """The report for people."""
+    lines = [
+        f"{report.arch} as {report.format}, {report.precision}: {report.file}, "
+        f"{report.bytes / 1e6:.1f} MB",
+    ]
+    for p in report.parity:
+        lines.append(
+            f"  against PyTorch, {p.batch}x3x{p.height}x{p.width}: logits differ by at most "
+            f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % get the same class"
+        )
+    first = report.parity[0]
+    lines.append(
+        f"  {first.batch}x3x{first.height}x{first.width} takes about {report.seconds:.2g} s, "
+        f"PyTorch about {report.seconds_pytorch:.2g} s ({report.threads} threads; `tiramisu "
+        "benchmark` measures)"
+    )
+    if report.accuracy is not None:
+        a = report.accuracy
+        # Of the rounded figures, so that they add up on the page.
+        drop = round(100 * a.score_fp32, 2) - round(100 * a.score, 2)
+        change = f"{abs(drop):.2f} points {'lost' if drop >= 0 else 'gained'}"
+        lines.append(
+            f"  {a.figure} on {a.images} images of {a.data} {a.split}: {100 * a.score:.2f} %, in "
+            f"fp32 {100 * a.score_fp32:.2f} %: {change} (calibrated on "
+            f"{a.calibration_images} images)"
+        )
+    return "\n".join(lines)
+
+
+def _target(config: ExportConfig) -> Path:
+    """The file to write."""
+    suffix = SUFFIX_OF[config.format]
+    if config.out is not None:
+        if Path(config.out).suffix != suffix:
+            raise ValueError(
+                f"--out is {config.out}; expected a name that ends in {suffix} for --format "
+                f"{config.format}"
+            )
+        return Path(config.out)
+    folder = find_results_folder(config.checkpoint)
+    if folder.name == CHECKPOINTS:
+        folder = folder.parent
+    return folder / f"model{'_int8' if config.int8 else ''}{suffix}"
+
+
+def _noise(shape: tuple[int, int, int]) -> Tensor:
+    """Random images uint8 (B, 3, H, W), always the same."""
+    batch, height, width = shape
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def _parity_shapes(model: ImageModel) -> tuple[tuple[int, int, int], ...]:
+    """Batch, height and width at which both models are compared, the first also timed."""
+    if model.info.image_size is None:
+        return PARITY_SIZES
+    height, width = model.info.image_size
+    return (1, height, width), (2, height + 5, width + 8)
+
+
+def _time_in_turns(
+    model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]
+) -> tuple[float, float]:
+    """Median seconds of both: what else the machine does hits both alike."""
+    images = _noise(shape)
+    times: dict[Callable[[Tensor], Tensor], list[float]] = {model: [], exported: []}
+    with torch.inference_mode():
+        for round_number in range(1 + ROUNDS):
+            for run, seconds in times.items():
+                started = time.perf_counter()
+                run(images)
+                if round_number > 0:  # the first round is a warm-up
+                    seconds.append(time.perf_counter() - started)
+    return statistics.median(times[model]), statistics.median(times[exported])

@@ -1,0 +1,189 @@
+"""Writing a model as one file that a runtime executes: ONNX, OpenVINO or torch.export.
+
+The file takes RGB images, float32 in 0..255, (B, 3, H, W) of any batch size, height and width of
+at least 32 pixels, as `images`; it normalises them itself, and gives `logits` (B, C, H, W). What
+the logits mean is inside too, as JSON under the key "tiramisu": in ONNX's metadata, in OpenVINO's
+runtime information, in an extra file of a .pt2 archive.
+"""
+
+import operator
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+from torch.utils._sympy.value_ranges import ValueRanges
+
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.export.quantize import quantize_onnx, quantize_openvino
+from tiramisu.inference.exported import KEY, SUFFIXES, Description
+from tiramisu.inference.memory import bytes_per_pixel
+from tiramisu.inference.packages import require_package, without_telemetry
+from tiramisu.inference.predictor import MIN_SIDE
+
+OPSET = 18
+"""ONNX's operators of 2022: old enough for most runtimes, and torch's own choice."""
+TRACED_SIDE = 64
+"""Smallest height and width that torch.export is told of; see `trace`."""
+
+
+def export_model(
+    model: ImageModel,
+    path: Path,
+    *,
+    calibration: Sequence[Tensor] = (),
+    int8: bool = False,
+) -> Path:
+    """Write a model for a runtime. The file appears under its name when it is complete.
+
+    Args:
+        model: a model in evaluation mode, on the CPU.
+        path: what to write; `.onnx` is for ONNX Runtime, `.xml` for OpenVINO (with a `.bin` beside
+            it), `.pt2` for torch.export. Its folder is made if need be.
+        calibration: for int8, images (B, 3, H, W) such as the model will meet, RGB in 0..255.
+        int8: compute convolutions in 8-bit integers. Not for `.pt2`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: the ending is another, a package is missing, int8 is asked for without images
+            or for `.pt2`, or torch.export does not understand the network.
+    """
+    path = Path(path)
+    format = SUFFIXES.get(path.suffix)
+    if format is None:
+        raise ValueError(f"cannot export to {path}: expected an ending of {', '.join(SUFFIXES)}")
+    if int8 and format == "pt2":
+        raise ValueError(f"cannot export to {path}: there is no int8 for .pt2, only .onnx and .xml")
+    if int8 and not calibration:
+        raise ValueError("int8 needs images to calibrate on, and there are none")
+    check_packages(format, int8=int8)
+    description = Description(
+        info=model.info,
+        precision="int8" if int8 else "fp32",
+        bytes_per_pixel=bytes_per_pixel(model, layer_by_layer=True),
+    )
+    program = trace(model)
+    images = calibration if int8 else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        draft = Path(folder, path.name)
+        if format == "onnx":
+            _write_onnx(program, draft, description.to_json(), images)
+        elif format == "openvino":
+            _write_openvino(program, draft, description.to_json(), images)
+        else:
+            torch.export.save(program, draft, extra_files={KEY: description.to_json()})
+        move_exported(draft, path)
+    return path
+
+
+def check_packages(format: str, *, int8: bool) -> None:
+    """Raise ValueError, with the remedy, if a format's packages are not installed."""
+    names = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "openvino": ["openvino"], "pt2": []}
+    for name in names[format] + (["nncf"] if int8 else []):
+        require_package(name, purpose=f"export to {format}" + (" in int8" if int8 else ""))
+
+
+def move_exported(source: Path, target: Path) -> None:
+    """Move an exported model within a file system; at no moment is half of it under its name."""
+    if target.suffix == ".xml":
+        # An old graph must not meet the new weights.
+        target.unlink(missing_ok=True)
+        source.with_suffix(".bin").replace(target.with_suffix(".bin"))
+    source.replace(target)
+
+
+def trace(model: ImageModel) -> ExportedProgram:
+    """A model as a graph for any batch size, and any height and width from `MIN_SIDE` on.
+
+    Raises:
+        ValueError: torch.export does not understand the network, or only at some sizes.
+    """
+    height, width = Dim("height", min=TRACED_SIDE), Dim("width", min=TRACED_SIDE)
+    images = torch.zeros(2, 3, 96, 101)  # one even, one odd: sizes are not taken for constants
+    # Older torch (2.11, say) asks of a pooling's input whether it is even, and then makes a graph
+    # for even or for odd sizes alone; torch 2.15 divides as here.
+    pooled_shape = mock.patch("torch._meta_registrations.div_rtn", operator.floordiv, create=True)
+    try:
+        with torch.no_grad(), pooled_shape:
+            program = torch.export.export(
+                model,
+                (images,),
+                dynamic_shapes={"images": {0: Dim("batch"), 2: height, 3: width}},
+                strict=False,
+            )
+    except Exception as error:  # of many kinds, none of which says more to a user
+        raise ValueError(
+            f"torch.export does not understand {model.info.arch} at all sizes: {_one_line(error)}"
+        ) from error
+    # Below 64 pixels, a network that halves its input five times sees a single one in the end, and
+    # torch.export refuses to tell it from a constant. No operation here treats it differently.
+    for symbol, allowed in program.range_constraints.items():
+        if allowed.lower == TRACED_SIDE:
+            program.range_constraints[symbol] = ValueRanges(MIN_SIDE, allowed.upper)
+    return program
+
+
+def _write_onnx(
+    program: ExportedProgram, path: Path, description: str, images: Sequence[Tensor]
+) -> None:
+    onnx = require_package("onnx", purpose="export to onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        converted = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert converted is not None
+    model = converted.model_proto
+    if images:
+        model = quantize_onnx(model, images)
+    onnx.helper.set_model_props(model, {KEY: description})
+    onnx.save(model, path)
+
+
+def _write_openvino(
+    program: ExportedProgram, path: Path, description: str, images: Sequence[Tensor]
+) -> None:
+    ov = require_package("openvino", purpose="export to openvino")
+    with without_telemetry():
+        model = ov.convert_model(program)
+    _crop_by_slicing(model)
+    model.inputs[0].get_tensor().set_names({"images"})
+    model.outputs[0].get_tensor().set_names({"logits"})
+    if images:
+        model = quantize_openvino(model, images)
+    model.set_rt_info(description, [KEY])
+    # In fp32: by default OpenVINO rounds the weights to 16 bits.
+    ov.save_model(model, path, compress_to_fp16=False)
+
+
+def _crop_by_slicing(model: Any) -> None:
+    """Replace padding by negative numbers, which is how `TransitionUp` crops, by slices.
+
+    Over such a padding, OpenVINO 2026.4 forgets the number of channels where sizes are open, and
+    then computes int8 wrongly: a trained FC-DenseNet56 lost 10 points of mean IoU.
+    """
+    ops = require_package("openvino.opset13", purpose="export to openvino")
+    for pad in [op for op in model.get_ordered_ops() if op.get_type_name() == "Pad"]:
+        features, _, beyond_end = pad.input_values()[:3]
+        shape = ops.shape_of(features, output_type="i64")
+        ends = ops.gather(ops.add(shape, ops.convert(beyond_end, "i64")), [2, 3], 0)
+        cropped = ops.slice(features, [0, 0], ends, [1, 1], [2, 3])
+        pad.output(0).replace(cropped.output(0))
+    model.validate_nodes_and_infer_types()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,11 @@
+"""A trained network at work.
+
+predictor    what prediction asks of a model, be it PyTorch's or an exported one
+load         load_predictor: any trained model by one name; exported the runtimes
+predict      the classes of every pixel of one image, whole or in tiles
+averaging    test-time augmentation and Monte Carlo dropout; uncertainty what the latter tells
+files        many images and videos into a folder: inputs finds them, video reads and writes video
+classify     the likeliest classes of whole images
+packages     what only exported models need: `pip install "tiramisu-seg[export]"`
+config       the settings of `tiramisu predict` and `tiramisu predict_cls`
+"""

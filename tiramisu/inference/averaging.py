@@ -1,0 +1,149 @@
+"""Predictions averaged over several passes: over views of an image, or over draws of dropout."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
+
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.inference.predictor import MIN_SIDE, Predictor, logits_for
+
+TTA_SCALES = (0.75, 1.0, 1.25)
+
+
+def augmented_logits(
+    run: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    size: Sequence[int] | None = None,
+    scales: Iterable[float] = TTA_SCALES,
+) -> Tensor:
+    """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
+
+    Averages probabilities, and gives their logarithms, of which a softmax makes them again.
+
+    Args:
+        run: a model, or what runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w), or (B, C).
+        images: (B, 3, H, W) RGB in 0..255.
+        size: height and width of what comes out; by default the images'. () for (B, C).
+        scales: factors of the copies.
+    """
+    size = images.shape[-2:] if size is None else size
+    views = []
+    for scale in scales:
+        view = images.float()
+        if scale != 1:
+            scaled = [max(MIN_SIDE, round(side * scale)) for side in images.shape[-2:]]
+            view = F.interpolate(view, size=scaled, mode="bilinear", antialias=scale < 1)
+        for logits, mirrored in ((run(view), False), (run(view.flip(-1)), True)):
+            if size:
+                logits = logits.flip(-1) if mirrored else logits
+                logits = F.interpolate(logits.float(), size=tuple(size), mode="bilinear")
+            views.append(logits.float().softmax(dim=1))
+    return as_logits(torch.stack(views).mean(dim=0))
+
+
+def as_logits(probabilities: Tensor) -> Tensor:
+    """Logits of which a softmax makes these probabilities."""
+    # A probability that vanishes in float32 keeps a finite logarithm.
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+@contextmanager
+def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
+    """Within it dropout is random, though the model is in evaluation mode; batch norm is not.
+
+    Each pass then asks another of the many thinned networks that dropout has trained, and how much
+    they disagree says what the model does not know (Monte Carlo dropout, arXiv 1506.02142).
+
+    Args:
+        model: a model in evaluation mode.
+        seed: of the draws; other random numbers of CPU and GPUs go on as if nothing had happened.
+
+    Raises:
+        ValueError: the model has no dropout, or is an exported one.
+    """
+    if not isinstance(model, ImageModel):
+        raise ValueError(
+            f"an exported model ({model.info.arch}) has no dropout any more; give the run's folder "
+            "or its model.safetensors"
+        )
+    dropouts = [m for m in model.modules() if isinstance(m, _DropoutNd) and m.p > 0]
+    if not dropouts:
+        raise ValueError(
+            f"the model ({model.info.arch}) was trained without dropout, so all passes would be "
+            "the same; train one with --dropout above 0, such as 0.2"
+            + (" (smp:... has none; unet:densenet121 can)" if "smp:" in model.info.arch else "")
+        )
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        try:
+            for dropout in dropouts:
+                dropout.train()
+            yield
+        finally:
+            for dropout in dropouts:
+                dropout.eval()
+
+
+class Draws:
+    """Adds up what several passes with random dropout say.
+
+    Args:
+        dim: the dimension of the classes in probabilities.
+    """
+
+    def __init__(self, *, dim: int) -> None:
+        self.dim = dim
+        self._number = 0
+        self._probabilities: Tensor | None = None
+        self._entropies: Tensor | None = None
+
+    def add(self, probabilities: Tensor) -> None:
+        """Add the probabilities that one pass gives the classes."""
+        entropy = _entropy(probabilities, dim=self.dim)
+        self._number += 1
+        if self._probabilities is None or self._entropies is None:
+            self._probabilities, self._entropies = probabilities.clone(), entropy
+        else:
+            self._probabilities += probabilities
+            self._entropies += entropy
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean prediction: probabilities, of the shape of one pass."""
+        assert self._probabilities is not None
+        return self._probabilities / self._number
+
+    @property
+    def entropy(self) -> Tensor:
+        """Of the mean prediction, in nats (0 to the logarithm of the number of classes).
+
+        All doubt: of the passes about the image, and between the passes.
+        """
+        return _entropy(self.mean, dim=self.dim)
+
+    @property
+    def mutual_information(self) -> Tensor:
+        """Of prediction and weights, in nats: the part of the entropy that lies between the passes.
+
+        It is high where the networks disagree, each being sure: what more training data might
+        settle (arXiv 1112.5745; 1703.02910 for dropout).
+        """
+        assert self._entropies is not None
+        return (self.entropy - self._entropies / self._number).clamp(min=0)
+
+
+def draw(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Draws:
+    """Several passes over a batch, within `random_dropout`, at the size of its labels."""
+    draws = Draws(dim=1)
+    for _ in range(passes):
+        draws.add(logits_for(model, images, labels).float().softmax(dim=1))
+    return draws
+
+
+def _entropy(probabilities: Tensor, *, dim: int) -> Tensor:
+    return torch.special.entr(probabilities).sum(dim=dim)

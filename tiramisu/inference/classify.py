@@ -1,0 +1,170 @@
+"""Classification of images: arrays and files in; the likeliest classes out, as CSV and JSON."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from tiramisu.checkpoints.run_folder import make_folder
+from tiramisu.data.readers.class_reader import fill_size
+from tiramisu.data.readers.reader import read_image
+from tiramisu.inference.config import ClassifyConfig
+from tiramisu.inference.inputs import find_inputs
+from tiramisu.inference.predict import to_rgb
+from tiramisu.inference.predictor import Predictor, require_task
+from tiramisu.visual.pictures import Picture
+
+TABLE_NAME, JSON_NAME = "classes.csv", "classes.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Classification:
+    """What a network takes one image for."""
+
+    probabilities: npt.NDArray[np.float32]
+    """Of each class, (C,), 0..1; they sum up to 1."""
+    class_names: tuple[str, ...]
+    """Name of each class."""
+
+    @property
+    def class_name(self) -> str:
+        """The likeliest class."""
+        return self.class_names[int(self.probabilities.argmax())]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The likeliest classes with their probabilities, the likeliest first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.class_names[c], float(self.probabilities[c])) for c in order]
+
+
+def classify(model: Predictor, image: Picture | str | Path) -> Classification:
+    """Classify one image.
+
+    Args:
+        model: a classification model in evaluation mode, on any device, or an exported one.
+        image: RGB uint8 (H, W, 3), grey (H, W), with alpha (H, W, 4), or a file.
+
+    Raises:
+        FileNotFoundError, ValueError: the image cannot be read, or the model does not classify.
+    """
+    return classify_batch(model, [image])[0]
+
+
+def classify_batch(
+    model: Predictor, images: Sequence[Picture | str | Path]
+) -> list[Classification]:
+    """Classify several images at once; the rest as `classify`.
+
+    Images are resized and cropped to the size that the model was trained at; a model without such
+    a size wants images of one size.
+    """
+    require_task(model, "classification")
+    if model.training:
+        raise ValueError(
+            "the model is in training mode, where dropout is random: call model.eval()"
+        )
+    size = model.info.image_size
+    arrays = [read_image(i) if isinstance(i, str | Path) else to_rgb(i) for i in images]
+    if size is not None:
+        arrays = [fill_size(array, size) for array in arrays]
+    batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
+    with torch.inference_mode():
+        probabilities = model(batch.to(model.device)).float().softmax(dim=1).cpu().numpy()
+    return [
+        Classification(probabilities=p, class_names=model.info.class_names) for p in probabilities
+    ]
+
+
+def classify_files(
+    model: Predictor, sources: Sequence[str | Path], *, config: ClassifyConfig
+) -> list[Classification]:
+    """Classify image files, print a line for each, and write classes.csv and classes.json.
+
+    Args:
+        model: as in `classify`.
+        sources: files, folders and patterns; see `find_inputs`.
+        config: where the results go, and how many classes each image gets.
+
+    Raises:
+        FileNotFoundError: a source does not exist.
+        ValueError: before any work, if there is nothing to classify or results exist already; at
+            the end, if a file could not be read (all others are done by then).
+    """
+    require_task(model, "classification")
+    inputs = find_inputs(sources)
+    videos = [str(item.path) for item in inputs if item.is_video]
+    if videos:
+        raise ValueError(f"{videos[0]} is a video; expected images: take frames out of it first")
+    out = Path(config.out)
+    existing = [name for name in (TABLE_NAME, JSON_NAME) if (out / name).exists()]
+    if existing and not config.overwrite:
+        raise ValueError(
+            f"{out} holds results already: {', '.join(existing)}; give another --out, or replace "
+            "them by --overwrite"
+        )
+    make_folder(out)
+
+    paths: list[Path] = []
+    results: list[Classification] = []
+    failures: list[str] = []
+    batch_size = config.batch_size if model.info.image_size else 1
+    with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
+        for start in range(0, len(inputs), batch_size):
+            batch: dict[Path, Picture] = {}
+            for item in inputs[start : start + batch_size]:
+                try:
+                    batch[item.path] = read_image(item.path)
+                except ValueError as error:
+                    failures.append(str(error))
+            if batch:
+                results += classify_batch(model, list(batch.values()))
+                paths += batch
+            bar.update(batch_size)
+
+    width = max((len(str(path)) for path in paths), default=0)
+    for path, result in zip(paths, results, strict=True):
+        likely = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
+        print(f"{path!s:{width}}   {likely}")
+    _write(out, paths, results, top=config.top)
+    print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
+    if failures:
+        raise ValueError(
+            f"{len(failures)} of {len(inputs)} files failed, the others are done: "
+            + "; ".join(failures)
+        )
+    return results
+
+
+def _write(
+    out: Path, paths: Sequence[Path], results: Sequence[Classification], *, top: int
+) -> None:
+    """The table has a line a file, likeliest class first; the JSON holds all probabilities."""
+    partial = out / f"{TABLE_NAME}.partial"
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        count = min(top, len(results[0].class_names)) if results else 0
+        ranks = range(1, count + 1)
+        writer.writerow(["file", *(f"{n}_{r}" for r in ranks for n in ("class", "probability"))])
+        for path, result in zip(paths, results, strict=True):
+            cells = [cell for name, p in result.top(top) for cell in (name, f"{p:.6f}")]
+            writer.writerow([path, *cells])
+    partial.replace(out / TABLE_NAME)
+    described = {
+        str(path): {
+            "class": result.class_name,
+            "probabilities": {
+                name: round(float(p), 6)
+                for name, p in zip(result.class_names, result.probabilities, strict=True)
+            },
+        }
+        for path, result in zip(paths, results, strict=True)
+    }
+    partial = out / f"{JSON_NAME}.partial"
+    partial.write_text(json.dumps(described, indent=2) + "\n")
+    partial.replace(out / JSON_NAME)

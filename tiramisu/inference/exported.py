@@ -1,0 +1,201 @@
+"""Exported models: files that a runtime executes, without the PyTorch model they were made from.
+
+`.onnx` runs in ONNX Runtime, `.xml` (with its `.bin`) in OpenVINO, `.pt2` in torch.export's own
+format, layer by layer. Each holds a `Description` of itself, so that it is used like a checkpoint.
+"""
+
+import dataclasses
+import functools
+import json
+import logging
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.devices import is_out_of_memory
+from tiramisu.inference.packages import require_package
+
+Format = Literal["onnx", "openvino", "pt2"]
+Precision = Literal["fp32", "int8"]
+
+SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
+"""How a file's name tells its format."""
+SUFFIX_OF = {format: suffix for suffix, format in SUFFIXES.items()}
+KEPT_SHAPES = 4
+"""Shapes of images for which an OpenVINO model stays compiled."""
+KEY = "tiramisu"
+"""Name of the description inside a file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What an exported file tells of itself."""
+
+    info: ModelInfo
+    """What its logits mean."""
+    precision: Precision
+    """Number format of its convolutions."""
+    bytes_per_pixel: float
+    """Peak memory of the PyTorch model's forward pass for each pixel of an image."""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | None, *, path: Path) -> "Description":
+        """Read what a file holds. Raises ValueError if it is not ours."""
+        if not text:
+            raise ValueError(
+                f"{path} holds no description by Tiramisu, so nobody knows its classes and "
+                "colours; expected a file that `tiramisu export` wrote"
+            )
+        try:
+            values = json.loads(text)
+            info = ModelInfo.from_dict(values.pop("info"), origin=str(path))
+            return cls(info=info, **values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} holds a damaged description ({error})") from None
+
+
+class ExportedModel:
+    """A model that a runtime executes on the CPU; used as a `SegmentationModel` is for prediction.
+
+    It takes as many threads as torch does (`torch.set_num_threads`) when it is loaded.
+    """
+
+    training = False
+    device = torch.device("cpu")
+
+    def __init__(
+        self, run: Callable[[np.ndarray], np.ndarray], description: Description, *, path: Path
+    ) -> None:
+        self._run = run
+        self.path = path
+        self.info = description.info
+        self.precision = description.precision
+        self.bytes_per_pixel = description.bytes_per_pixel
+
+    def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W) float32, on the CPU.
+
+        `size` asks for logits of another height and width; they are interpolated bilinearly.
+
+        Raises:
+            torch.OutOfMemoryError: the runtime found too little memory.
+        """
+        array = images.detach().float().contiguous().numpy()
+        try:
+            logits = torch.from_numpy(self._run(array))
+        except Exception as error:  # ONNX Runtime's have no base class of their own
+            if is_out_of_memory(error):
+                raise torch.OutOfMemoryError(f"{self.path}: out of memory") from error
+            raise
+        if size is not None and logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size=size, mode="bilinear")
+        return logits
+
+
+def load_exported(path: str | Path) -> ExportedModel:
+    """Load a file that `export_model` wrote; its ending tells the runtime.
+
+    A `.pt2` file is opened by torch's own reader, which trusts what it reads: open only those that
+    come from people you trust.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or not ours, or its runtime is not installed.
+    """
+    path = Path(path)
+    format = SUFFIXES.get(path.suffix)
+    if format is None:
+        raise ValueError(
+            f"{path} is no exported model by its name; expected an ending of {', '.join(SUFFIXES)}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; `tiramisu export` writes one")
+    if format == "openvino" and not path.with_suffix(".bin").is_file():
+        raise FileNotFoundError(
+            f"there is no {path.with_suffix('.bin')}: an OpenVINO model is two files, copy both"
+        )
+    run, text = {"onnx": _open_onnx, "openvino": _open_openvino, "pt2": _open_pt2}[format](path)
+    return ExportedModel(run, Description.from_json(text, path=path), path=path)
+
+
+def _open_onnx(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    ort = require_package("onnxruntime", purpose=f"running {path.name}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
+        raise _damaged(path, error) from None
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return session.run(["logits"], {"images": images})[0]
+
+    return run, session.get_modelmeta().custom_metadata_map.get(KEY)
+
+
+def _open_openvino(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    ov = require_package("openvino", purpose=f"running {path.name}")
+    core = ov.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        # Some processors compute in bfloat16 unless they are told otherwise.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        raise _damaged(path, error) from None
+
+    # OpenVINO 2026.4 computes some int8 graphs wrongly while height and width are left open: an
+    # untrained network's logits correlate by 0.95 with the right ones, not by 0.999. It is a
+    # quarter slower as well. So a model is compiled for each shape that comes, and the last few are
+    # kept: frames of one size, and tiles.
+    @functools.lru_cache(maxsize=KEPT_SHAPES)
+    def compile_for(shape: tuple[int, ...]) -> Any:
+        fixed = model.clone()
+        fixed.reshape(list(shape))
+        return core.compile_model(fixed, "CPU", settings)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return compile_for(images.shape)(images)[0]
+
+    return run, model.get_rt_info([KEY]).astype(str) if model.has_rt_info([KEY]) else None
+
+
+def _open_pt2(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str | None]:
+    files = {KEY: ""}
+    logging.getLogger("torch.export").setLevel(logging.CRITICAL)  # it logs the traceback as well
+    try:
+        program = torch.export.load(path, extra_files=files)
+    except Exception as error:
+        raise _damaged(path, error) from None
+    # Channels last is what convolutions on the CPU prefer. The guards say at which sizes the graph
+    # holds, which older torch (2.11, say) gets wrong below 64 pixels; `trace` knows better.
+    module = program.module(check_guards=False).to(memory_format=torch.channels_last)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(images)).contiguous().numpy()
+
+    return run, files[KEY]
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    files = f"{path} or its .bin" if path.suffix == ".xml" else f"{path}"
+    # A runtime's message may be a page; it begins with the essence, or with where it was raised.
+    reason = textwrap.shorten(str(error), 160, placeholder=" ...")
+    return ValueError(
+        f"{files} is damaged, or no {path.suffix} file: copy or export it again ({reason})"
+    )

@@ -1,0 +1,114 @@
+"""Prediction of videos, frame by frame."""
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from tiramisu.inference.predict import Tile, predict
+from tiramisu.inference.predictor import Predictor
+from tiramisu.visual.pictures import Picture, draw_legend, stack
+
+log = logging.getLogger(__name__)
+
+
+def predict_video(
+    model: Predictor,
+    path: str | Path,
+    *,
+    out: str | Path,
+    tile: Tile = "auto",
+    overlap: float = 0.25,
+    tta: bool = False,
+    opacity: float = 0.5,
+    progress: bool = True,
+) -> dict[str, object]:
+    """Write a video under its classes' colours, with a legend of all classes below.
+
+    Args:
+        model: a model in evaluation mode, on any device, or an exported one.
+        path: a video that OpenCV can read.
+        out: an .mp4 file (codec mp4v, no sound), at the same frame rate. It appears under its
+            name when it is complete.
+        tile, overlap, tta: see `predict_probabilities`.
+        opacity: of the colours, 0 to 1.
+        progress: show a progress bar.
+
+    Returns:
+        What JSON tells of it: frame size, number of frames, frame rate, mean shares of classes.
+
+    Raises:
+        ValueError: the video cannot be read, or this OpenCV cannot write mp4v.
+    """
+    out = Path(out)
+    partial = out.with_name(f"{out.stem}.partial{out.suffix}")
+    capture = cv2.VideoCapture(str(path))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    rate = rate if math.isfinite(rate) and rate > 0 else 25.0
+    announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    writer = cv2.VideoWriter()
+    shares: list[list[float]] = []
+    size = (0, 0)
+    legend: Picture | None = None
+    try:
+        bar = tqdm(
+            _frames(capture),
+            total=announced or None,
+            unit=" frames",
+            leave=False,
+            disable=None if progress else True,
+        )
+        for frame in bar:
+            prediction = predict(model, frame, tile=tile, overlap=overlap, tta=tta)
+            shares.append(list(prediction.shares.values()))
+            if legend is None:
+                # All classes and no shares, so that it stands still while the frames change.
+                size = (frame.shape[0], frame.shape[1])
+                legend = draw_legend(prediction.class_names, prediction.colors, size=size)
+            picture = _even(stack([prediction.overlay(frame, opacity=opacity), legend]))
+            if not writer.isOpened():
+                _open(writer, partial, rate=rate, picture=picture)
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    finally:
+        capture.release()
+        writer.release()
+    if not shares:
+        raise ValueError(f"{path} is damaged or is no video: no frame of it can be read")
+    if len(shares) < 0.9 * announced:
+        log.warning("%s ended after %d of %d frames", path, len(shares), announced)
+    partial.replace(out)
+    means = np.mean(shares, axis=0).tolist()
+    return {
+        "width": size[1],
+        "height": size[0],
+        "frames": len(shares),
+        "frames_per_second": rate,
+        "shares": dict(zip(model.info.class_names, means, strict=True)),
+    }
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[Picture]:
+    while True:
+        ok, frame = capture.read()
+        if not ok:
+            return
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8)
+
+
+def _even(picture: Picture) -> Picture:
+    """Add a white row or column: the codec takes even sizes only."""
+    height, width = picture.shape[:2]
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
+
+
+def _open(writer: cv2.VideoWriter, path: Path, *, rate: float, picture: Picture) -> None:
+    size = (picture.shape[1], picture.shape[0])
+    if not writer.open(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size):
+        raise ValueError(
+            f"cannot write {path}: its folder is not writable, or this OpenCV has no mp4v codec "
+            "(opencv-python-headless from PyPI has)"
+        )

@@ -1,0 +1,101 @@
+"""Dense blocks in use: batch normalisation is fixed, no gradient is asked for, nothing is kept.
+
+As in `fused`, layers write into one channels-last buffer, piece by piece. What is gained beyond
+that: a bottleneck's second BN is part of its first convolution, and what lies between its two
+convolutions never leaves the cache.
+
+Tensors here are (B, H, W, C), which is how channels-last memory lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tiramisu.models.fast.stages import Stage, split_pieces, uses_batch
+
+
+def suits(layers: Sequence[Sequence[Stage]]) -> bool:
+    """Whether this path can stand in: no gradient, no batch statistics, no active dropout."""
+    if torch.is_grad_enabled():
+        return False
+    # Someone may have replaced a bottleneck's 1x1 convolution by a wider one.
+    if any(stage.conv.kernel_size != (1, 1) for layer in layers for stage in layer[:-1]):
+        return False
+    stages = [stage for layer in layers for stage in layer]
+    return len({stage.norm.eps for stage in stages}) == 1 and not any(
+        uses_batch(norm) or (dropout.training and dropout.p > 0) for norm, _, _, dropout in stages
+    )
+
+
+def run_layers(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
+    """Fill a dense block's stack: C channels, in parts (B, C1, H, W), ... -> (B, H, W, C + L * k).
+
+    Args:
+        features: what the block starts with.
+        layers: for each dense layer, its stages: one, or two with a bottleneck.
+    """
+    batch, _, *size = features[0].shape
+    width = sum(part.shape[1] for part in features)
+    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
+    stack = features[0].new_empty(batch, *size, width + new_channels)
+    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
+    scales_and_shifts = _fold([stage.norm for layer in layers for stage in layer])
+    for layer in layers:
+        end = width + layer[-1].conv.out_channels
+        folded = [next(scales_and_shifts) for _ in layer]
+        _run_layer(layer, folded, stack[..., :width], out=stack[..., width:end])
+        width = end
+    return stack
+
+
+def _run_layer(
+    layer: Sequence[Stage],
+    folded: Sequence[tuple[Tensor, Tensor]],
+    source: Tensor,
+    *,
+    out: Tensor,
+) -> None:
+    """Make new features (B, H, W, k) from those of the stack so far."""
+    scale, shift = folded[0]
+    conv = layer[-1].conv
+    if len(layer) == 2:
+        narrowing = layer[0].conv
+        scale_narrow, shift_narrow = folded[1]
+        weight = narrowing.weight * scale_narrow[:, None, None, None]
+        if narrowing.bias is not None:
+            shift_narrow = torch.addcmul(shift_narrow, narrowing.bias, scale_narrow)
+    margin = conv.kernel_size[0] // 2
+    height = source.shape[1]
+    for images, rows in split_pieces(source):
+        top, bottom = max(rows.start - margin, 0), min(rows.stop + margin, height)
+        seen = source[images, top:bottom]
+        piece = torch.addcmul(shift, seen, scale, out=seen.new_empty(seen.shape)).relu_()
+        piece = piece.permute(0, 3, 1, 2)
+        if len(layer) == 2:
+            piece = F.conv2d(piece, weight, shift_narrow).relu_()
+        # Above and below a part of an image lies more of it; only its own border is zeros.
+        above, below = top - (rows.start - margin), rows.stop + margin - bottom
+        if above != below:
+            piece = F.pad(piece, (0, 0, above, below))
+        padding = (above if above == below else 0, margin)
+        new = F.conv2d(piece, conv.weight, conv.bias, padding=padding)
+        out[images, rows] = new.permute(0, 2, 3, 1)
+
+
+def _fold(norms: Sequence[nn.BatchNorm2d]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batch norms with their running statistics, each as features * scale + shift: (C,) each.
+
+    All in one go: these are tiny tensors, and a small image waits for every operation on them.
+    """
+    weight, bias, mean, variance = (
+        torch.cat([getattr(norm, name) for norm in norms])
+        for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = weight * torch.rsqrt(variance + norms[0].eps)
+    shift = torch.addcmul(bias, mean, scale, value=-1)
+    widths = [norm.num_features for norm in norms]
+    return zip(scale.split(widths), shift.split(widths), strict=True)

@@ -1,0 +1,215 @@
+"""Dense layers on the CPU: the same numbers as layer by layer, with far less memory traffic.
+
+Run literally, a dense layer sends the whole stack through memory four times (concatenation, batch
+normalisation, ReLU, convolution) to make k channels of it, and autograd keeps the copies. Here
+
+- the stack is one channels-last buffer, and a layer writes its k channels behind those it read;
+- the batch statistics of a channel are measured once, when it is made: all layers share them;
+- BN and ReLU run on pieces that stay in the cache until the convolution has read them. Backward
+  computes them again: all that is kept are outputs of convolutions and masks of dropout;
+- backward, a 3x3 convolution is a 1x1 convolution to nine times as many channels, which are then
+  shifted and added up. So no pixel's gradient needs its neighbours, any piece can be done alone,
+  and both gradients are wide matrix products, where k is too narrow for a fast convolution.
+
+Where nothing is learned, `folded` does with less.
+
+Tensors here are (B, H, W, C), which is how channels-last memory lies. For the outside, which says
+(B, C, H, W), they are permuted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from tiramisu.models.fast import folded
+from tiramisu.models.fast.stages import (
+    Features,
+    Gradients,
+    Stage,
+    Step,
+    run_stage,
+    undo_stage,
+    uses_batch,
+)
+
+KINDS = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
+"""What a stage is made of, in order."""
+
+
+def suits(features: Tensor) -> bool:
+    """Whether the fused functions can take features (B, C, H, W).
+
+    They cannot with volumes, on another device or at mixed precision, while the graph is traced or
+    exported, or where batch normalisation would refuse its input.
+    """
+    return (
+        features.ndim == 4
+        and features.device.type == "cpu"
+        and features.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_exporting()
+        and not torch.jit.is_tracing()
+        and features.numel() > features.shape[1]
+    )
+
+
+def arrange(images: Tensor) -> Tensor:
+    """Images in the memory layout in which the first convolution hands on to fused layers."""
+    return images.contiguous(memory_format=torch.channels_last) if suits(images) else images
+
+
+def are_plain(parts: Sequence[nn.Module]) -> bool:
+    """Whether fused stages may stand in for a layer's modules: none was changed or hooked."""
+    return len(parts) % 4 == 0 and all(
+        type(part) is kind and _is_usual(part) and not is_hooked(part)
+        for part, kind in zip(parts, cycle(KINDS), strict=False)
+    )
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether someone wants to see what goes into or out of a module."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
+
+def _is_usual(part: nn.Module) -> bool:
+    """Whether a module's settings are those that stages know."""
+    if isinstance(part, nn.Conv2d):
+        margin = part.kernel_size[0] // 2
+        return (
+            part.kernel_size in ((1, 1), (3, 3))
+            and part.padding == (margin, margin)
+            and part.stride == part.dilation == (1, 1)
+            and part.groups == 1
+            and part.padding_mode == "zeros"
+        )
+    return not isinstance(part, nn.BatchNorm2d) or part.affine
+
+
+def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
+    """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
+
+    Args:
+        features: what the block starts with, (B, C1, H, W), (B, C2, H, W), ...
+        layers: for each dense layer, its stages: one, or two with a bottleneck.
+    """
+    if folded.suits(layers):
+        return folded.run_layers(features, layers).permute(0, 3, 1, 2)
+    parameters = [p for layer in layers for stage in layer for p in stage.parameters]
+    return _DenseBlock.apply(layers, len(features), *features, *parameters)
+
+
+def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
+    """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
+    return _NormReluConv.apply(features, stage, *stage.parameters)
+
+
+class _DenseBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, layers: Sequence[Sequence[Stage]], num_features: int, *tensors: Tensor
+    ) -> Tensor:
+        features = tensors[:num_features]
+        stack, steps = _run_layers(features, layers)
+        out = stack.values.permute(0, 3, 1, 2)
+        ctx.layers = layers
+        ctx.widths = [part.shape[1] for part in features]
+        _save(ctx, steps, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        steps, out = _restore(ctx)
+        values = out.permute(0, 2, 3, 1)
+        stack = Gradients(torch.empty_like(values).copy_(gradient.permute(0, 2, 3, 1)), values)
+        of_parameters: list[Tensor | None] = []
+        end = values.shape[3]
+        for first, *others in reversed(ctx.layers):
+            start = end - [first, *others][-1].conv.out_channels
+            made = stack.settle(start, end)
+            for stage in reversed(others):
+                step = steps.pop()
+                narrow = Gradients(torch.zeros_like(step.source), step.source)
+                of_parameters[:0] = undo_stage(stage, step, made, narrow)
+                made = narrow.settle(0, narrow.values.shape[3])
+            of_parameters[:0] = undo_stage(first, steps.pop(), made, stack)
+            end = start
+        of_features = stack.settle(0, end).permute(0, 3, 1, 2).split(ctx.widths, dim=1)
+        return None, None, *of_features, *of_parameters
+
+
+class _NormReluConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, stage: Stage, *_parameters: Tensor) -> Tensor:
+        batch, width, *size = features.shape
+        source = Features(features.permute(0, 2, 3, 1), measured=uses_batch(stage.norm))
+        source.measure(0, width)
+        made = features.new_empty(batch, *size, stage.conv.out_channels)
+        step = run_stage(stage, source, width, out=made)
+        ctx.stage = stage
+        _save(ctx, [step])
+        return made.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (step,), _ = _restore(ctx)
+        source = Gradients(torch.zeros_like(step.source), step.source)
+        of_parameters = undo_stage(ctx.stage, step, gradient.permute(0, 2, 3, 1), source)
+        return source.settle(0, step.source.shape[3]).permute(0, 3, 1, 2), None, *of_parameters
+
+
+def _run_layers(
+    features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]
+) -> tuple[Features, list[Step]]:
+    """Fill a dense block's stack, and note what each stage did."""
+    batch, _, *size = features[0].shape
+    width = sum(part.shape[1] for part in features)
+    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
+    stack = Features(
+        features[0].new_empty(batch, *size, width + new_channels),
+        measured=any(uses_batch(layer[0].norm) for layer in layers),
+    )
+    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack.values[..., :width])
+    stack.measure(0, width)
+    steps = []
+    for layer in layers:
+        source, read = stack, width
+        for stage, after in pairwise(layer):
+            narrow = Features(
+                features[0].new_empty(batch, *size, stage.conv.out_channels),
+                measured=uses_batch(after.norm),
+            )
+            steps.append(run_stage(stage, source, read, out=narrow.values))
+            source, read = narrow, stage.conv.out_channels
+            source.measure(0, read)
+        end = width + layer[-1].conv.out_channels
+        steps.append(run_stage(layer[-1], source, read, out=stack.values[..., width:end]))
+        stack.measure(width, end)
+        width = end
+    return stack, steps
+
+
+def _save(ctx: Any, steps: Sequence[Step], out: Tensor | None = None) -> None:
+    """Keep the steps, and an output, for the backward pass: autograd notices if one is changed."""
+    ctx.from_batch = [step.from_batch for step in steps]
+    ctx.save_for_backward(out, *(tensor for step in steps for tensor in step[:-1]))
+
+
+def _restore(ctx: Any) -> tuple[list[Step], Any]:
+    out, *tensors = ctx.saved_tensors
+    each = len(tensors) // len(ctx.from_batch)
+    parts = (tensors[i : i + each] for i in range(0, len(tensors), each))
+    steps = zip(parts, ctx.from_batch, strict=True)
+    return [Step._make([*part, from_batch]) for part, from_batch in steps], out

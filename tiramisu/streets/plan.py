@@ -1,0 +1,230 @@
+"""The plan of a drawn street: where its houses, lamp posts, cars and people are, in metres."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from tiramisu.streets.objects import (
+    BRICKS,
+    LEAVES,
+    Rng,
+    draw_bollard,
+    draw_bush,
+    draw_clutter,
+    draw_fence,
+    draw_house,
+    draw_lamp_post,
+    draw_sign,
+    draw_traffic_light,
+    draw_tree,
+    pick,
+)
+from tiramisu.streets.painter import BUILDING, TREE, Painter, box, upright
+from tiramisu.streets.traffic import draw_car, draw_cyclist, draw_pedestrian
+
+END = 130.0  # metres: where the street is closed by houses and trees
+
+Item = tuple[float, Callable[[], None]]  # how far its far end is, and what draws it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lot:
+    """A piece of ground beside the street: a house, or an open place if its height is 0."""
+
+    side: int
+    x: float  # where the front stands
+    near: float
+    far: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Street:
+    """The plan of a street; positions in metres, -1 is the left and +1 the right side."""
+
+    drive: int  # the side that traffic keeps to
+    middle: float  # x of the centre line
+    kerb: dict[int, float]
+    parked: dict[int, bool]  # whether cars are parked at this kerb
+    pavement: dict[int, float]  # width
+    is_open: dict[int, bool]  # a side without houses
+    junction: float  # where a side street starts; beyond END if there is none
+    junction_width: float
+    zebra: float  # where a zebra crossing starts; beyond END if there is none
+    lots: tuple[Lot, ...]
+
+    def is_junction(self, z: float, margin: float = 0.0) -> bool:
+        """Whether the side street crosses at z."""
+        return self.junction - margin < z < self.junction + self.junction_width + margin
+
+
+def plan_street(rng: Rng) -> Street:
+    """Kerbs, pavements, houses and crossings."""
+    drive = int(rng.choice([-1, 1]))
+    middle = -drive * rng.uniform(1.5, 2.1)
+    parked = {side: rng.random() < 0.36 for side in (-1, 1)}
+    kerb = {
+        drive: drive * (rng.uniform(1.5, 2.6) + 2.1 * parked[drive]),
+        -drive: middle - drive * (rng.uniform(2.6, 3.6) + 2.1 * parked[-drive]),
+    }
+    pavement = {side: rng.uniform(1.8, 4.2) for side in (-1, 1)}
+    is_open = {side: rng.random() < 0.19 for side in (-1, 1)}
+    junction = rng.uniform(12, 45) if rng.random() < 0.45 else 2 * END
+    junction_width = rng.uniform(6, 9)
+    lots = []
+    for side in (-1, 1):
+        front = kerb[side] + side * pavement[side]
+        usual = rng.uniform(6.5, 14)
+        near = rng.uniform(-8, 1)
+        while near < END:
+            far = near + rng.uniform(5, 17)
+            if far > junction and near < junction + junction_width:
+                if junction - near > 4:
+                    far = junction - 1.5
+                else:
+                    near = junction + junction_width + 1.5
+                    continue
+            is_gap = is_open[side] or rng.random() < 0.12
+            height = 0.0 if is_gap else max(3.5, usual * rng.uniform(0.75, 1.3))
+            setback = 0.0 if rng.random() < 0.7 else rng.uniform(1, 4)
+            x = front + side * setback
+            if far > 1.5:
+                lots.append(Lot(side=side, x=x, near=near, far=far, height=height))
+            near = far
+    return Street(
+        drive=drive,
+        middle=middle,
+        kerb=kerb,
+        parked=parked,
+        pavement=pavement,
+        is_open=is_open,
+        junction=junction,
+        junction_width=junction_width,
+        zebra=rng.uniform(6, 11) if rng.random() < 0.2 else 2 * END,
+        lots=tuple(lots),
+    )
+
+
+def place_items(painter: Painter, rng: Rng, street: Street) -> list[Item]:
+    """Everything that stands or moves in the street, in any order."""
+    items = place_horizon(painter, rng) + _place_lots(painter, rng, street)
+    return items + _place_furniture(painter, rng, street) + _place_traffic(painter, rng, street)
+
+
+def place_horizon(painter: Painter, rng: Rng) -> list[Item]:
+    """Houses and trees close the street."""
+    items: list[Item] = []
+    for x in np.arange(-150, 150, 11.0):
+        top, color = rng.uniform(4, 12), pick(rng, BRICKS)
+        z = END + rng.uniform(5, 40)
+        if rng.random() < 0.5:
+            wall = upright(x, z, box(0, 0, 13, top))
+            items.append((z, partial(painter.fill, wall, color, BUILDING)))
+        else:
+            arc = np.linspace(0, np.pi, 20)
+            lumps = top * rng.uniform(0.8, 1.2, 20) * np.sin(arc) ** 0.5
+            crown = upright(x, z, np.stack([9 * np.cos(arc), lumps], -1))
+            items.append((z, partial(painter.fill, crown, pick(rng, LEAVES), TREE)))
+    return items
+
+
+def _place_lots(painter: Painter, rng: Rng, street: Street) -> list[Item]:
+    """Houses, and in the gaps trees, bushes and fences."""
+    items: list[Item] = []
+    for lot in street.lots:
+        side, near, far = lot.side, lot.near, lot.far
+        if lot.height:
+            draw = partial(draw_house, x=lot.x, side=side, near=near, far=far, height=lot.height)
+            items.append((far, partial(draw, painter, rng)))
+            continue
+        for _ in range(rng.integers(1, 4) if near < 50 else 1):
+            x, z = lot.x + side * rng.uniform(1, 20), rng.uniform(max(near, 8), max(far, 8) + 8)
+            height = rng.uniform(5, 12)
+            items.append((z, partial(draw_tree, painter, rng, x=x, z=z, height=height)))
+        for z in np.arange(max(near, 4), min(far, 60), 3) if rng.random() < 0.4 else ():
+            x = lot.x + side * 1.4
+            items.append((z, partial(draw_bush, painter, rng, x=x, z=z, width=2.1)))
+        if rng.random() < 0.6 and far < 70:
+            draw = partial(draw_fence, x=lot.x, near=max(near, 1.5), far=far)
+            items.append((far, partial(draw, painter, rng)))
+    return items
+
+
+def _place_furniture(painter: Painter, rng: Rng, street: Street) -> list[Item]:
+    """Posts, signs, trees, fences and clutter on the pavements."""
+    items: list[Item] = []
+
+    def add(draw: Callable[..., None], x: float, z: float, **how: float) -> None:
+        if not street.is_junction(z):
+            items.append((z, partial(draw, painter, rng, x=x, z=z, **how)))
+
+    for side in (-1, 1):
+        kerb, pavement = street.kerb[side], street.pavement[side]
+        for z in np.arange(rng.uniform(7, 26), 90, rng.uniform(16, 30)):
+            add(draw_lamp_post, kerb + side * 0.45, z, side=side)
+        for z in rng.uniform(6, 32, rng.integers(1, 4)):
+            add(draw_sign, kerb + side * rng.uniform(0.4, pavement - 0.3), z)
+        if pavement > 2 and rng.random() < 0.45:
+            for z in np.arange(rng.uniform(6, 16), 90, rng.uniform(7, 14)):
+                add(draw_tree, kerb + side * 0.9, z, height=rng.uniform(4.5, 8.5))
+        if rng.random() < 0.25:
+            for z in np.arange(rng.uniform(5, 10), 30, rng.uniform(1.8, 3)):
+                add(draw_bollard, kerb + side * 0.35, z)
+        if rng.random() < 0.45:
+            near = rng.uniform(4, 16)
+            far = min(near + rng.uniform(5, 14), max(street.junction, near + 3))
+            x = kerb + side * (0.3 if rng.random() < 0.6 else pavement - 0.1)
+            items.append((far, partial(draw_fence, painter, rng, x=x, near=near, far=far)))
+        for z in rng.uniform(5, 20, rng.integers(0, 2)):
+            add(draw_clutter, kerb + side * rng.uniform(0.5, pavement - 0.3), z)
+        corner = min(street.junction, street.zebra) - 0.8
+        if corner < END and rng.random() < 0.7:
+            add(draw_traffic_light, kerb + side * 0.4, corner)
+        for _ in range(rng.integers(0, 4)):
+            z, count = rng.uniform(6, 32), rng.integers(1, 3)
+            for step in range(count):
+                x = kerb + side * rng.uniform(0.4, pavement - 0.2)
+                add(draw_pedestrian, x, z + 0.4 * step)
+    return items
+
+
+def _place_traffic(painter: Painter, rng: Rng, street: Street) -> list[Item]:
+    """Cars parked, ahead, coming and crossing; cyclists; people who cross."""
+    items: list[Item] = []
+
+    def add(draw: Callable[..., None], x: float, z: float, **how: float) -> None:
+        items.append((z, partial(draw, painter, rng, x=x, z=z, **how)))
+
+    drive, middle, kerb = street.drive, street.middle, street.kerb
+    for side in (-1, 1):
+        ahead = 0.0 if side == drive else np.pi
+        if street.parked[side]:
+            z = rng.uniform(7, 16)
+            while z < 75:
+                if not street.is_junction(z, 4) and rng.random() < 0.75:
+                    add(draw_car, kerb[side] - side * 1.05, z, heading=ahead)
+                z += rng.uniform(5.6, 7.5)
+    z = rng.uniform(9, 40)
+    while z < 80 and rng.random() < 0.75:
+        add(draw_car, rng.normal(0, 0.2), z, heading=rng.normal(0, 0.03))
+        z += rng.uniform(9, 30)
+    z = rng.uniform(8, 40)
+    while z < 80 and rng.random() < 0.75:
+        x = middle - drive * rng.uniform(1.3, 1.7)
+        add(draw_car, x, z, heading=np.pi + rng.normal(0, 0.03))
+        z += rng.uniform(9, 30)
+    if street.junction < END and rng.random() < 0.6:
+        x = rng.uniform(-9, 9)
+        z = street.junction + street.junction_width * (0.3 if drive < 0 else 0.7)
+        add(draw_car, x, z, heading=np.pi / 2 + rng.normal(0, 0.1))
+    if rng.random() < 0.85:
+        for z in rng.uniform(6, 22, rng.integers(1, 3)):
+            side = int(rng.choice([-1, 1]))
+            add(draw_cyclist, kerb[side] - side * rng.uniform(0.4, 1.0), z)
+    crossing = min(street.zebra + 1.4, street.junction - 0.5)
+    if crossing < END and rng.random() < 0.6:
+        for x in rng.uniform(kerb[-1], kerb[1], rng.integers(1, 4)):
+            add(draw_pedestrian, x, crossing + rng.uniform(-0.7, 0.7))
+    return items

@@ -1,0 +1,239 @@
+"""The embedded data set: street scenes seen from a car, drawn from nothing but a seed.
+
+A scene is laid out in metres (the street, its two sides, everything that stands or moves there) and
+painted from far to near, so that near things hide far ones. Classes, their order and their
+imbalance are CamVid's. No random number depends on the image's size but the sensor's noise: one
+seed gives one street at any size.
+"""
+
+import cv2
+import numpy as np
+
+from tiramisu.streets.objects import Rng, pick
+from tiramisu.streets.painter import (
+    BUILDING,
+    CAR,
+    ROAD,
+    SIDEWALK,
+    SKY,
+    TREE,
+    VOID,
+    Camera,
+    Color,
+    Light,
+    Painter,
+    box,
+    disc,
+    grid,
+    lying,
+    ribbon,
+    shaded,
+    smooth_noise,
+)
+from tiramisu.streets.plan import END, Street, place_items, plan_street
+
+MIN_SIZE = 32  # pixels
+# How rough a surface looks, as a share of its brightness, in the order of the classes.
+ROUGHNESS = np.array([0.0, 0.06, 0.05, 0.05, 0.07, 0.11, 0.03, 0.08, 0.04, 0.06, 0.05], np.float32)
+
+
+def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the street scene of a seed.
+
+    Returns the image, uint8 (H, W, 3) RGB, and the label, uint8 (H, W): 0..10 in CamVid's order
+    (Sky, Building, Pole, Road, Sidewalk, Tree, SignSymbol, Fence, Car, Pedestrian, Bicyclist) and
+    255 for void. The same arguments give the same bytes; another size gives the same street.
+
+    Raises ValueError if a side is shorter than 32 pixels.
+    """
+    if min(height, width) < MIN_SIZE:
+        raise ValueError(
+            f"a scene of {height}x{width} pixels was asked for; "
+            f"give a height and a width of at least {MIN_SIZE}"
+        )
+    rng = np.random.default_rng(seed)
+    light = choose_light(rng)
+    camera = Camera(
+        height=rng.uniform(1.25, 1.7),
+        center=rng.normal(0.5, 0.08),
+        horizon=rng.uniform(0.44, 0.56),
+        bend=rng.normal(0, 0.0013),
+    )
+    street = plan_street(rng)
+    painter = Painter(camera, light, height=height, width=width)
+    draw_sky(painter, rng)
+    _draw_ground(painter, rng, street)
+    _draw_shadows(painter, rng, street)
+    items = place_items(painter, rng, street)
+    for _, draw in sorted(items, key=lambda item: -item[0]):  # near things hide far ones
+        draw()
+    if rng.random() < 0.3:
+        _draw_bonnet(painter, rng)
+    _blank_borders(painter.label, rng)
+    return photograph(painter.image, painter.label, light, rng), painter.label
+
+
+def choose_light(rng: Rng) -> Light:
+    """Clear, bright, overcast or dusk."""
+    # Each row: the sky above, at the horizon, and its clouds; how cloudy; how sunny; exposure.
+    zenith, haze, cloud, cloudiness, sun, exposure = (
+        ((88, 134, 196), (196, 212, 226), (236, 238, 240), rng.uniform(0.0, 0.5), 0.9, 1.06),
+        ((206, 220, 234), (240, 242, 242), (250, 250, 250), 0.6, rng.uniform(0.3, 0.8), 1.1),
+        ((168, 174, 182), (206, 208, 210), (138, 144, 152), rng.uniform(0.5, 0.9), 0.05, 0.96),
+        ((88, 100, 136), (230, 186, 146), (112, 104, 116), rng.uniform(0.2, 0.8), 0.3, 0.72),
+    )[rng.choice(4, p=[0.32, 0.26, 0.24, 0.18])]
+    warmth = rng.normal(0, 0.04)
+    return Light(
+        zenith=zenith,
+        haze=haze,
+        cloud=cloud,
+        cloudiness=cloudiness,
+        sun=sun,
+        sun_side=int(rng.choice([-1, 1])),
+        tint=(1 + warmth, 1.0, 1 - warmth),
+        exposure=exposure * rng.uniform(0.85, 1.12),
+        visibility=rng.uniform(180, 600),
+    )
+
+
+def draw_sky(painter: Painter, rng: Rng) -> None:
+    height, width = painter.label.shape
+    light = painter.light
+    rows = np.linspace(0, 1, height, dtype=np.float32) / painter.camera.horizon
+    rows = np.minimum(rows, 1)[:, None, None] ** 1.4
+    sky = np.array(light.zenith, np.float32) * (1 - rows) + np.array(light.haze, np.float32) * rows
+    puffs = sum(
+        share * smooth_noise(rng, count, count, height=height, width=width)
+        for count, share in ((5, 0.5), (11, 0.3), (26, 0.2))
+    )
+    cover = np.clip((puffs - 0.85 + 0.75 * light.cloudiness) * 4, 0, 0.9)[..., None]
+    sky = sky + cover * (np.array(light.cloud, np.float32) - sky)
+    painter.image[:] = np.clip(sky, 0, 255)
+
+
+def _draw_ground(painter: Painter, rng: Rng, street: Street) -> None:
+    grey = rng.uniform(66, 122)
+    asphalt = (grey, grey * rng.uniform(0.97, 1.02), grey * rng.uniform(0.96, 1.06))
+    paving = pick(rng, ((150, 144, 138), (122, 118, 114), (164, 150, 134), (112, 110, 112)))
+    grass = pick(rng, ((92, 108, 54), (76, 96, 48), (116, 114, 66)))
+    for side in (-1, 1):
+        kerb, width = street.kerb[side], street.pavement[side]
+        beyond, label = (grass, TREE) if street.is_open[side] else (paving, SIDEWALK)
+        painter.fill(ribbon(kerb, side * 400, 1, 400), beyond, label)
+        painter.fill(ribbon(kerb, kerb + side * width, 1, 400), paving, SIDEWALK)
+        slabs = np.arange(2, 24, 0.9)
+        seams = grid(np.array([kerb]), slabs, side * width, 0.03)
+        painter.fill(lying(seams), shaded(paving, 0.86))
+    painter.fill(ribbon(street.kerb[-1], street.kerb[1], 1, 400), asphalt, ROAD)
+    for side in (-1, 1):
+        kerb = street.kerb[side]
+        painter.fill(ribbon(kerb, kerb + side * 0.16, 1, 120), shaded(paving, 1.2), SIDEWALK)
+        painter.fill(ribbon(kerb - side * 0.14, kerb, 1, 120), shaded(asphalt, 0.72), ROAD)
+    if street.junction < END:
+        across = box(-90, street.junction, 90, street.junction + street.junction_width)
+        painter.fill(lying(across), asphalt, ROAD)
+    _draw_wear(painter, rng, street, asphalt)
+    _draw_markings(painter, rng, street)
+
+
+def _draw_wear(painter: Painter, rng: Rng, street: Street, asphalt: Color) -> None:
+    """Tyre tracks, mended tarmac and manholes."""
+    for lane in (0.0, 2 * street.middle):
+        for wheel in (-0.75, 0.75):
+            track = ribbon(lane + wheel - 0.25, lane + wheel + 0.25, 1, 60)
+            painter.fill(track, shaded(asphalt, rng.uniform(0.93, 1.05)))
+    for _ in range(rng.integers(2, 6)):
+        x, z = rng.uniform(street.kerb[-1] + 0.3, street.kerb[1] - 0.3), rng.uniform(3, 18)
+        if rng.random() < 0.4:
+            painter.fill(lying(disc(x, z, 0.3, 0.3)), shaded(asphalt, 0.6), ROAD)
+        else:
+            right = min(x + rng.uniform(0.6, 2.5), street.kerb[1] - 0.2)
+            patch = box(x, z, right, z + rng.uniform(1, 7))
+            painter.fill(lying(patch), shaded(asphalt, rng.uniform(0.84, 1.12)), ROAD)
+
+
+def _draw_markings(painter: Painter, rng: Rng, street: Street) -> None:
+    """The centre line, lines along the kerbs, a zebra crossing or a stop line."""
+    white = shaded((212, 212, 206), rng.uniform(0.75, 1.0))
+    dash, gap = rng.uniform(1.5, 4), rng.uniform(2, 5)
+    starts = np.arange(rng.uniform(1, 5), 90, dash + gap)
+    starts = starts[[not street.is_junction(z, 3) for z in starts]]
+    painter.fill(lying(grid(np.array([street.middle - 0.06]), starts, 0.12, dash)), white)
+    if rng.random() < 0.5:
+        yellow = (196, 168, 72) if rng.random() < 0.6 else white
+        for side in (-1, 1):
+            for inset in (0.35, 0.6):
+                x = street.kerb[side] - side * inset
+                stop = min(street.junction, 90.0)
+                painter.fill(ribbon(x, x - side * 0.1, 1, stop), yellow)
+    if street.zebra < END:
+        xs = np.arange(street.kerb[-1] + 0.4, street.kerb[1] - 0.5, 1.1)
+        painter.fill(lying(grid(xs, np.array([street.zebra]), 0.55, 2.8)), white)
+    elif street.junction < END:
+        left, right = sorted((street.middle, street.kerb[street.drive]))
+        line = box(left + 0.2, street.junction - 2, right - 0.2, street.junction - 1.6)
+        painter.fill(lying(line), white)
+
+
+def _draw_shadows(painter: Painter, rng: Rng, street: Street) -> None:
+    """Houses on the sun's side darken the street."""
+    side, sun = painter.light.sun_side, painter.light.sun
+    reach = rng.uniform(0.2, 0.9)
+    shadows = [
+        ribbon(lot.x, lot.x - side * lot.height * reach, lot.near, lot.far)
+        for lot in street.lots
+        if lot.side == side and lot.height
+    ]
+    if sun > 0.2 and shadows:
+        painter.shade(shadows, gain=1 - 0.5 * sun, blur=0.002)
+
+
+def _draw_bonnet(painter: Painter, rng: Rng) -> None:
+    """The bonnet of the car that carries the camera; CamVid calls it void."""
+    rise, color = rng.uniform(0.03, 0.09), pick(rng, ((40, 42, 46), (90, 92, 98), (50, 60, 84)))
+    for shrink, gain in ((1.0, 0.8), (0.8, 1.0), (0.5, 1.25)):
+        dome = disc(0.5, 1.02, 0.62, (rise + 0.02) * shrink, 40)
+        painter.stamp(dome, shaded(color, gain), VOID)
+
+
+def _blank_borders(label: np.ndarray, rng: Rng) -> None:
+    """Make some borders between classes void, one pixel wide, as people who label leave them.
+
+    Small images have more border for their size, so a smaller part of it becomes void. Thin
+    classes give none of their few pixels away.
+    """
+    height, width = label.shape
+    border = np.zeros(label.shape, bool)
+    across, down = label[:, 1:] != label[:, :-1], label[1:] != label[:-1]
+    border[:, 1:] |= across
+    border[:, :-1] |= across
+    border[1:] |= down
+    border[:-1] |= down
+    is_wide = np.isin(label, (SKY, BUILDING, ROAD, SIDEWALK, TREE, CAR))
+    where = smooth_noise(rng, 24, 32, height=height, width=width)
+    label[border & is_wide & (where < height / 600)] = VOID
+
+
+def photograph(painted: np.ndarray, label: np.ndarray, light: Light, rng: Rng) -> np.ndarray:
+    """What a camera makes of a painting: texture, exposure, lens and sensor noise.
+
+    painted, label: uint8 (H, W, 3) RGB and (H, W). Returns uint8 (H, W, 3) RGB.
+    """
+    height, width = label.shape
+    rough = np.append(ROUGHNESS, np.full(245, 0.05, np.float32))[label]
+    grain = sum(
+        share * (smooth_noise(rng, rows, rows * 4 // 3, height=height, width=width) - 0.5)
+        for rows, share in ((12, 0.8), (50, 1.0), (150, 1.2))
+    )
+    gain = light.exposure * (1 + rough * grain)
+    gain *= 1 - rng.uniform(0.0, 0.3) * (
+        np.linspace(-0.6, 0.6, height, dtype=np.float32)[:, None] ** 2
+        + np.linspace(-0.6, 0.6, width, dtype=np.float32) ** 2
+    )
+    image = painted * (gain[..., None] * np.array(light.tint, np.float32))
+    image = cv2.GaussianBlur(image, (0, 0), max(height * rng.uniform(0.0006, 0.0016), 0.2))
+    noise = rng.standard_normal((height, width, 3), np.float32) * np.float32(rng.uniform(1, 4.5))
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+__all__ = ["draw_scene"]

@@ -1,0 +1,252 @@
+"""Who moves in a drawn street: cars, pedestrians and cyclists. All positions are metres."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiramisu.streets.objects import FASCIAS, Rng, pick
+from tiramisu.streets.painter import (
+    BICYCLIST,
+    CAR,
+    PEDESTRIAN,
+    Color,
+    Painter,
+    Point,
+    box,
+    disc,
+    limb,
+    mixed,
+    shaded,
+    upright,
+)
+
+PAINTS: tuple[Color, ...] = (
+    (36, 38, 42), (60, 62, 66), (122, 126, 130), (160, 164, 168), (190, 194, 198), (222, 222, 220),
+    (30, 42, 82), (44, 76, 130), (128, 26, 30), (160, 40, 36), (40, 66, 54), (150, 140, 116),
+)  # fmt: skip
+CLOTHES: tuple[Color, ...] = (  # trousers are one of the first seven
+    (34, 34, 40), (50, 54, 70), (72, 66, 60), (104, 100, 98), (40, 58, 92), (130, 44, 44),
+    (168, 160, 148), (206, 202, 196), (78, 88, 62), (190, 150, 60), (118, 82, 58),
+)  # fmt: skip
+SKINS: tuple[Color, ...] = ((222, 180, 152), (196, 148, 116), (140, 98, 72), (88, 60, 46))
+
+BLACK: Color = (26, 26, 28)
+WHEELS = (0.17, 0.82)  # where the axles are, as a share of the length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """The side view of a car: positions along it are 0 (tail) to 1 (nose), heights are metres."""
+
+    length: float
+    width: float
+    outline: tuple[Point, ...]  # from the tail's bottom over the roof to the nose's
+    screens: tuple[int, ...]  # which edges of the outline are glass
+    windows: tuple[tuple[Point, ...], ...]
+    waist: float  # above it the cabin grows narrower
+    taper: float  # share of the width that is lost at the roof
+    wheel: float  # radius
+
+
+HATCHBACK = Body(
+    length=4.0, width=1.74, waist=0.92, taper=0.2, wheel=0.31, screens=(2, 4),
+    outline=((0, 0.28), (0, 0.6), (0.01, 0.92), (0.1, 1.42), (0.52, 1.47), (0.72, 0.98),
+             (0.96, 0.8), (1, 0.6), (1, 0.28)),
+    windows=(((0.11, 0.98), (0.17, 1.33), (0.36, 1.37), (0.36, 0.98)),
+             ((0.39, 0.98), (0.39, 1.37), (0.51, 1.37), (0.66, 0.98))),
+)  # fmt: skip
+SALOON = Body(
+    length=4.5, width=1.8, waist=0.94, taper=0.22, wheel=0.32, screens=(3, 5),
+    outline=((0, 0.28), (0, 0.6), (0.01, 0.9), (0.15, 0.97), (0.28, 1.38), (0.57, 1.42),
+             (0.74, 0.96), (0.97, 0.78), (1, 0.58), (1, 0.28)),
+    windows=(((0.22, 1.0), (0.3, 1.3), (0.43, 1.33), (0.43, 1.0)),
+             ((0.46, 1.0), (0.46, 1.33), (0.56, 1.33), (0.68, 0.99))),
+)  # fmt: skip
+VAN = Body(
+    length=5.2, width=1.95, waist=1.2, taper=0.1, wheel=0.34, screens=(2, 4),
+    outline=((0, 0.32), (0, 0.7), (0, 1.25), (0.02, 2.1), (0.74, 2.15), (0.87, 1.25),
+             (0.98, 1.05), (1, 0.65), (1, 0.32)),
+    windows=(((0.68, 1.28), (0.68, 1.9), (0.74, 1.9), (0.83, 1.28)),),
+)  # fmt: skip
+BUS = Body(
+    length=10.0, width=2.5, waist=1.3, taper=0.03, wheel=0.48, screens=(2, 4),
+    outline=((0, 0.35), (0, 1.0), (0, 1.5), (0.01, 2.85), (0.985, 2.9), (1, 1.2), (1, 0.8),
+             (1, 0.35)),
+    windows=tuple(
+        ((s, 1.35), (s, 2.4), (s + 0.11, 2.4), (s + 0.11, 1.35)) for s in np.arange(0.06, 0.9, 0.13)
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Car:
+    """A body on the road, its middle at (x, z). Heading 0 drives away, pi comes, pi / 2 crosses."""
+
+    body: Body
+    x: float
+    z: float
+    heading: float
+
+    def place(self, along: np.ndarray, up: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Share of the length, metres up, metres right of the car's middle -> metres (K, 3)."""
+        s = (along - 0.5) * self.body.length
+        sin, cos = np.sin(self.heading), np.cos(self.heading)
+        return np.stack([self.x + s * sin + across * cos, up, self.z + s * cos - across * sin], -1)
+
+    def half_width(self, up: np.ndarray) -> np.ndarray:
+        body = self.body
+        roof = max(height for _, height in body.outline)
+        above_waist = np.clip((up - body.waist) / (roof - body.waist), 0, 1)
+        return body.width / 2 * (1 - body.taper * above_waist)
+
+    def flank(self, flat: np.ndarray, side: int, out: float = 0.0) -> np.ndarray:
+        """A drawing (K, 2) of the side view, on the left (-1) or right (+1) side."""
+        return self.place(flat[:, 0], flat[:, 1], side * (self.half_width(flat[:, 1]) + out))
+
+    def face(
+        self, edge: int, *, start: float = -1.0, stop: float = 1.0, inset: float = 0.0
+    ) -> np.ndarray:
+        """What an edge of the side view makes across the car (-1..1), or a part of that."""
+        first, last = np.array(self.body.outline[edge : edge + 2])
+        low, high = first + inset * (last - first), last - inset * (last - first)
+        flat = np.array([low, high, high, low])
+        across = self.half_width(flat[:, 1]) * (start, start, stop, stop)
+        return self.place(flat[:, 0], flat[:, 1], across)
+
+
+def draw_car(
+    painter: Painter, rng: Rng, *, x: float, z: float, heading: float, body: Body | None = None
+) -> None:
+    """A vehicle: a side view, stretched across its width.
+
+    body: which one; None for a car, a van or, rarely, a bus.
+    """
+    if body is None:
+        body = (HATCHBACK, SALOON, VAN, BUS)[rng.choice(4, p=[0.46, 0.36, 0.14, 0.04])]
+    car = Car(body=body, x=x, z=z, heading=heading)
+    paint, haze = pick(rng, PAINTS), painter.light.haze
+    glass = mixed((34, 40, 46), haze, rng.uniform(0.02, 0.25))
+    below = np.array([-1, -1, 1, 1]) * 0.53 * body.width
+    shadow = car.place(np.array([-0.02, 1.02, 1.02, -0.02]), np.zeros(4), below)
+    painter.fill(shadow, (30, 30, 33))
+    _draw_tyres(painter, car)
+    # The body is convex: the faces that look at us do not hide each other.
+    last = len(body.outline) - 2
+    tail, nose = 1, last - 1
+    for edge in range(last + 1):
+        if not painter.turns_clockwise(car.face(edge)):
+            continue
+        (s0, y0), (s1, y1) = body.outline[edge : edge + 2]
+        level = 1 - abs(y1 - y0) / np.hypot((s1 - s0) * body.length, y1 - y0)
+        sky = mixed(shaded(paint, 1.25), haze, 0.15)  # what lies flat mirrors the sky
+        painter.fill(car.face(edge), mixed(shaded(paint, 0.92), sky, level), CAR)
+        if edge in body.screens:
+            painter.fill(car.face(edge, start=-0.9, stop=0.9, inset=0.1), glass, CAR)
+        elif edge in (0, last):
+            painter.fill(car.face(edge), shaded(paint, 0.6), CAR)
+            plate = (206, 176, 60) if edge == 0 else (214, 214, 208)
+            painter.fill(car.face(edge, start=-0.3, stop=0.3, inset=0.3), plate, CAR)
+        elif edge in (tail, nose):
+            lamp = (168, 26, 28) if edge == tail else (232, 230, 216)
+            for start in (-0.96, 0.7):
+                painter.fill(car.face(edge, start=start, stop=start + 0.26, inset=0.12), lamp, CAR)
+            if edge == nose:
+                painter.fill(car.face(edge, start=-0.5, stop=0.5, inset=0.2), BLACK, CAR)
+    for side in (-1, 1):
+        if painter.turns_clockwise(car.flank(np.array(body.outline), side)) == (side > 0):
+            _draw_flank(painter, car, side=side, paint=paint, glass=glass)
+
+
+def _draw_tyres(painter: Painter, car: Car) -> None:
+    """What shows of the tyres below the body."""
+    radius, width = car.body.wheel, car.body.width
+    for side in (-1, 1):
+        for s in WHEELS:
+            wheel = disc(s, radius, radius / car.body.length, radius)
+            painter.fill(car.flank(wheel, side, -0.02), BLACK, CAR)
+        tread = side * np.array([0.49, 0.49, 0.37, 0.37]) * width
+        for s in (0.1, 0.9):
+            ends = car.place(np.full(4, s), np.array([0, 0.4, 0.4, 0]), tread)
+            painter.fill(ends, BLACK, CAR)
+
+
+def _draw_flank(painter: Painter, car: Car, *, side: int, paint: Color, glass: Color) -> None:
+    """One side of the body, with its windows and wheels."""
+    body = car.body
+    bright = 0.95 * painter.light.on_side(1 if car.x > 0 else -1)
+    painter.fill(car.flank(np.array(body.outline), side), shaded(paint, bright), CAR)
+    for window in body.windows:
+        painter.fill(car.flank(np.array(window), side), shaded(glass, 0.9), CAR)
+    for s in WHEELS:
+        for radius, color in ((body.wheel, BLACK), (0.6 * body.wheel, (130, 132, 134))):
+            wheel = disc(s, body.wheel, radius / body.length, radius)
+            painter.fill(car.flank(wheel, side, 0.01), color, CAR)
+
+
+def draw_pedestrian(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
+    """Someone walking or standing."""
+    size = rng.uniform(0.9, 1.06) if rng.random() < 0.85 else rng.uniform(0.6, 0.75)  # a child
+    stride, turn = rng.uniform(0.0, 0.3), rng.choice([-1, 1])
+    trousers, coat = pick(rng, CLOTHES[:7]), pick(rng, CLOTHES)
+    hem = rng.uniform(0.55, 0.95)  # a jacket or a long coat
+
+    def draw(flat: np.ndarray, color: Color) -> None:
+        painter.fill(upright(x, z, flat * size), color, PEDESTRIAN)
+
+    for step, gain in ((-stride, 0.75), (stride, 1.0)):
+        knee = (step * 0.6 + 0.04 * turn, 0.48)
+        draw(limb((0.06 * np.sign(step), 0.92), knee, 0.2, 0.15), shaded(trousers, gain))
+        draw(limb(knee, (step, 0.06), 0.15, 0.11), shaded(trousers, gain))
+        draw(box(step - 0.08, 0, step + 0.12, 0.08), (34, 32, 32))
+    swing = stride * rng.uniform(0.3, 1.0)
+    draw(limb((-0.17, 1.4), (-0.25 - swing * 0.5, 0.85), 0.12, 0.1), shaded(coat, 0.7))
+    torso = [(-0.19, hem), (-0.23, 1.35), (-0.1, 1.5), (0.1, 1.5), (0.23, 1.35), (0.19, hem)]
+    draw(np.array(torso), coat)
+    draw(limb((0.17, 1.4), (0.25 + swing * 0.5, 0.85), 0.12, 0.1), shaded(coat, 0.85))
+    if rng.random() < 0.35:
+        draw(box(0.22, 0.62, 0.46, 0.95) * (turn, 1), pick(rng, CLOTHES))  # a bag
+    skin = pick(rng, SKINS)
+    draw(disc(0.01 * turn, 1.62, 0.105, 0.14), skin)
+    hair = disc(-0.02 * turn, 1.69, 0.115, 0.095)
+    draw(hair, pick(rng, ((40, 34, 30), (92, 70, 50), (150, 130, 96), (130, 126, 122))))
+
+
+def draw_cyclist(painter: Painter, rng: Rng, *, x: float, z: float, across: float = 0.5) -> None:
+    """Someone on a bicycle, from the side (that often: `across`, 0..1), from behind or coming."""
+    coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES[:7]), pick(rng, SKINS)
+    frame = pick(rng, PAINTS)
+    helmet = pick(rng, (*FASCIAS, (40, 34, 30), (92, 70, 50)))
+    turn = rng.choice([-1, 1])
+    tyre = (30, 30, 32)
+
+    def draw(flat: np.ndarray, color: Color | None) -> None:
+        painter.fill(upright(x, z, flat * (turn, 1)), color, BICYCLIST)
+
+    if rng.random() < across:
+        for hub in (-0.52, 0.52):
+            rim, hole = disc(hub, 0.34, 0.34, 0.34, 18), disc(hub, 0.34, 0.28, 0.28, 18)
+            draw(rim, None)  # one sees through a wheel; it is labelled whole
+            draw(np.concatenate([rim, rim[:1], hole[:1], hole[:0:-1], hole[:1]]), tyre)
+        seat, bar, pedal = (-0.2, 0.9), (0.4, 0.98), (-0.04, 0.32)
+        for start, end in (((-0.52, 0.34), seat), (seat, pedal), (pedal, bar), (seat, bar),
+                           ((0.52, 0.34), bar), ((-0.52, 0.34), pedal)):  # fmt: skip
+            draw(limb(start, end, 0.05), frame)
+        for knee, foot, gain in (((0.2, 0.62), (0.06, 0.2), 0.7), ((0.24, 0.78), (0.1, 0.44), 1.0)):
+            draw(limb(seat, knee, 0.2, 0.15), shaded(trousers, gain))
+            draw(limb(knee, foot, 0.14, 0.1), shaded(trousers, gain))
+        draw(limb((-0.22, 0.9), (0.14, 1.42), 0.3, 0.34), coat)
+        draw(limb((0.14, 1.36), (0.42, 1.02), 0.12, 0.09), shaded(coat, 0.8))
+        head = (0.24, 1.6)
+    else:  # one wheel hides the other
+        draw(box(-0.04, 0, 0.04, 0.68), tyre)
+        draw(limb((-0.28, 1.0), (0.28, 1.0), 0.05), frame)
+        for apart, low, gain in ((-0.12, 0.18, 0.8), (0.12, 0.38, 1.0)):
+            knee = (apart * 1.15, low + 0.42)
+            draw(limb((apart * 0.6, 0.95), knee, 0.2, 0.15), shaded(trousers, gain))
+            draw(limb(knee, (apart * 0.9, low), 0.14, 0.1), shaded(trousers, gain))
+        for arm in (-1, 1):
+            draw(limb((0.19 * arm, 1.38), (0.3 * arm, 1.02), 0.12, 0.1), shaded(coat, 0.8))
+        draw(np.array([(-0.18, 0.85), (-0.23, 1.38), (0.23, 1.38), (0.18, 0.85)]), coat)
+        head = (0.0, 1.55)
+    draw(disc(*head, 0.1, 0.14), skin)
+    draw(disc(head[0] - 0.01, head[1] + 0.07, 0.125, 0.095), helmet)

@@ -1,0 +1,36 @@
+"""Words and tables that many messages share. No torch in this file."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: "; did you mean NAME?", or nothing."""
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def list_some(names: Sequence[object], *, most: int) -> str:
+    """Names separated by commas; after the first `most` of them "and N more"."""
+    shown = ", ".join(str(name) for name in names[:most])
+    left_out = len(names) - most
+    return f"{shown} and {left_out} more" if left_out > 0 else shown
+
+
+def format_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Rows of cells as a plain table, columns two spaces apart.
+
+    Args:
+        rows: cells of each row, the heading first; all rows have the same number of cells.
+        left: number of columns, from the first, that are aligned to the left; the others are
+            aligned to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,114 @@
+"""How a network learns, on one screen: forward, loss, step, optimiser."""
+
+import dataclasses
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.evaluation.metrics import FIGURES, Meter
+from tiramisu.inference.predictor import logits_for
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.optim import build_optimizer, lr_factor
+
+
+class TrainingTask(pl.LightningModule):
+    """Trains a model on batches {"image": (B, 3, H, W) uint8, "label": int64, "index": (B,)}.
+
+    Labels are (B, H, W) for segmentation, (B,) for classification.
+
+    Args:
+        model: the network with its normalisation.
+        config: the run's settings.
+        loss: takes logits (B, C, H, W) or (B, C), and labels.
+        final_loss: the same, for the final epochs, if they have their own.
+        batches_per_epoch: training batches of each process.
+        names: name of each training sample, for the message when something goes wrong.
+        ignore_index: label of what counts nowhere.
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        config: TrainConfig,
+        *,
+        loss: nn.Module,
+        final_loss: nn.Module | None = None,
+        batches_per_epoch: int,
+        names: list[str],
+        ignore_index: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.loss = loss
+        self.final_loss = final_loss
+        self.batches_per_epoch = batches_per_epoch
+        self.names = names
+        num_classes = len(model.info.class_names)
+        self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout of an epoch depends on (seed, epoch, process) alone, so a resumed run draws the
+        # same numbers as one that was never interrupted.
+        torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        logits = self(batch["image"])  # (B, C, H, W) or (B, C)
+        loss = self._loss_of_epoch()(logits, batch["label"])
+        if not math.isfinite(loss.item()):
+            raise ValueError(self._describe_divergence(loss, batch, batch_index))
+        self.log(
+            "train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits), sync_dist=True
+        )
+        return loss
+
+    def _loss_of_epoch(self) -> nn.Module:
+        final_from = self.config.final_from
+        if self.final_loss is None or final_from is None or self.current_epoch < final_from:
+            return self.loss
+        return self.final_loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        labels = batch["label"]
+        self.meter.update(logits_for(self.model, batch["image"], labels), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        scores = self.meter.compute()
+        self.meter.reset()
+        for figure in FIGURES[self.model.task]:
+            self.log(f"val/{figure.key}", 100 * getattr(scores, figure.attribute))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.model.network, self.config)
+        steps_per_epoch = math.ceil(self.batches_per_epoch / self.config.accumulate)
+        steps = self.config.max_steps or math.inf
+        epochs = min(self.config.epochs, steps / steps_per_epoch)
+        schedule = LambdaLR(
+            optimizer,
+            lambda step: lr_factor(self.config, epoch=step / steps_per_epoch, epochs=epochs),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["model_info"] = dataclasses.asdict(self.model.info)
+
+    def _describe_divergence(self, loss: Tensor, batch: dict[str, Tensor], batch_index: int) -> str:
+        lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        images = ", ".join(self.names[i] for i in batch["index"].tolist())
+        return (
+            f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_index + 1} "
+            f"(step {self.global_step + 1}, learning rate {lr:.3g}, images {images}): training "
+            "stopped, and the last epoch before it is kept. Try a smaller --lr, --clip-norm 1, "
+            "or --precision fp32"
+        )

@@ -1,0 +1,85 @@
+"""Lightning's Trainer as a run's settings ask for it."""
+
+import math
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from tiramisu.checkpoints.run_folder import CHECKPOINTS
+from tiramisu.training.callbacks import BestCheckpoint, History, Progress
+from tiramisu.training.config import TrainConfig
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
+    """Lightning's Trainer with what a run shows, keeps and obeys."""
+    checkpoints = folder / CHECKPOINTS
+    monitor = f"val/{history.figures[0].key}"
+    callbacks: list[Callback] = [
+        history,
+        Progress(history),
+        LearningRateMonitor(logging_interval="epoch"),
+        BestCheckpoint(checkpoints, monitor=monitor),
+    ]
+    if config.ema_decay > 0:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+    if config.patience > 0:
+        callbacks.append(
+            EarlyStopping(
+                monitor,
+                mode="max",
+                patience=math.ceil(config.patience / config.val_every),
+                # Judged when validation ends: not every epoch has one.
+                check_on_train_epoch_end=False,
+            )
+        )
+    # Last, so that it saves what all others have seen of the epoch.
+    callbacks.append(
+        ModelCheckpoint(
+            checkpoints,
+            filename="last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    many = config.devices * config.num_nodes > 1
+    try:
+        return pl.Trainer(
+            default_root_dir=folder,
+            max_epochs=config.epochs,
+            max_steps=config.max_steps or -1,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy="ddp" if many else "auto",
+            precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+            sync_batchnorm=config.sync_bn,
+            gradient_clip_val=config.clip_norm or None,
+            accumulate_grad_batches=config.accumulate,
+            check_val_every_n_epoch=config.val_every,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            # Our sampler shares the epoch between processes without counting an image twice.
+            use_distributed_sampler=False,
+            logger=TensorBoardLogger(
+                folder, name="tensorboard", version="", default_hp_metric=False
+            ),
+            callbacks=callbacks,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, RuntimeError) as error:
+        raise ValueError(
+            f"this machine cannot train with --accelerator {config.accelerator} --devices "
+            f"{config.devices}: {' '.join(str(error).split())}"
+        ) from None

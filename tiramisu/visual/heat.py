@@ -1,0 +1,66 @@
+"""Pictures of numbers for every pixel, such as how sure a network is: dark is 0, bright is much."""
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from tiramisu.visual.pictures import (
+    BLACK,
+    WHITE,
+    Picture,
+    load_font,
+    stack,
+    text_height_for,
+    text_width,
+)
+
+Heat = npt.NDArray[np.float32]  # a number for each pixel, (H, W)
+
+
+def find_scale(values: Heat) -> float:
+    """What to show brightest, where no highest value is known: 1, 2 or 5 times a power of ten.
+
+    One pixel in a thousand may lie above it.
+    """
+    high = max(float(np.quantile(values, 0.999)), 1e-6)
+    power = 10.0 ** math.floor(math.log10(high))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= high)
+
+
+def heat_map(values: Heat, *, highest: float) -> Picture:
+    """Numbers (H, W), from 0 to `highest` and above, as colours, RGB (H, W, 3)."""
+    levels = np.clip(255 * values / highest, 0, 255).round().astype(np.uint8)
+    colored = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
+    return cv2.cvtColor(colored, cv2.COLOR_BGR2RGB).astype(np.uint8)
+
+
+def heat_map_with_scale(values: Heat, *, title: str, highest: float) -> Picture:
+    """A heat map over a line that says what its colours mean."""
+    scale = draw_scale(
+        title,
+        highest=highest,
+        width=values.shape[1],
+        text_height=text_height_for(max(values.shape)),
+    )
+    return stack([heat_map(values, highest=highest), scale])
+
+
+def draw_scale(title: str, *, highest: float, width: int, text_height: int) -> Picture:
+    """A bar of the colours of `heat_map` with its ends in nats, as wide as asked for, or wider."""
+    font = load_font(text_height)
+    gap = text_height // 2
+    low, high = f"{title}  0", f"{highest:.2g} nats"
+    ends = text_width(low, font) + text_width(high, font) + 4 * gap
+    bar = max(width - ends, 4 * text_height)
+    height = 2 * text_height
+    strip = Image.new("RGB", (max(width, bar + ends), height), WHITE)
+    draw = ImageDraw.Draw(strip)
+    draw.text((gap, height // 2), low, fill=BLACK, font=font, anchor="lm")
+    ramp = np.tile(np.linspace(0, highest, bar, dtype=np.float32), (text_height, 1))
+    left = 2 * gap + text_width(low, font)
+    strip.paste(Image.fromarray(heat_map(ramp, highest=highest)), (left, gap))
+    draw.text((left + bar + gap, height // 2), high, fill=BLACK, font=font, anchor="lm")
+    return np.asarray(strip)
