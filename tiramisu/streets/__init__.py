@@ -1,11 +1,11 @@
 """The embedded data sets, drawn from seeds: street scenes, and single objects of a street.
 
-scene     draw_scene: sky, ground, shadows, void and the camera's own faults, from far to near
-layout    the plan of a street in metres, and what stands where
-single    draw_object: one thing of a street before any background, and its class
-objects   houses, trees, poles, signs, fences
-traffic   cars, pedestrians, cyclists
-painter   the pinhole camera, and the brush that fills image and label with the same corners
+scene          draw_scene: a street scene with sky, ground, shadows, void and camera noise
+plan           the plan of a street in metres: where houses, lamp posts, cars and people are
+single_object  draw_object: one object of a street in front of a background, and its class
+objects        houses, trees, poles, signs, fences
+traffic        cars, pedestrians, cyclists
+painter        the pinhole camera, and the painter that fills polygons in image and label alike
 """
 
 from tiramisu.streets.scene import draw_scene

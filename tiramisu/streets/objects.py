@@ -1,6 +1,6 @@
-"""What stands in a drawn street. Each function draws one thing where it is told to, in metres.
+"""Objects that stand in a street. Each function draws one at a given place, in metres.
 
-The `rng` decides how the thing looks; where it stands is up to the scene (`streets.py`).
+The random numbers decide what an object looks like; `plan.py` decides where it stands.
 """
 
 import cv2
@@ -16,6 +16,7 @@ from tiramisu.streets.painter import (
     Color,
     Painter,
     Point,
+    Points,
     along,
     box,
     disc,
@@ -28,7 +29,7 @@ from tiramisu.streets.painter import (
 
 Rng = np.random.Generator
 
-# Many surfaces share their colours on purpose: shape has to tell a grey car from the road.
+# Many surfaces have the same colours on purpose: a grey car must be recognised by its shape.
 BRICKS: tuple[Color, ...] = (
     (138, 84, 66), (156, 104, 80), (118, 86, 72), (170, 146, 112), (186, 168, 138), (120, 108, 98),
     (206, 200, 188), (222, 214, 200), (150, 148, 146), (104, 102, 104), (198, 176, 150),
@@ -49,7 +50,7 @@ GLASS: Color = (52, 60, 70)
 
 
 def pick(rng: Rng, colors: tuple[Color, ...], spread: float = 0.1) -> Color:
-    """One of the colours, a little off."""
+    """One of the colours, changed a little at random."""
     gain = 1 + spread * rng.uniform(-1, 1, 4)
     color = colors[rng.integers(len(colors))]
     return (
@@ -68,7 +69,7 @@ def draw_house(
     trim = mixed(wall, (214, 210, 202), rng.uniform(0.2, 0.9))
     depth, rise = rng.uniform(8, 12), rng.uniform(1.5, 3.2) * (rng.random() < 0.65)
     ridge = x + side * depth / 2
-    if near > 2:  # the end of the house that looks at us
+    if near > 2:  # the end wall, which faces the camera
         end = upright(x, near, np.array([(0, 0), (0, height), (side * depth / 2, height + rise),
                                          (side * depth, height), (side * depth, 0)]))  # fmt: skip
         painter.fill(end, shaded(wall, 1.86 - bright), BUILDING)
@@ -88,7 +89,7 @@ def draw_house(
             painter.fill(stack, shaded(wall, bright), BUILDING)
             painter.fill(upright(ridge, z, box(-0.4, top - 0.6, 0.4, top + 1)), wall, BUILDING)
 
-    def front(flat: np.ndarray, color: Color, gain: float = 1.0, label: int = BUILDING) -> None:
+    def front(flat: Points, color: Color, gain: float = 1.0, label: int = BUILDING) -> None:
         painter.fill(along(x, near, flat), shaded(color, gain * bright), label)
 
     length = far - near
@@ -108,7 +109,7 @@ def draw_house(
         if rim:
             front(grid(xs - rim, ys - rim, width + 2 * rim, tall + 2 * rim), trim)
         panes = grid(xs, ys, width, tall)
-        bright_panes = rng.random(len(panes)) < 0.3  # these mirror the sky
+        bright_panes = rng.random(len(panes)) < 0.3  # these reflect the sky
         front(panes, pick(rng, (GLASS, (40, 42, 46), (74, 80, 86))), 1.0)
         if bright_panes.any():
             front(panes[bright_panes], mixed(GLASS, painter.light.haze, rng.uniform(0.3, 0.8)))
@@ -137,7 +138,7 @@ def draw_house(
 
 
 def draw_tree(painter: Painter, rng: Rng, *, x: float, z: float, height: float) -> None:
-    """A tree: in leaf, bare, or a conifer."""
+    """A tree: with leaves, without leaves, or a conifer."""
     kind = rng.choice(["leaf", "bare", "conifer"], p=[0.62, 0.24, 0.14])
     leaf, bark = pick(rng, LEAVES), pick(rng, ((84, 72, 60), (66, 60, 54), (104, 98, 88)))
     spread = height * rng.uniform(0.24, 0.34)
@@ -186,7 +187,7 @@ def draw_tree(painter: Painter, rng: Rng, *, x: float, z: float, height: float) 
 def _draw_branches(
     painter: Painter, rng: Rng, *, x: float, z: float, start: Point, top: float, bark: Color
 ) -> None:
-    """The bare crown of a winter tree. The label is the crown, though one sees through it."""
+    """The crown of a tree without leaves. The whole crown is labelled, gaps included."""
     tips = np.array([start])
     heading, length, width = np.array([np.pi / 2]), (top - start[1]) * 0.36, top * 0.03
     strokes = []
@@ -224,7 +225,7 @@ def draw_bush(painter: Painter, rng: Rng, *, x: float, z: float, width: float) -
 
 
 def draw_lamp_post(painter: Painter, rng: Rng, *, x: float, z: float, side: int) -> None:
-    """A lamp post that leans its arm over the street, or a bare mast."""
+    """A lamp post with its lamp over the street, or a plain mast."""
     height, color = rng.uniform(5.5, 9), pick(rng, STEEL)
     painter.fill(upright(x, z, limb((0, 0), (0, height), 0.15, 0.1)), color, POLE)
     painter.fill(upright(x, z, box(-0.11, 0, 0.11, 1.2)), shaded(color, 0.85), POLE)
@@ -249,14 +250,14 @@ SIGNS = ("limit", "warning", "order", "panel", "back")
 def draw_sign(
     painter: Painter, rng: Rng, *, x: float, z: float, kinds: tuple[str, ...] = SIGNS
 ) -> None:
-    """One or two traffic signs on a post, each of one of these kinds."""
+    """One or two traffic signs on a post, each of one of the given kinds."""
     height, size = rng.uniform(2.1, 3.0), rng.uniform(0.3, 0.42)
     post = box(-0.035, 0, 0.035, height + size)
     painter.fill(upright(x, z, post), pick(rng, STEEL), POLE)
     for level in range(rng.integers(1, 3)):
         y = height - level * 2.1 * size
 
-        def plate(flat: np.ndarray, color: Color, y: float = y) -> None:
+        def plate(flat: Points, color: Color, y: float = y) -> None:
             painter.fill(upright(x, z, flat * size + (0, y)), color, SIGN)
 
         red, white, blue = (178, 32, 36), (222, 222, 218), (32, 74, 152)
@@ -278,7 +279,7 @@ def draw_sign(
             pale = sum(ink) < 480
             lines = grid(np.array([-1.2]), np.array([-0.55, 0.15]), rng.uniform(1.4, 2.4), 0.35)
             plate(lines, white if pale else (40, 44, 60))
-        else:  # the grey back of a sign for the others
+        else:  # the grey back of a sign for the opposite direction
             plate(disc(0, 0, 1, 1), (126, 128, 128))
             plate(box(-0.9, -0.12, 0.9, 0.12), (98, 100, 100))
 
@@ -317,7 +318,7 @@ def draw_fence(painter: Painter, rng: Rng, *, x: float, near: float, far: float)
 
 
 def draw_clutter(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
-    """A bin or a box: things that CamVid's eleven classes do not name."""
+    """A bin or a box: an object of none of CamVid's 11 classes, labelled void."""
     color = pick(rng, (*STEEL, *FASCIAS))
     wide, tall = rng.uniform(0.2, 0.32), rng.uniform(0.8, 1.2)
     painter.fill(upright(x, z, box(-wide, 0, wide, tall)), color, VOID)

@@ -1,14 +1,18 @@
-"""What a drawn street is drawn with: a camera, the light, and a painter of polygons.
+"""A camera, the light, and a painter of polygons.
 
-Everything lives in metres as the driver sees it: x to the right, y up from the ground, z ahead.
+Coordinates are metres as seen by the driver: x to the right, y up from the ground, z ahead.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
+Image = npt.NDArray[np.uint8]
+Points = npt.NDArray[Any]  # of any floating type
 Color = tuple[float, float, float]
 Point = tuple[float, float]
 
@@ -16,20 +20,20 @@ SKY, BUILDING, POLE, ROAD, SIDEWALK, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLI
 VOID = 255
 
 FOCAL_X, FOCAL_Y = 0.96, 1.28  # in image widths and heights: 55 degrees across a 4:3 frame
-NEAR = 1.0  # metres; walls and roads that pass the camera are cut here
+NEAR = 1.0  # metres; the part of walls and roads that is nearer than this is cut off
 SUBPIXEL_BITS = 4  # OpenCV takes corners in 1/16 pixel
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """A camera behind a windscreen. Positions in the image are relative: 0..1 right and down."""
+    """The pinhole camera of a car. Positions in the image are relative: 0..1 right and down."""
 
     height: float  # metres above the road
-    center: float  # column where the street vanishes: the yaw
+    center: float  # column of the vanishing point: the yaw
     horizon: float  # row of the horizon: the pitch
-    bend: float  # the street swerves by bend * z^2 metres
+    bend: float  # at distance z the street has moved sideways by bend * z^2 metres
 
-    def project(self, points: np.ndarray) -> np.ndarray:
+    def project(self, points: Points) -> Points:
         """Metres (..., 3) -> relative image positions (..., 2)."""
         flat = np.empty((*points.shape[:-1], 2))
         z = np.maximum(points[..., 2], NEAR)
@@ -40,10 +44,10 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """The weather and the hour, colours in RGB 0..255."""
+    """The weather and the time of day; colours are RGB in 0..255."""
 
     zenith: Color
-    haze: Color  # the sky at the horizon, into which far things fade
+    haze: Color  # the sky at the horizon; the colour of far objects fades into it
     cloud: Color
     cloudiness: float  # 0..1: how much of the sky is cloud
     sun: float  # 0..1: how hard the shadows are
@@ -53,7 +57,7 @@ class Light:
     visibility: float  # metres at which a colour is about two thirds haze
 
     def on_side(self, side: int) -> float:
-        """Brightness of a wall on the given side of the street, which looks to the other side."""
+        """Brightness of a front on the given side of the street; it faces the other side."""
         return 1.0 - 0.25 * self.sun if side == self.sun_side else 0.92 + 0.16 * self.sun
 
 
@@ -63,7 +67,7 @@ def shaded(color: Color, gain: float) -> Color:
 
 
 def mixed(color: Color, other: Color, share: float) -> Color:
-    """`share` (0..1) of `other` stirred into the colour."""
+    """A mixture of two colours, with `share` (0..1) of `other`."""
     keep = 1 - share
     return (
         keep * color[0] + share * other[0],
@@ -73,10 +77,13 @@ def mixed(color: Color, other: Color, share: float) -> Color:
 
 
 class Painter:
-    """Paints each shape into the image and, with the same corners, into the label.
+    """Paints each polygon into the image and, with the same corners, into the label.
 
-    Near things hide far things because they are painted later. `image` is uint8 (H, W, 3) RGB;
-    `label` is uint8 (H, W).
+    Near objects hide far ones because they are painted later.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        label: uint8 (H, W); sky at first.
     """
 
     def __init__(self, camera: Camera, light: Light, *, height: int, width: int) -> None:
@@ -87,7 +94,7 @@ class Painter:
         self._scale = np.array([width, height]) * 2.0**SUBPIXEL_BITS
         self._offset = 2.0 ** (SUBPIXEL_BITS - 1)  # pixel centres are whole numbers to OpenCV
 
-    def fill(self, points: np.ndarray, color: Color | None, label: int | None = None) -> None:
+    def fill(self, points: Points, color: Color | None, label: int | None = None) -> None:
         """Fill one polygon (K, 3), or many (N, K, 3) that do not overlap, in metres.
 
         Without a colour only the label is painted, without a label only the image.
@@ -96,18 +103,18 @@ class Painter:
             color = self._faded(color, points.item(2))
         self.stamp(self.camera.project(points), color, label)
 
-    def fill_each(self, points: np.ndarray, colors: list[Color], label: int) -> None:
+    def fill_each(self, points: Points, colors: list[Color], label: int) -> None:
         """Fill polygons (N, K, 3) one after the other, each in its colour. They may overlap."""
         for corners, color in zip(self._corners(self.camera.project(points)), colors, strict=True):
             faded = self._faded(color, points.item(2))
             cv2.fillPoly(self.image, [corners], faded, cv2.LINE_AA, SUBPIXEL_BITS)
             cv2.fillPoly(self.label, [corners], label, cv2.LINE_8, SUBPIXEL_BITS)
 
-    def stamp(self, flat: np.ndarray, color: Color | None, label: int | None = None) -> None:
+    def stamp(self, flat: Points, color: Color | None, label: int | None = None) -> None:
         """Fill one polygon (K, 2), or many (N, K, 2), at relative image positions."""
         columns = flat[..., 0]
         if columns.max() < 0 or columns.min() > 1:
-            return  # beside the image
+            return  # outside the image
         corners = self._corners(flat)
         polygons = [corners] if corners.ndim == 2 else list(corners)
         if color is not None:
@@ -115,13 +122,13 @@ class Painter:
         if label is not None:
             cv2.fillPoly(self.label, polygons, label, cv2.LINE_8, SUBPIXEL_BITS)
 
-    def turns_clockwise(self, points: np.ndarray) -> bool:
-        """Whether a polygon (K, 3) is seen clockwise: tells the front of a face from its back."""
+    def turns_clockwise(self, points: Points) -> bool:
+        """Whether the corners of a polygon (K, 3) run clockwise in the image: its front is seen."""
         x, y = self.camera.project(points).T
         area = x[:-1] @ y[1:] - y[:-1] @ x[1:] + x[-1] * y[0] - y[-1] * x[0]
         return bool(area > 0)
 
-    def shade(self, shadows: list[np.ndarray], *, gain: float, blur: float) -> None:
+    def shade(self, shadows: list[Points], *, gain: float, blur: float) -> None:
         """Multiply the image by `gain` under the union of polygons (K, 3); label untouched.
 
         `blur` softens the shadow's edge and is in image heights.
@@ -137,13 +144,13 @@ class Painter:
     def _faded(self, color: Color, z: float) -> Color:
         return mixed(color, self.light.haze, 1.0 - math.exp(-max(z, NEAR) / self.light.visibility))
 
-    def _corners(self, flat: np.ndarray) -> np.ndarray:
+    def _corners(self, flat: Points) -> npt.NDArray[np.int32]:
         """Relative positions (..., 2) -> OpenCV's fixed-point pixels, cut well off the image."""
-        near = np.minimum(np.maximum(flat, -5.0), 6.0)
-        return (near * self._scale - self._offset).astype(np.int32)
+        pixels = np.clip(flat, -5.0, 6.0) * self._scale - self._offset
+        return np.asarray(pixels, np.int32)
 
 
-def upright(x: float, z: float, flat: np.ndarray) -> np.ndarray:
+def upright(x: float, z: float, flat: Points) -> Points:
     """Stand a drawing (..., 2) of metres (right, up) at a place, facing the camera."""
     points = np.empty((*flat.shape[:-1], 3))
     points[..., :2] = flat
@@ -152,7 +159,7 @@ def upright(x: float, z: float, flat: np.ndarray) -> np.ndarray:
     return points
 
 
-def along(x: float, z: float, flat: np.ndarray) -> np.ndarray:
+def along(x: float, z: float, flat: Points) -> Points:
     """Stand a drawing (..., 2) of metres (ahead, up) at a place, running along the street."""
     points = np.empty((*flat.shape[:-1], 3))
     points[..., 0] = x
@@ -161,7 +168,7 @@ def along(x: float, z: float, flat: np.ndarray) -> np.ndarray:
     return points
 
 
-def lying(flat: np.ndarray) -> np.ndarray:
+def lying(flat: Points) -> Points:
     """Lay a drawing (..., 2) of metres (right, ahead) on the ground."""
     points = np.zeros((*flat.shape[:-1], 3))
     points[..., 0] = flat[..., 0]
@@ -169,25 +176,25 @@ def lying(flat: np.ndarray) -> np.ndarray:
     return points
 
 
-def box(left: float, bottom: float, right: float, top: float) -> np.ndarray:
+def box(left: float, bottom: float, right: float, top: float) -> Points:
     """A rectangle (4, 2)."""
     return np.array([[left, bottom], [left, top], [right, top], [right, bottom]])
 
 
-def grid(xs: np.ndarray, ys: np.ndarray, width: float, height: float) -> np.ndarray:
+def grid(xs: Points, ys: Points, width: float, height: float) -> Points:
     """Rectangles (N, 4, 2) of one size, their lower left corners at every (x, y)."""
-    places = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 1, 2)
+    places: Points = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 1, 2)
     return places + box(0, 0, width, height)
 
 
-def disc(x: float, y: float, radius_x: float, radius_y: float, corners: int = 12) -> np.ndarray:
+def disc(x: float, y: float, radius_x: float, radius_y: float, corners: int = 12) -> Points:
     """An ellipse (K, 2)."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     return np.stack([x + radius_x * np.cos(angle), y + radius_y * np.sin(angle)], -1)
 
 
-def limb(start: Point, end: Point, width: float, end_width: float | None = None) -> np.ndarray:
-    """A straight stroke (4, 2) from start to end, which may grow thinner."""
+def limb(start: Point, end: Point, width: float, end_width: float | None = None) -> Points:
+    """A straight stroke (4, 2) from start to end; its width may change along the way."""
     (x0, y0), (x1, y1) = start, end
     scale = 0.5 / (math.hypot(x1 - x0, y1 - y0) or 1.0)
     nx, ny = (y0 - y1) * scale, (x1 - x0) * scale
@@ -198,8 +205,8 @@ def limb(start: Point, end: Point, width: float, end_width: float | None = None)
     ])  # fmt: skip
 
 
-def ribbon(x0: float, x1: float, z0: float, z1: float) -> np.ndarray:
-    """A strip of ground (2 K, 3) along the street, with enough corners to follow a bend."""
+def ribbon(x0: float, x1: float, z0: float, z1: float) -> Points:
+    """A strip of ground (2 K, 3) along the street, with enough corners to follow its bend."""
     z = np.geomspace(max(z0, NEAR), max(z1, NEAR + 0.1), 12 if z1 - z0 > 8 else 3)
     strip = np.zeros((2, len(z), 3))
     strip[0, :, 0], strip[1, :, 0] = x0, x1
@@ -209,7 +216,7 @@ def ribbon(x0: float, x1: float, z0: float, z1: float) -> np.ndarray:
 
 def smooth_noise(
     rng: np.random.Generator, rows: int, cols: int, *, height: int, width: int
-) -> np.ndarray:
-    """Soft random hills (H, W) in 0..1. The hills do not depend on the size of the image."""
+) -> npt.NDArray[np.float32]:
+    """Smooth random noise (H, W) in 0..1. Its shape does not depend on the size of the image."""
     coarse = rng.random((rows, cols), dtype=np.float32)
     return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)

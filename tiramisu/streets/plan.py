@@ -1,4 +1,4 @@
-"""The plan of a drawn street: where its houses, lamp posts, cars and people are, in metres."""
+"""The plan of a street: where its houses, lamp posts, cars and people are, in metres."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from tiramisu.streets.traffic import draw_car, draw_cyclist, draw_pedestrian
 
 END = 130.0  # metres: where the street is closed by houses and trees
 
-Item = tuple[float, Callable[[], None]]  # how far its far end is, and what draws it
+Item = tuple[float, Callable[[], None]]  # distance of its far end, and a function that draws it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lot:
-    """A piece of ground beside the street: a house, or an open place if its height is 0."""
+    """A piece of ground beside the street: with a house, or without one if its height is 0."""
 
     side: int
     x: float  # where the front stands
@@ -61,7 +61,7 @@ class Street:
 
 
 def plan_street(rng: Rng) -> Street:
-    """Kerbs, pavements, houses and crossings."""
+    """Choose kerbs, pavements, houses and crossings."""
     drive = int(rng.choice([-1, 1]))
     middle = -drive * rng.uniform(1.5, 2.1)
     parked = {side: rng.random() < 0.36 for side in (-1, 1)}
@@ -108,13 +108,13 @@ def plan_street(rng: Rng) -> Street:
 
 
 def place_items(painter: Painter, rng: Rng, street: Street) -> list[Item]:
-    """Everything that stands or moves in the street, in any order."""
+    """Everything that stands or moves in the street, in no particular order."""
     items = place_horizon(painter, rng) + _place_lots(painter, rng, street)
     return items + _place_furniture(painter, rng, street) + _place_traffic(painter, rng, street)
 
 
 def place_horizon(painter: Painter, rng: Rng) -> list[Item]:
-    """Houses and trees close the street."""
+    """Houses and trees at the far end of the street."""
     items: list[Item] = []
     for x in np.arange(-150, 150, 11.0):
         top, color = rng.uniform(4, 12), pick(rng, BRICKS)
@@ -131,7 +131,7 @@ def place_horizon(painter: Painter, rng: Rng) -> list[Item]:
 
 
 def _place_lots(painter: Painter, rng: Rng, street: Street) -> list[Item]:
-    """Houses, and in the gaps trees, bushes and fences."""
+    """Houses; trees, bushes and fences where there is no house."""
     items: list[Item] = []
     for lot in street.lots:
         side, near, far = lot.side, lot.near, lot.far
@@ -191,7 +191,7 @@ def _place_furniture(painter: Painter, rng: Rng, street: Street) -> list[Item]:
 
 
 def _place_traffic(painter: Painter, rng: Rng, street: Street) -> list[Item]:
-    """Cars parked, ahead, coming and crossing; cyclists; people who cross."""
+    """Parked cars, cars driving ahead, coming and crossing; cyclists; people who cross the road."""
     items: list[Item] = []
 
     def add(draw: Callable[..., None], x: float, z: float, **how: float) -> None:

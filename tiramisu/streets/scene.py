@@ -1,9 +1,9 @@
-"""The embedded data set: street scenes seen from a car, drawn from nothing but a seed.
+"""The embedded data set for segmentation: street scenes seen from a car, each drawn from a seed.
 
-A scene is laid out in metres (the street, its two sides, everything that stands or moves there) and
-painted from far to near, so that near things hide far ones. Classes, their order and their
-imbalance are CamVid's. No random number depends on the image's size but the sensor's noise: one
-seed gives one street at any size.
+A scene is planned in metres (the street, its two sides, everything that stands or moves there) and
+painted from far to near, so that near objects hide far ones. Classes, their order and their
+imbalance are those of CamVid. Only the sensor noise depends on the image size: a seed gives the
+same street at every size.
 """
 
 import cv2
@@ -20,6 +20,7 @@ from tiramisu.streets.painter import (
     VOID,
     Camera,
     Color,
+    Image,
     Light,
     Painter,
     box,
@@ -37,14 +38,22 @@ MIN_SIZE = 32  # pixels
 ROUGHNESS = np.array([0.0, 0.06, 0.05, 0.05, 0.07, 0.11, 0.03, 0.08, 0.04, 0.06, 0.05], np.float32)
 
 
-def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_scene(seed: int, *, height: int, width: int) -> tuple[Image, Image]:
     """Draw the street scene of a seed.
 
-    Returns the image, uint8 (H, W, 3) RGB, and the label, uint8 (H, W): 0..10 in CamVid's order
-    (Sky, Building, Pole, Road, Sidewalk, Tree, SignSymbol, Fence, Car, Pedestrian, Bicyclist) and
-    255 for void. The same arguments give the same bytes; another size gives the same street.
+    The same arguments give the same bytes; another size gives the same street.
 
-    Raises ValueError if a side is shorter than 32 pixels.
+    Args:
+        seed: 0 or more.
+        height, width: of the image in pixels, 32 or more.
+
+    Returns:
+        The image, uint8 (H, W, 3) RGB, and the label, uint8 (H, W): 0..10 in CamVid's order (Sky,
+        Building, Pole, Road, Sidewalk, Tree, SignSymbol, Fence, Car, Pedestrian, Bicyclist), and
+        255 for void.
+
+    Raises:
+        ValueError: a side is shorter than 32 pixels.
     """
     if min(height, width) < MIN_SIZE:
         raise ValueError(
@@ -65,7 +74,7 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.nd
     _draw_ground(painter, rng, street)
     _draw_shadows(painter, rng, street)
     items = place_items(painter, rng, street)
-    for _, draw in sorted(items, key=lambda item: -item[0]):  # near things hide far ones
+    for _, draw in sorted(items, key=lambda item: -item[0]):  # near objects hide far ones
         draw()
     if rng.random() < 0.3:
         _draw_bonnet(painter, rng)
@@ -74,8 +83,9 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[np.ndarray, np.nd
 
 
 def choose_light(rng: Rng) -> Light:
-    """Clear, bright, overcast or dusk."""
-    # Each row: the sky above, at the horizon, and its clouds; how cloudy; how sunny; exposure.
+    """Choose one of four kinds of weather and light: clear, bright, overcast or dusk."""
+    # Each row: colour of the sky at the zenith, at the horizon, and of clouds; share of clouds;
+    # strength of sunlight; exposure.
     zenith, haze, cloud, cloudiness, sun, exposure = (
         ((88, 134, 196), (196, 212, 226), (236, 238, 240), rng.uniform(0.0, 0.5), 0.9, 1.06),
         ((206, 220, 234), (240, 242, 242), (250, 250, 250), 0.6, rng.uniform(0.3, 0.8), 1.1),
@@ -97,6 +107,7 @@ def choose_light(rng: Rng) -> Light:
 
 
 def draw_sky(painter: Painter, rng: Rng) -> None:
+    """Fill the whole image with a sky and its clouds."""
     height, width = painter.label.shape
     light = painter.light
     rows = np.linspace(0, 1, height, dtype=np.float32) / painter.camera.horizon
@@ -137,7 +148,7 @@ def _draw_ground(painter: Painter, rng: Rng, street: Street) -> None:
 
 
 def _draw_wear(painter: Painter, rng: Rng, street: Street, asphalt: Color) -> None:
-    """Tyre tracks, mended tarmac and manholes."""
+    """Tyre tracks, repaired asphalt and manholes."""
     for lane in (0.0, 2 * street.middle):
         for wheel in (-0.75, 0.75):
             track = ribbon(lane + wheel - 0.25, lane + wheel + 0.25, 1, 60)
@@ -176,7 +187,7 @@ def _draw_markings(painter: Painter, rng: Rng, street: Street) -> None:
 
 
 def _draw_shadows(painter: Painter, rng: Rng, street: Street) -> None:
-    """Houses on the sun's side darken the street."""
+    """The shadows of the houses on the sunny side darken the street."""
     side, sun = painter.light.sun_side, painter.light.sun
     reach = rng.uniform(0.2, 0.9)
     shadows = [
@@ -189,18 +200,18 @@ def _draw_shadows(painter: Painter, rng: Rng, street: Street) -> None:
 
 
 def _draw_bonnet(painter: Painter, rng: Rng) -> None:
-    """The bonnet of the car that carries the camera; CamVid calls it void."""
+    """The bonnet of the car that carries the camera; void, as in CamVid."""
     rise, color = rng.uniform(0.03, 0.09), pick(rng, ((40, 42, 46), (90, 92, 98), (50, 60, 84)))
     for shrink, gain in ((1.0, 0.8), (0.8, 1.0), (0.5, 1.25)):
         dome = disc(0.5, 1.02, 0.62, (rise + 0.02) * shrink, 40)
         painter.stamp(dome, shaded(color, gain), VOID)
 
 
-def _blank_borders(label: np.ndarray, rng: Rng) -> None:
-    """Make some borders between classes void, one pixel wide, as people who label leave them.
+def _blank_borders(label: Image, rng: Rng) -> None:
+    """Make some borders between classes void, one pixel wide, as in labels drawn by hand.
 
     Small images have more border for their size, so a smaller part of it becomes void. Thin
-    classes give none of their few pixels away.
+    classes, which have few pixels, keep them all.
     """
     height, width = label.shape
     border = np.zeros(label.shape, bool)
@@ -214,10 +225,17 @@ def _blank_borders(label: np.ndarray, rng: Rng) -> None:
     label[border & is_wide & (where < height / 600)] = VOID
 
 
-def photograph(painted: np.ndarray, label: np.ndarray, light: Light, rng: Rng) -> np.ndarray:
-    """What a camera makes of a painting: texture, exposure, lens and sensor noise.
+def photograph(painted: Image, label: Image, light: Light, rng: Rng) -> Image:
+    """Turn a painting into a photograph: add texture, exposure, blur of the lens, sensor noise.
 
-    painted, label: uint8 (H, W, 3) RGB and (H, W). Returns uint8 (H, W, 3) RGB.
+    Args:
+        painted: uint8 (H, W, 3) RGB.
+        label: uint8 (H, W); chooses the texture of each pixel.
+        light: gives exposure and tint.
+        rng: random numbers.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
     """
     height, width = label.shape
     rough = np.append(ROUGHNESS, np.full(245, 0.05, np.float32))[label]
@@ -230,10 +248,7 @@ def photograph(painted: np.ndarray, label: np.ndarray, light: Light, rng: Rng) -
         np.linspace(-0.6, 0.6, height, dtype=np.float32)[:, None] ** 2
         + np.linspace(-0.6, 0.6, width, dtype=np.float32) ** 2
     )
-    image = painted * (gain[..., None] * np.array(light.tint, np.float32))
-    image = cv2.GaussianBlur(image, (0, 0), max(height * rng.uniform(0.0006, 0.0016), 0.2))
+    bright = painted * (gain[..., None] * np.array(light.tint, np.float32))
+    blurred = cv2.GaussianBlur(bright, (0, 0), max(height * rng.uniform(0.0006, 0.0016), 0.2))
     noise = rng.standard_normal((height, width, 3), np.float32) * np.float32(rng.uniform(1, 4.5))
-    return np.clip(image + noise, 0, 255).astype(np.uint8)
-
-
-__all__ = ["draw_scene"]
+    return np.asarray(np.clip(blurred + noise, 0, 255), np.uint8)

@@ -1,8 +1,8 @@
 """The embedded data set for classification: single objects of a street, drawn from a seed.
 
-An object is painted in metres, larger than asked for, before a background of its own; the picture
-is then cut around it at random and shrunk, which makes smooth edges. No random number depends on
-the image's size but the sensor's noise: one seed gives one object at any size.
+An object is painted in metres in front of a background, larger than asked for; a random square
+around it is then cut out and down-sampled, which gives smooth edges. Only the sensor noise depends
+on the image size: a seed gives the same object at every size.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tiramisu.streets.objects import (
     BRICKS,
@@ -39,6 +40,7 @@ from tiramisu.streets.painter import (
     TREE,
     Camera,
     Color,
+    Image,
     Painter,
     box,
     grid,
@@ -60,36 +62,45 @@ from tiramisu.streets.traffic import (
     draw_pedestrian,
 )
 
-MIN_SIZE = 16  # pixels; below, nobody knows a traffic light from a person
-OVERSIZE = 5  # the painting's height in heights of the image
-SHARE = 0.45  # of the painting's height that the object takes, about
+MIN_SIZE = 16  # pixels; in smaller images a traffic light looks like a person
+OVERSIZE = 5  # height of the painting, in heights of the image
+SHARE = 0.45  # about the part of the painting's height that the object takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One object before the camera, in metres."""
+    """Where one object stands before the camera, in metres."""
 
-    extent: float  # its larger side, about
+    extent: float  # about its larger side
     middle: float  # the height of its middle above the ground
-    x: float  # its place; the far end of what belongs to it is at z + depth
+    x: float  # its place; its far end is at z + depth
     z: float
     depth: float
     draw: Callable[[Painter, Rng], None]
-    part: int | None = None  # the label of what has to be in the picture; None for all of it
+    part: int | None = None  # label of the part that must be in the image; None for all of it
     backgrounds: tuple[str, ...] = ("open", "wall", "leaves")
 
 
-def draw_object(seed: int, *, size: int) -> tuple[np.ndarray, int]:
+def draw_object(seed: int, *, size: int) -> tuple[Image, int]:
     """Draw the object of a seed.
 
-    Returns the image, uint8 (size, size, 3) RGB, and its class, an index into OBJECTS: the seed
-    modulo their number, so that as many successive seeds have one image of each class. The same
-    arguments give the same bytes; another size gives the same object.
+    The same arguments give the same bytes; another size gives the same object.
 
-    Raises ValueError if size is below 16 pixels.
+    Args:
+        seed: 0 or more. Its remainder modulo the number of classes is the class, so that successive
+            seeds go through all classes in turn.
+        size: height and width in pixels, 16 or more.
+
+    Returns:
+        The image, uint8 (size, size, 3) RGB, and its class, an index into OBJECTS.
+
+    Raises:
+        ValueError: the size is below 16 pixels.
     """
     if size < MIN_SIZE:
-        raise ValueError(f"an object of {size} pixels was asked for; give a size of {MIN_SIZE} up.")
+        raise ValueError(
+            f"an object of {size} pixels was asked for; give a size of {MIN_SIZE} or more"
+        )
     rng = np.random.default_rng(seed)
     index = seed % len(OBJECTS)
     view = _VIEWS[OBJECTS[index]](rng)
@@ -110,13 +121,14 @@ def draw_object(seed: int, *, size: int) -> tuple[np.ndarray, int]:
     shown = painter.label != SKY if view.part is None else painter.label == view.part
     rows, columns = _choose_cut(shown, rng)
     label = np.where(painter.label == SKY, behind, painter.label)[rows, columns]
-    image = cv2.resize(painter.image[rows, columns], (size, size), interpolation=cv2.INTER_AREA)
-    label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-    return photograph(image, label, light, rng), index
+    small = cv2.resize(painter.image[rows, columns], (size, size), interpolation=cv2.INTER_AREA)
+    small_label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    painted, classes = np.asarray(small, np.uint8), np.asarray(small_label, np.uint8)
+    return photograph(painted, classes, light, rng), index
 
 
-def _choose_cut(shown: np.ndarray, rng: Rng) -> tuple[slice, slice]:
-    """A square of the painting, bool (H, W), that holds what is shown, somewhere, at some size."""
+def _choose_cut(shown: npt.NDArray[np.bool_], rng: Rng) -> tuple[slice, slice]:
+    """Choose a random square of the painting that holds all pixels of `shown`, bool (H, W)."""
     limits = [np.flatnonzero(shown.any(axis=axis))[[0, -1]] for axis in (1, 0)]
     lengths = [last + 1 - first for first, last in limits]
     fill = rng.uniform(0.6, 0.98)
@@ -131,7 +143,7 @@ def _choose_cut(shown: np.ndarray, rng: Rng) -> tuple[slice, slice]:
 
 
 def _draw_background(painter: Painter, rng: Rng, view: View) -> None:
-    """Sky and ground, behind the object a wall, leaves or nothing, and a few things beside it."""
+    """Sky and ground; behind the object a wall, plants or nothing; a few objects beside it."""
     draw_sky(painter, rng)
     grey = rng.uniform(66, 130)
     asphalt: Color = (grey, grey * rng.uniform(0.97, 1.02), grey * rng.uniform(0.96, 1.06))
@@ -169,7 +181,7 @@ def _draw_background(painter: Painter, rng: Rng, view: View) -> None:
 
 
 def _draw_wall(painter: Painter, rng: Rng, *, x: float, z: float, unit: float) -> None:
-    """A wall across the whole picture, perhaps with windows, its top perhaps in sight."""
+    """A wall across the whole image, sometimes with windows, sometimes with its top in sight."""
     wall = pick(rng, BRICKS)
     top = unit * (rng.uniform(0.5, 1.2) if rng.random() < 0.4 else 9)
     painter.fill(upright(x, z, box(-9 * unit, 0, 9 * unit, top)), wall, BUILDING)
@@ -183,20 +195,20 @@ def _draw_wall(painter: Painter, rng: Rng, *, x: float, z: float, unit: float) -
             rims = grid(xs - 0.1, ys - 0.1, wide + 0.2, tall + 0.2)
             painter.fill(upright(x, z, rims), mixed(wall, (214, 210, 202), 0.6))
             painter.fill(upright(x, z, grid(xs, ys, wide, tall)), glass, BUILDING)
-    else:  # courses of stone
+    else:  # rows of stones
         ys = np.arange(0, top, unit / 6)
         lines = grid(np.array([-9 * unit]), ys, 18 * unit, unit / 60)
         painter.fill(upright(x, z, lines), shaded(wall, 0.8))
 
 
 def _distance(extent: float) -> float:
-    """Metres at which something of this extent takes its share of the painting."""
+    """Distance in metres at which an object of this extent takes SHARE of the painting's height."""
     return FOCAL_Y * extent / SHARE
 
 
 def _view_vehicle(rng: Rng, *bodies: Body) -> View:
     body = bodies[rng.integers(len(bodies))]
-    # A part of the flank is in sight: from ahead a van looks like a bus.
+    # A part of the side is in sight: from the front a van looks like a bus.
     heading = float(rng.choice([-1, 1]) * rng.uniform(0.25, 0.75) * np.pi)
     wide = body.length * abs(np.sin(heading)) + body.width * abs(np.cos(heading))
     depth = body.length * abs(np.cos(heading)) + body.width * abs(np.sin(heading))
@@ -212,7 +224,7 @@ def _view_vehicle(rng: Rng, *bodies: Body) -> View:
 def _view_upright(
     extent: float, draw: Callable[..., None], *, middle: float | None = None, **how: Any
 ) -> Callable[[Rng], View]:
-    """The view of something that faces the camera and stands at z."""
+    """The view of an object that faces the camera."""
     z = _distance(extent)
 
     def view(rng: Rng) -> View:
@@ -235,7 +247,9 @@ def _view_upright(
 def _view_tree(rng: Rng) -> View:
     height = rng.uniform(4, 9)
     view = _view_upright(height, draw_tree, height=height)(rng)
-    return replace(view, backgrounds=("open",))  # bare branches are lost before a wall
+    return replace(
+        view, backgrounds=("open",)
+    )  # branches without leaves cannot be seen before a wall
 
 
 def _view_house(rng: Rng) -> View:
@@ -273,7 +287,7 @@ _VIEWS: dict[str, Callable[[Rng], View]] = {
     "van": lambda rng: _view_vehicle(rng, VAN),
     "bus": lambda rng: _view_vehicle(rng, BUS),
     "pedestrian": _view_upright(1.8, draw_pedestrian),
-    # From behind, a bicycle is a wheel between two legs: few pixels tell it from a pedestrian.
+    # From behind, only a few pixels tell a cyclist from a pedestrian.
     "cyclist": _view_upright(1.8, draw_cyclist, across=1.0),
     "tree": _view_tree,
     "house": _view_house,

@@ -1,4 +1,4 @@
-"""Who moves in a drawn street: cars, pedestrians and cyclists. All positions are metres."""
+"""Cars, pedestrians and cyclists. All positions are in metres."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from tiramisu.streets.painter import (
     Color,
     Painter,
     Point,
+    Points,
     box,
     disc,
     limb,
@@ -31,7 +32,7 @@ CLOTHES: tuple[Color, ...] = (  # trousers are one of the first seven
 SKINS: tuple[Color, ...] = ((222, 180, 152), (196, 148, 116), (140, 98, 72), (88, 60, 46))
 
 BLACK: Color = (26, 26, 28)
-WHEELS = (0.17, 0.82)  # where the axles are, as a share of the length
+WHEELS = (0.17, 0.82)  # positions of the axles, as a share of the length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,33 +81,37 @@ BUS = Body(
 
 @dataclass(frozen=True, kw_only=True)
 class Car:
-    """A body on the road, its middle at (x, z). Heading 0 drives away, pi comes, pi / 2 crosses."""
+    """A car with its middle at (x, z).
+
+    Heading 0 drives away from the camera, pi towards it, pi / 2 across.
+    """
 
     body: Body
     x: float
     z: float
     heading: float
 
-    def place(self, along: np.ndarray, up: np.ndarray, across: np.ndarray) -> np.ndarray:
+    def place(self, along: Points, up: Points, across: Points) -> Points:
         """Share of the length, metres up, metres right of the car's middle -> metres (K, 3)."""
         s = (along - 0.5) * self.body.length
         sin, cos = np.sin(self.heading), np.cos(self.heading)
         return np.stack([self.x + s * sin + across * cos, up, self.z + s * cos - across * sin], -1)
 
-    def half_width(self, up: np.ndarray) -> np.ndarray:
+    def half_width(self, up: Points) -> Points:
         body = self.body
         roof = max(height for _, height in body.outline)
         above_waist = np.clip((up - body.waist) / (roof - body.waist), 0, 1)
-        return body.width / 2 * (1 - body.taper * above_waist)
+        half: Points = body.width / 2 * (1 - body.taper * above_waist)
+        return half
 
-    def flank(self, flat: np.ndarray, side: int, out: float = 0.0) -> np.ndarray:
+    def flank(self, flat: Points, side: int, out: float = 0.0) -> Points:
         """A drawing (K, 2) of the side view, on the left (-1) or right (+1) side."""
         return self.place(flat[:, 0], flat[:, 1], side * (self.half_width(flat[:, 1]) + out))
 
     def face(
         self, edge: int, *, start: float = -1.0, stop: float = 1.0, inset: float = 0.0
-    ) -> np.ndarray:
-        """What an edge of the side view makes across the car (-1..1), or a part of that."""
+    ) -> Points:
+        """The surface (4, 3) of an edge of the side view, from `start` to `stop` across (-1..1)."""
         first, last = np.array(self.body.outline[edge : edge + 2])
         low, high = first + inset * (last - first), last - inset * (last - first)
         flat = np.array([low, high, high, low])
@@ -117,9 +122,14 @@ class Car:
 def draw_car(
     painter: Painter, rng: Rng, *, x: float, z: float, heading: float, body: Body | None = None
 ) -> None:
-    """A vehicle: a side view, stretched across its width.
+    """A vehicle: its side view, extended across its width.
 
-    body: which one; None for a car, a van or, rarely, a bus.
+    Args:
+        painter: what to draw with.
+        rng: random numbers.
+        x, z: place.
+        heading: see `Car`.
+        body: None chooses a car, a van or, rarely, a bus.
     """
     if body is None:
         body = (HATCHBACK, SALOON, VAN, BUS)[rng.choice(4, p=[0.46, 0.36, 0.14, 0.04])]
@@ -130,7 +140,7 @@ def draw_car(
     shadow = car.place(np.array([-0.02, 1.02, 1.02, -0.02]), np.zeros(4), below)
     painter.fill(shadow, (30, 30, 33))
     _draw_tyres(painter, car)
-    # The body is convex: the faces that look at us do not hide each other.
+    # The body is convex: the surfaces that face the camera do not hide each other.
     last = len(body.outline) - 2
     tail, nose = 1, last - 1
     for edge in range(last + 1):
@@ -138,7 +148,7 @@ def draw_car(
             continue
         (s0, y0), (s1, y1) = body.outline[edge : edge + 2]
         level = 1 - abs(y1 - y0) / np.hypot((s1 - s0) * body.length, y1 - y0)
-        sky = mixed(shaded(paint, 1.25), haze, 0.15)  # what lies flat mirrors the sky
+        sky = mixed(shaded(paint, 1.25), haze, 0.15)  # horizontal surfaces reflect the sky
         painter.fill(car.face(edge), mixed(shaded(paint, 0.92), sky, level), CAR)
         if edge in body.screens:
             painter.fill(car.face(edge, start=-0.9, stop=0.9, inset=0.1), glass, CAR)
@@ -158,7 +168,7 @@ def draw_car(
 
 
 def _draw_tyres(painter: Painter, car: Car) -> None:
-    """What shows of the tyres below the body."""
+    """The part of the tyres that is seen below the body."""
     radius, width = car.body.wheel, car.body.width
     for side in (-1, 1):
         for s in WHEELS:
@@ -184,13 +194,13 @@ def _draw_flank(painter: Painter, car: Car, *, side: int, paint: Color, glass: C
 
 
 def draw_pedestrian(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
-    """Someone walking or standing."""
+    """A person who walks or stands."""
     size = rng.uniform(0.9, 1.06) if rng.random() < 0.85 else rng.uniform(0.6, 0.75)  # a child
     stride, turn = rng.uniform(0.0, 0.3), rng.choice([-1, 1])
     trousers, coat = pick(rng, CLOTHES[:7]), pick(rng, CLOTHES)
     hem = rng.uniform(0.55, 0.95)  # a jacket or a long coat
 
-    def draw(flat: np.ndarray, color: Color) -> None:
+    def draw(flat: Points, color: Color) -> None:
         painter.fill(upright(x, z, flat * size), color, PEDESTRIAN)
 
     for step, gain in ((-stride, 0.75), (stride, 1.0)):
@@ -212,20 +222,20 @@ def draw_pedestrian(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
 
 
 def draw_cyclist(painter: Painter, rng: Rng, *, x: float, z: float, across: float = 0.5) -> None:
-    """Someone on a bicycle, from the side (that often: `across`, 0..1), from behind or coming."""
+    """A person on a bicycle, seen from the side with probability `across`, else from behind."""
     coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES[:7]), pick(rng, SKINS)
     frame = pick(rng, PAINTS)
     helmet = pick(rng, (*FASCIAS, (40, 34, 30), (92, 70, 50)))
     turn = rng.choice([-1, 1])
     tyre = (30, 30, 32)
 
-    def draw(flat: np.ndarray, color: Color | None) -> None:
+    def draw(flat: Points, color: Color | None) -> None:
         painter.fill(upright(x, z, flat * (turn, 1)), color, BICYCLIST)
 
     if rng.random() < across:
         for hub in (-0.52, 0.52):
             rim, hole = disc(hub, 0.34, 0.34, 0.34, 18), disc(hub, 0.34, 0.28, 0.28, 18)
-            draw(rim, None)  # one sees through a wheel; it is labelled whole
+            draw(rim, None)  # the whole wheel is labelled, gaps included
             draw(np.concatenate([rim, rim[:1], hole[:1], hole[:0:-1], hole[:1]]), tyre)
         seat, bar, pedal = (-0.2, 0.9), (0.4, 0.98), (-0.04, 0.32)
         for start, end in (((-0.52, 0.34), seat), (seat, pedal), (pedal, bar), (seat, bar),
