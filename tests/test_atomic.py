@@ -22,8 +22,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 ) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(error), write_then_rename(path) as partial:
-        partial.write_text("half")
-        raise error
+
+    def write_half() -> None:
+        with write_then_rename(path) as partial:
+            partial.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
