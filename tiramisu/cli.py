@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.checkpoints.config import PublishConfig
@@ -44,7 +44,7 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig])
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
-        "--config", action=ActionConfigFile, help="Settings: a YAML file, or a name in configs/"
+        "--config", action="config", help="Settings: a YAML file, or a name in configs/"
     )
     parser.add_argument("--download", action="store_true", help="Fetch the data set first")
     parser.add_config(config_type)

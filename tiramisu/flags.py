@@ -1,33 +1,30 @@
-"""The command line's parser: flags from the fields of a configuration, help and errors to read."""
+"""The command line's parser: a flag for each setting, help and errors that can be read."""
 
-import difflib
 import re
 from argparse import SUPPRESS, Action
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-KINDS = {
-    r"\btuple\b": "two numbers, such as [224,224]",
-    r"\blist\b": "a list, such as [a,b]",
-    r"\bint\b": "a whole number",
-    r"\bfloat\b": "a number",
-    r"\bbool\b": "true or false",
-    r"NoneType": "null",
-}
-"""What to expect, by what jsonargparse says of it."""
+from tiramisu.settings import describe, describe_range, explain
+from tiramisu.text import did_you_mean
+
+METAVARS = {"crop": "[H,W]", "scale": "[MIN,MAX]"}
 
 
 class Formatter(DefaultHelpFormatter):
-    """Help without Python's type names: the text and the default say what is meant."""
+    """Help with the range of a number and the default, without Python's names of types."""
 
     def _get_help_string(self, action: Action) -> str:
-        has_default = action.option_strings and action.default not in (None, SUPPRESS)
-        return f"{action.help} (default: %(default)s)" if has_default else str(action.help)
+        notes = [describe_range(_type_of(action))]
+        if action.option_strings and action.default not in (None, SUPPRESS):
+            notes.append("default: %(default)s")
+        note = "; ".join(filter(None, notes))
+        return f"{action.help} ({note})" if note else str(action.help)
 
 
 class Parser(ArgumentParser):
-    """jsonargparse's parser, with --dashed-names beside underscored ones and one-line errors."""
+    """jsonargparse's parser with --dashed-names, and errors of one line."""
 
     def __init__(self, command: str, *, description: str, usage: str | None = None) -> None:
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -39,13 +36,14 @@ class Parser(ArgumentParser):
         )
 
     def add_config(self, config: type) -> None:
-        """Add a flag for each field of a configuration."""
+        """Add a flag for each field of a settings class."""
         self.add_class_arguments(config)
         for action in self._actions:
-            if action.metavar is None and not isinstance(action.default, bool):
-                short = {int: "N", float: "X"}.get(type(action.default), "VALUE")
-                action.metavar = {"crop": "[H,W]", "scale": "[MIN,MAX]"}.get(action.dest, short)
-            # The field `data_root` is read from YAML under its own name, and shown as --data-root.
+            if action.dest in METAVARS:
+                action.metavar = METAVARS[action.dest]
+            elif action.metavar is None and not isinstance(action.default, bool):
+                action.metavar = {int: "N", float: "X"}.get(type(action.default), "VALUE")
+            # The field `data_root` is called so in YAML, and --data-root on the command line.
             names = [n for n in action.option_strings if "_" in n and n != "--print_config"]
             for name in names:
                 dashed = name.replace("_", "-")
@@ -56,26 +54,23 @@ class Parser(ArgumentParser):
                 action.nargs, action.const = "?", True
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = message.replace("<class '", "").replace("'>", "")
+        message = " ".join(message.replace("<class '", "").replace("'>", "").split())
         unknown = re.search(r"(?:Option '|unrecognized arguments: --)([\w-]+)", message)
         if unknown is not None:
-            names = [name.lstrip("-") for name in self._option_string_actions]
-            close = difflib.get_close_matches(unknown.group(1), names, n=1, cutoff=0.7)
-            message += f"; did you mean --{close[0]}?" if close else ""
-        message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
-        raise ValueError(_name_what_was_expected(message))
+            message += did_you_mean(f"--{unknown.group(1)}", self._option_string_actions)
+        message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", message)
+        raise ValueError(self._say_what_was_expected(message))
+
+    def _say_what_was_expected(self, message: str) -> str:
+        """Turn jsonargparse's error about a value of the wrong type into one of ours."""
+        found = re.search(r"--([\w.]+): .*(?:Got|Given) value: (.*)$", message)
+        if found is None:
+            return message
+        name, value = found.groups()
+        action = next(action for action in self._actions if action.dest == name)
+        return explain(name, value, describe(_type_of(action)))
 
 
-def _name_what_was_expected(message: str) -> str:
-    """Turn jsonargparse's words about types of Python into those of our other errors."""
-    found = re.search(r"--([\w.]+): (.*)(?:Got|Given) value: (.*)$", message)
-    if found is None:
-        return message
-    name, types, value = found.groups()
-    types = re.sub(r"(tuple|list)\[.*?\]", r"\1", types)  # what is in them is said in an example
-    literal = re.search(r"Literal\[(.*?)\]", types)
-    expected = re.findall(r"'([^']*)'", literal.group(1)) if literal else []
-    expected += [words for kind, words in KINDS.items() if re.search(kind, types)]
-    if not expected:
-        return message
-    return f"--{name.replace('_', '-')} is {value}; expected {', '.join(expected)}"
+def _type_of(action: Action) -> Any:
+    """The type of a flag's value, with its range: jsonargparse keeps all but the plainest apart."""
+    return getattr(action, "_typehint", action.type)

@@ -1,8 +1,118 @@
-"""What the settings of all commands share. No torch in this file."""
+"""What the settings of all commands share: kinds of numbers with their ranges. No torch here.
 
-from typing import Literal
+A field's range stands beside the field: `lr: PositiveNumber = 1e-3`. It is checked when the
+settings are made, in Python as on the command line, and shown by `--help`.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Annotated, Any, Literal, Union
 
 Accelerator = Literal["auto", "cpu", "gpu"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Range:
+    """The numbers that a setting may have."""
+
+    at_least: float = -math.inf
+    above: float = -math.inf
+    at_most: float = math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.at_least <= value <= self.at_most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        if math.isfinite(self.at_least) and math.isfinite(self.at_most):
+            return f"{self.at_least:.10g} to {self.at_most:.10g}"
+        ends = {
+            "at least": self.at_least,
+            "above": self.above,
+            "at most": self.at_most,
+            "below": self.below,
+        }
+        return " and ".join(f"{word} {end:g}" for word, end in ends.items() if math.isfinite(end))
+
+
+Count = Annotated[int, Range(at_least=1)]
+CountOrZero = Annotated[int, Range(at_least=0)]
+PositiveNumber = Annotated[float, Range(above=0)]
+NumberOrZero = Annotated[float, Range(at_least=0)]
+Share = Annotated[float, Range(at_least=0, at_most=1)]
+ShareAboveZero = Annotated[float, Range(above=0, at_most=1)]
+ShareBelowOne = Annotated[float, Range(at_least=0, below=1)]
+Seed = Annotated[int, Range(at_least=0, at_most=2**32 - 1)]
+
+
+def check_ranges(settings: Any) -> None:
+    """Raise ValueError, in the words of the command line, if a field is out of its range.
+
+    Args:
+        settings: a dataclass whose fields may be `Annotated` with a `Range`, also within a union
+            or as the parts of a tuple.
+    """
+    kinds = typing.get_type_hints(type(settings), include_extras=True)
+    for field in dataclasses.fields(settings):
+        value, kind = getattr(settings, field.name), kinds[field.name]
+        if (_is_choice(kind) or describe_range(kind)) and not _is_within(value, kind):
+            raise ValueError(explain(field.name, value, describe(kind)))
+
+
+def explain(name: str, value: object, expected: str) -> str:
+    """The error for a setting: its flag, what came, and what was expected."""
+    return f"--{name.replace('_', '-')} is {value}; expected {expected}"
+
+
+def describe(kind: Any) -> str:
+    """A type in words, with its range: "a whole number, at least 1, or null"."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return f"{describe(parts[0])}, {parts[1]}"
+    if origin in (Union, types.UnionType):
+        return ", or ".join(describe(part) for part in parts)
+    if origin is Literal:
+        return ", ".join(map(str, parts))
+    if origin is tuple:
+        return f"two numbers, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
+    if origin is list:
+        return "a list, such as [a,b]"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return "null" if kind is type(None) else words.get(kind, str(kind))
+
+
+def describe_range(kind: Any) -> str:
+    """The range within a type, with the words that may stand in its place, for `--help`."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return str(parts[1])
+    if origin in (Union, types.UnionType):
+        words = [", ".join(map(str, typing.get_args(part))) for part in parts if _is_choice(part)]
+        return " or ".join(filter(None, [*map(describe_range, parts), *words]))
+    return describe_range(parts[0]) if origin is tuple else ""
+
+
+def _is_within(value: object, kind: Any) -> bool:
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _is_within(value, parts[0]) and value in parts[1]
+    if origin in (Union, types.UnionType):
+        return any(_is_within(value, part) for part in parts)
+    if origin is tuple:
+        return isinstance(value, tuple | list) and all(map(_is_within, value, parts))
+    if origin is Literal:
+        return value in parts
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _is_choice(kind: Any) -> bool:
+    return typing.get_origin(kind) is Literal
+
+
+def _base(kind: Any) -> Any:
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
 
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import tiramisu
+
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.inference.config import PredictConfig
 from tiramisu.shipped import find_shipped
@@ -49,9 +51,11 @@ def test_small_tile_and_empty_batch() -> None:
         EvalConfig(checkpoint="x", batch_size=0)
 
 
-@pytest.mark.parametrize("room", ["engine", "deploy"])
+@pytest.mark.parametrize(
+    "room", ["training", "evaluation", "inference", "export", "checkpoints", "benchmark"]
+)
 def test_every_field_has_its_docstring(room: str) -> None:
-    source = Path(__file__).parents[2] / "tiramisu" / room / "config.py"
+    source = Path(tiramisu.__file__).parent / room / "config.py"
     for node in ast.parse(source.read_text()).body:
         if not isinstance(node, ast.ClassDef):
             continue

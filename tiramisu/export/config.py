@@ -1,36 +1,42 @@
-"""The settings of an export. No torch in this file."""
+"""The settings of an export: each field is a flag of `tiramisu export`. No torch in this file."""
 
 import dataclasses
 from typing import Literal
 
-from tiramisu.settings import require
+from tiramisu.settings import Count, Seed, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """An export of a trained model."""
+    """An export of a trained model.
+
+    Raises:
+        ValueError: a field is out of its range, or two fields contradict each other.
+    """
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, a shipped model's name, or hf://USER/NAME."""
+    """Model: a run's folder, model.safetensors, a .ckpt, the name of a shipped model, or
+    hf://USER/NAME."""
     format: Literal["onnx", "openvino", "pt2"] = "onnx"
-    """onnx (ONNX Runtime and many others), openvino (the fastest on Intel and AMD processors) or
-    pt2 (torch.export)."""
+    """Format: onnx for ONNX Runtime and many others; openvino, the fastest on Intel and AMD
+    processors; pt2 for torch.export."""
     int8: bool = False
-    """Compute in 8-bit integers, calibrated on the data set; onnx and openvino only."""
+    """Compute in 8-bit integers, calibrated on the data set; for onnx and openvino."""
     data: str | None = None
-    """Data set for int8: a shipped name, a YAML file, or a folder; by default that trained on."""
+    """Data set for int8: a shipped name, a YAML file, or a folder; by default the one it was
+    trained on."""
     data_root: str | None = None
-    """Folder that holds the data set's files; by default data/NAME."""
+    """Folder with the files of the data set; by default data/NAME."""
     train_split: str = "train"
     """Split whose images calibrate int8."""
-    samples: int = 100
-    """Images that calibrate int8, drawn at random."""
-    seed: int = 0
-    """Of that draw."""
+    samples: Count = 100
+    """Number of images that calibrate int8, drawn at random."""
+    seed: Seed = 0
+    """Seed of that draw."""
     val_split: str = "val"
-    """Split on which the loss in mean IoU (of classifiers, in top-1) is measured."""
-    limit: int | None = None
-    """Measure it on this many images of the split, spread evenly, not on all."""
+    """Split on which the change of mean IoU (of top-1 accuracy for classifiers) is measured."""
+    limit: Count | None = None
+    """Measure it on this many images, evenly spread over the split; by default on all."""
     out: str | None = None
     """File to write; by default model.onnx, model.xml or model.pt2 in the run's folder, and
     model_int8.* for int8."""
@@ -38,11 +44,9 @@ class ExportConfig:
     """Replace an earlier export."""
 
     def __post_init__(self) -> None:
-        require(self.samples >= 1, "samples", self.samples, "1 or more")
-        require(self.seed >= 0, "seed", self.seed, "0 or more")
-        require(self.limit is None or self.limit >= 1, "limit", self.limit, "1 or more")
+        check_ranges(self)
         if self.int8 and self.format == "pt2":
             raise ValueError(
-                "--int8 --format pt2: torch runs int8 fast only after compiling it with a C++ "
-                "compiler on the user's machine; export int8 as onnx or openvino"
+                "--int8 with --format pt2: torch runs int8 fast only after it was compiled on the "
+                "user's machine; export int8 as onnx or openvino"
             )

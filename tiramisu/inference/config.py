@@ -1,21 +1,25 @@
-"""The settings of prediction. No torch in this file."""
+"""The settings of prediction: each field is a flag of `predict` or `predict_cls`. No torch here."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
-from tiramisu.settings import Accelerator, require
+from tiramisu.settings import Accelerator, Count, Range, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-    """A prediction on images or videos."""
+    """A prediction of every pixel of images or videos.
+
+    Raises:
+        ValueError: a field is out of its range, or two fields contradict each other.
+    """
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, a shipped model's name,
-    or hf://USER/NAME."""
+    """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
+    of a shipped model, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
-    tile: int | Literal["auto", "off"] = "auto"
+    tile: Annotated[int, Range(at_least=64)] | Literal["auto", "off"] = "auto"
     """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole, off
     nothing."""
     tta: bool = False
@@ -23,55 +27,47 @@ class PredictConfig:
     uncertainty: bool = False
     """Monte Carlo dropout: predict the mean of several passes with random dropout, and write
     pictures of the entropy and of the mutual information (where the passes disagree)."""
-    mc_dropout: int | None = None
-    """Number of those passes; by default 20."""
+    mc_dropout: Annotated[int, Range(at_least=2)] | None = None
+    """Number of passes of --uncertainty; by default 20."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
-    """Where to compute."""
+    """Device to compute on; auto takes a GPU if there is one."""
 
     @property
     def passes(self) -> int:
-        """Passes with random dropout; 0 for one without."""
+        """Passes with random dropout; 0 for one pass without."""
         return (self.mc_dropout or 20) if self.uncertainty else 0
 
     def __post_init__(self) -> None:
-        require(
-            self.mc_dropout is None or self.mc_dropout >= 2,
-            "mc_dropout",
-            self.mc_dropout,
-            "2 passes or more",
-        )
+        check_ranges(self)
         if self.mc_dropout is not None and not self.uncertainty:
             raise ValueError("--mc-dropout is the number of passes of --uncertainty: give both")
         if self.tta and self.uncertainty:
-            raise ValueError("--tta and --uncertainty average in two ways; give one of them")
-        require(
-            isinstance(self.tile, str) or self.tile >= 64,
-            "tile",
-            self.tile,
-            "64 or more, auto or off",
-        )
+            raise ValueError("--tta and --uncertainty are two ways to average; give one of them")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifyConfig:
-    """A classification of images."""
+    """A classification of images.
+
+    Raises:
+        ValueError: a field is out of its range.
+    """
 
     checkpoint: str
-    """Run's folder, model.safetensors, .ckpt, exported .onnx, .xml or .pt2, a shipped model's name,
-    or hf://USER/NAME."""
+    """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
+    of a shipped model, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for classes.csv and classes.json."""
-    top: int = 5
-    """Classes to name for each image, the likeliest first."""
-    batch_size: int = 16
-    """Images at a time."""
+    top: Count = 5
+    """Number of classes to report for each image, the most probable first."""
+    batch_size: Count = 16
+    """Images in a batch."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
-    """Where to compute."""
+    """Device to compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        require(self.top >= 1, "top", self.top, "1 or more")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
+        check_ranges(self)
