@@ -78,7 +78,10 @@ def model(tmp_path: Path) -> Path:
         (["--epochs", "1.5"], "--epochs is 1.5; expected a whole number"),
         (["--flip", "perhaps"], "--flip is perhaps; expected true or false"),
         (["--cache", "perhaps"], "--cache is perhaps; expected auto, yes, no"),
-        (["--num-workers", "many"], "--num-workers is many; expected a whole number, at least 0, or auto"),
+        (
+            ["--num-workers", "many"],
+            "--num-workers is many; expected a whole number, at least 0, or auto",
+        ),
         (
             ["--final-epochs", "1", "--final-loss", "x"],
             "--final-loss is x; expected cross_entropy,",
