@@ -92,7 +92,7 @@ class Recorder(Callback):
     @property
     def steps(self) -> list[Tensor]:
         """The change of the weights in each batch."""
-        return [after - before for before, after in zip(self.weights, self.weights[1:])]  # noqa: B905, RUF007
+        return [after - before for before, after in zip(self.weights, self.weights[1:])]  # noqa: B905
 
 
 def flat_weights(network: nn.Module) -> Tensor:

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 import tiramisu
-
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.inference.config import PredictConfig
 from tiramisu.shipped import find_shipped
