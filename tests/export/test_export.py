@@ -142,7 +142,7 @@ def test_running_out_of_memory_is_told_apart(model, tmp_path: Path) -> None:
         def run(images: np.ndarray) -> np.ndarray:
             raise StrangeError(words)
 
-        description = Description(info=model.info, precision="fp32", bytes_per_pixel=1.0)
+        description = Description(info=model.info, precision="fp32")
         return ExportedModel(run, description, path=tmp_path / "a.onnx")
 
     images = torch.zeros(1, 3, 32, 32)

@@ -11,7 +11,6 @@ from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.readers.reader import read_image
 from tiramisu.inference import predict as predict_module
-from tiramisu.inference.memory import _LiveBytes
 from tiramisu.inference.predict import predict, predict_probabilities
 
 MakeModel = Callable[..., SegmentationModel]
@@ -89,15 +88,20 @@ def test_mask_and_confidence_are_the_highest_probability(make_model: MakeModel) 
         assert (prediction.confidence == confidence.numpy()).all()
 
 
-def test_tiles_need_no_memory_for_all_classes_of_all_pixels(make_model: MakeModel) -> None:
+def test_logits_of_a_large_image_are_never_held_at_once(make_model: MakeModel) -> None:
+    """Parts of the image arrive from the top down, each no higher than a tile."""
     model, image = make_model(), noise(1600, 160)
-    with _LiveBytes() as counter:
-        predict(model, image, tile=64)
-    # Five bytes a pixel are the mask and its confidence, of the twelve of three classes' logits.
-    assert counter.peak < 0.6 * (3 * 4 * image.shape[0] * image.shape[1])
+    parts = list(
+        predict_module.probabilities_by_rows(model, image, tile=64, overlap=0.25, tta=False)
+    )
+    tops = [top for top, _ in parts]
+    heights = [part.shape[1] for _, part in parts]
+    assert max(heights) <= 64
+    assert tops == [sum(heights[:i]) for i in range(len(parts))]
+    assert sum(heights) == 1600
 
 
-def test_resized_in_bands_equals_resized_at_once(make_model: MakeModel) -> None:
+def test_resized_by_rows_equals_resized_at_once(make_model: MakeModel) -> None:
     model, image = make_model(image_scale=0.37), noise(900, 161)
     small = predict_module._prepare(image, scale=0.37)
     with torch.inference_mode():
@@ -125,39 +129,60 @@ def test_tta_averages_with_the_mirrored_image(make_model: MakeModel) -> None:
     assert not torch.allclose(both, predict_probabilities(model, image), atol=1e-3)
 
 
-def test_auto_takes_the_whole_image_if_memory_allows(make_model: MakeModel) -> None:
-    network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
-    predict(make_model(network), noise(200, 300))
-    assert network.shapes[-1] == (200, 300)
-
-
-def test_auto_takes_tiles_that_fit_into_little_memory(
-    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("tile", ["auto", 300, None])
+def test_an_image_that_is_not_larger_than_a_tile_goes_whole(
+    make_model: MakeModel, tile: int | str | None
 ) -> None:
     network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
-    monkeypatch.setattr(predict_module, "free_bytes", lambda device: 60e6 / predict_module.SPARE)
-    monkeypatch.setattr(predict_module, "forward_bytes", lambda model, pixels: 450 * pixels)
-    predict(make_model(network), noise(400, 500))
-    # 60 MB less 6 for the logits of a row of tiles and the results, over 450 bytes: 120 thousand
-    # pixels, so 256 x 256.
-    assert set(network.shapes) == {(256, 256)}
+    predict(make_model(network), noise(200, 300), tile=tile)
+    assert network.shapes == [(200, 300)]
 
 
-def test_auto_goes_on_in_tiles_when_memory_runs_out(make_model: MakeModel) -> None:
+def test_tiles_are_of_1024_pixels(make_model: MakeModel) -> None:
+    network = SizeLimited(nn.Conv2d(3, 3, 1), limit=10**9)
+    predict(make_model(network), noise(1030, 40))
+    assert network.shapes == [(1024, 40)] * 2
+
+
+@pytest.mark.parametrize("run", [predict, predict_probabilities])
+def test_smaller_tiles_when_memory_runs_out(
+    make_model: MakeModel, run, caplog: pytest.LogCaptureFixture
+) -> None:
     whole, image = make_model(), noise(400, 300)
-    network = SizeLimited(whole.network, limit=257**2)
-    prediction = predict(make_model(network), image)
-    assert set(network.shapes[1:]) == {(256, 256)}
-    assert (prediction.mask == predict(whole, image).mask).all()
+    network = SizeLimited(whole.network, limit=201**2)
+    prediction = run(make_model(network), image)
+    assert set(network.shapes) == {(200, 200)}  # half of the longest side
+    expected = run(whole, image)
+    if run is predict:
+        assert (prediction.mask == expected.mask).all()
+    else:
+        torch.testing.assert_close(prediction, expected, rtol=0, atol=1e-5)
+    assert "out of memory" in caplog.text
+    assert "200" in caplog.text
 
 
-@pytest.mark.parametrize("tile", [None, 300])
-def test_asked_for_sizes_are_kept_even_when_memory_runs_out(
-    make_model: MakeModel, tile: int | None
-) -> None:
+@pytest.mark.parametrize("tile", [None, "auto"])
+def test_too_little_memory_for_any_tile(make_model: MakeModel, tile: str | None) -> None:
     model = make_model(SizeLimited(nn.Conv2d(3, 3, 1), limit=100))
     with pytest.raises(torch.OutOfMemoryError):
         predict(model, noise(400, 300), tile=tile)
+
+
+def test_probabilities_can_be_changed_in_place(make_model: MakeModel) -> None:
+    predict_probabilities(make_model(), noise(40, 40)).mul_(2)
+
+
+def test_a_shrunk_image_is_the_mean_of_its_pixels(make_model: MakeModel) -> None:
+    """Down-sampling averages: black and white stripes become grey, which a nearest pixel is not."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, ::2] = 255
+    seen: list[Tensor] = []
+    network = nn.Conv2d(3, 3, 1)
+    network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    predict(make_model(network, image_scale=0.5), image)
+    grey = 255 * seen[0]  # the tiny model's mean is 0 and its std 1
+    assert grey.shape[-2:] == (32, 32)
+    assert ((grey - 127.5).abs() <= 1).all()
 
 
 def test_errors_of_the_network_are_not_taken_for_memory(make_model: MakeModel) -> None:

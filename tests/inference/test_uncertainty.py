@@ -12,11 +12,9 @@ import torch
 from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.inference import predict as predict_module
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
-from tiramisu.inference.memory import FIXED_BYTES
-from tiramisu.inference.predict import SPARE, predict
+from tiramisu.inference.predict import predict
 from tiramisu.inference.uncertainty import predict_uncertainty
 from tiramisu.visual.heat import draw_scale, find_scale, heat_map
 
@@ -64,20 +62,34 @@ def test_tiles_give_every_pixel_its_uncertainty(model, image) -> None:
     assert prediction.mutual_information[:, 30:].mean() > 0.2
 
 
-def test_little_memory_changes_the_tile_once_and_not_the_draws(
-    make_model: Make, image, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class SizeLimited(nn.Module):
+    """Runs out of memory beyond a number of pixels, in every pass but the first."""
+
+    def __init__(self, network: nn.Module, *, limit: int) -> None:
+        super().__init__()
+        self.network = network
+        self.limit = limit
+        self.calls = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if images.shape[-2] * images.shape[-1] > self.limit and self.calls > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.network(images)
+
+
+def test_all_passes_have_the_same_tiles_when_memory_runs_out(make_model: Make, image) -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Dropout2d(0.5), nn.Conv2d(8, 3, 1))
-    model = make_model(network)
     large = np.tile(image, (8, 6, 1))  # 320 x 360
-    monkeypatch.setattr(predict_module, "free_bytes", lambda _: FIXED_BYTES / SPARE + 10e6)
-    first, second = (predict_uncertainty(model, large, passes=3) for _ in range(2))
-    assert np.array_equal(first.entropy, second.entropy)
-    assert np.array_equal(first.mutual_information, second.mutual_information)
+    limited = make_model(SizeLimited(network, limit=180**2))
+    prediction = predict_uncertainty(limited, large, passes=3)
+    expected = predict_uncertainty(make_model(network), large, passes=3, tile=180)
+    assert np.array_equal(prediction.entropy, expected.entropy)
+    assert np.array_equal(prediction.mutual_information, expected.mutual_information)
 
 
 def test_what_cannot_be_asked(make_model: Make, model, image) -> None:
-    with pytest.raises(ValueError, match="2 or more"):
+    with pytest.raises(ValueError, match="at least 2"):
         predict_uncertainty(model, image, passes=1)
     with pytest.raises(ValueError, match="without dropout"):
         predict_uncertainty(make_model(), image)

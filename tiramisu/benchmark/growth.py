@@ -15,8 +15,7 @@ from tiramisu.benchmark.footprint import FREED_IS_FREE, ApartError, measure_peak
 from tiramisu.benchmark.networks import build_ours
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.inference.memory import forward_bytes, free_bytes
-from tiramisu.inference.predict import SPARE, predict
+from tiramisu.inference.predict import predict
 from tiramisu.streets import draw_scene
 
 Growing = Literal["size", "depth", "batch"]
@@ -95,11 +94,6 @@ def main() -> None:
     names = tuple(f"class_{index}" for index in range(case.num_classes))
     info = ModelInfo(arch=case.arch, class_names=names, colors=((0, 0, 0),) * len(names))
     model = SegmentationModel(build_ours(case), info).to(case.device).eval()
-    needed = forward_bytes(model, pixels=case.height * case.width)
-    if tile is None and needed > SPARE * free_bytes(torch.device(case.device)):
-        note = f"whole it may take {needed / 1e9:.0f} GB, more than is free"
-        print(json.dumps({"seconds": None, "peak_bytes": None, "note": note}))
-        return
     image, _ = draw_scene(1, height=case.height, width=case.width)
     predict(model, image[:256, :256])  # what the first prediction of a process prepares
 

@@ -22,7 +22,6 @@ from torch.utils._sympy.value_ranges import ValueRanges
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.export.quantize import quantize_onnx, quantize_openvino
 from tiramisu.inference.exported import KEY, SUFFIXES, Description
-from tiramisu.inference.memory import bytes_per_pixel
 from tiramisu.inference.packages import require_package, without_telemetry
 from tiramisu.inference.predictor import MIN_SIDE
 
@@ -64,11 +63,7 @@ def export_model(
     if int8 and not calibration:
         raise ValueError("int8 needs images to calibrate on, and there are none")
     check_packages(format, int8=int8)
-    description = Description(
-        info=model.info,
-        precision="int8" if int8 else "fp32",
-        bytes_per_pixel=bytes_per_pixel(model, layer_by_layer=True),
-    )
+    description = Description(info=model.info, precision="int8" if int8 else "fp32")
     program = trace(model)
     images = calibration if int8 else []
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,9 +19,9 @@ class PredictConfig:
     of a shipped model, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
-    tile: Annotated[int, Range(at_least=64)] | Literal["auto", "off"] = "auto"
-    """Side of overlapping tiles, in pixels; auto tiles only what memory would not hold whole, off
-    nothing."""
+    tile: Annotated[int, Range(at_least=64)] | Literal["auto", "off"] = 1024
+    """Side of overlapping tiles, in pixels. An image that is not larger is predicted whole; if
+    memory runs out, the prediction goes on with smaller tiles. off predicts every image whole."""
     tta: bool = False
     """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
     uncertainty: bool = False

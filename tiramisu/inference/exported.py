@@ -42,8 +42,6 @@ class Description:
     """What its logits mean."""
     precision: Precision
     """Number format of its convolutions."""
-    bytes_per_pixel: float
-    """Peak memory of the PyTorch model's forward pass for each pixel of an image."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -58,8 +56,9 @@ class Description:
             )
         try:
             values = json.loads(text)
-            info = ModelInfo.from_dict(values.pop("info"), origin=str(path))
-            return cls(info=info, **values)
+            info = ModelInfo.from_dict(values["info"], origin=str(path))
+            # Files of older versions say more of themselves.
+            return cls(info=info, precision=values["precision"])
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path} holds a damaged description ({error})") from None
 
@@ -80,7 +79,6 @@ class ExportedModel:
         self.path = path
         self.info = description.info
         self.precision = description.precision
-        self.bytes_per_pixel = description.bytes_per_pixel
 
     def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W) float32, on the CPU.

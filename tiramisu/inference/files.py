@@ -13,8 +13,9 @@ from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.inputs import Input, find_inputs
-from tiramisu.inference.predict import Prediction, Tile, check_options, predict, read_image
+from tiramisu.inference.predict import Prediction, check_options, predict, read_image
 from tiramisu.inference.predictor import Predictor
+from tiramisu.inference.tiles import Tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video
 from tiramisu.visual.heat import find_scale, heat_map_with_scale

@@ -1,4 +1,4 @@
-"""Prediction of one image with what the model is unsure of, by dropout at prediction time."""
+"""The class of every pixel with its uncertainty, by random dropout at prediction time."""
 
 import dataclasses
 from pathlib import Path
@@ -10,24 +10,24 @@ import torch
 from tiramisu.inference.averaging import Draws, random_dropout
 from tiramisu.inference.predict import (
     Prediction,
-    Tile,
     check_options,
-    choose_tile,
-    predict_probabilities,
+    longest_side,
+    probabilities_by_rows,
     read_rgb,
 )
 from tiramisu.inference.predictor import Predictor
+from tiramisu.inference.tiles import Tile, join_rows, with_smaller_tiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class UncertainPrediction(Prediction):
-    """The mean of several passes with random dropout, and how sure they are."""
+    """The mean of several passes with random dropout, and its uncertainty."""
 
     entropy: npt.NDArray[np.float32]
-    """Of the mean prediction, (H, W), in nats, 0 to log(number of classes): all doubt."""
+    """Entropy of the mean prediction, (H, W), in nats, 0 to log(number of classes)."""
     mutual_information: npt.NDArray[np.float32]
-    """Of prediction and weights, (H, W), in nats: the part of it on which the passes disagree,
-    which more training data might settle."""
+    """Mutual information of prediction and weights, (H, W), in nats: the part of the entropy that
+    comes from the passes' disagreement. More training data might reduce it."""
 
 
 def predict_uncertainty(
@@ -46,8 +46,8 @@ def predict_uncertainty(
     Args:
         model: a model in evaluation mode that was trained with dropout.
         image, tile, overlap: see `predict_probabilities`.
-        passes: how many, 2 or more.
-        seed: of the draws: the same seed, the same prediction.
+        passes: number of passes, at least 2.
+        seed: seed of the dropout; the same seed gives the same prediction.
 
     Raises:
         FileNotFoundError, ValueError: as `predict_probabilities`; and for a model without dropout,
@@ -55,15 +55,19 @@ def predict_uncertainty(
     """
     check_options(model, tile=tile, overlap=overlap)
     if passes < 2:
-        raise ValueError(f"passes is {passes}; expected 2 or more, for they are compared")
+        raise ValueError(f"passes is {passes}; expected at least 2, because they are compared")
     rgb = read_rgb(image)
-    if tile == "auto":
-        # Once for all passes: what differs between them shall be dropout alone.
-        tile = choose_tile(model, rgb, kept=4 * (3 * len(model.info.class_names) + 2))
-    draws = Draws(dim=0)
-    with random_dropout(model, seed=seed):
-        for _ in range(passes):
-            draws.add(predict_probabilities(model, rgb, tile=tile, overlap=overlap))
+
+    def run(side: int | None) -> Draws:
+        # All passes have the same tiles, so that only dropout differs between them.
+        draws = Draws(dim=0)
+        with random_dropout(model, seed=seed):
+            for _ in range(passes):
+                parts = probabilities_by_rows(model, rgb, tile=side, overlap=overlap)
+                draws.add(join_rows(parts, height=rgb.shape[0]))
+        return draws
+
+    draws = with_smaller_tiles(run, tile=tile, longest_side=longest_side(model, rgb))
     confidence, mask = draws.mean.max(dim=0)  # (C, H, W) -> (H, W)
     return UncertainPrediction(
         mask=mask.to(torch.uint8).numpy(),

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from tiramisu.inference.predict import Tile, predict
+from tiramisu.inference.predict import predict
 from tiramisu.inference.predictor import Predictor
+from tiramisu.inference.tiles import Tile
 from tiramisu.visual.pictures import Picture, draw_legend, stack
 
 log = logging.getLogger(__name__)
