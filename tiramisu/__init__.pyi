@@ -64,11 +64,11 @@ from .evaluation.metrics import (
 from .evaluation.metrics import (
     score as score,
 )
-from .export.command import (
-    export_checkpoint as export_checkpoint,
-)
 from .export.config import (
     ExportConfig as ExportConfig,
+)
+from .export.exporting import (
+    export_checkpoint as export_checkpoint,
 )
 from .export.formats import (
     export_model as export_model,

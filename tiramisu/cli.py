@@ -150,7 +150,7 @@ def export(argv: Sequence[str]) -> None:
     parser.add_config(ExportConfig)
     config = ExportConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.export.command import export_checkpoint
+    from tiramisu.export.exporting import export_checkpoint
 
     _quieten_libraries()
     export_checkpoint(config)

@@ -14,9 +14,9 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.export import command
-from tiramisu.export.command import export_checkpoint
+from tiramisu.export import exporting
 from tiramisu.export.config import ExportConfig
+from tiramisu.export.exporting import export_checkpoint
 from tiramisu.export.formats import export_model
 from tiramisu.inference import packages
 from tiramisu.inference.exported import Description, ExportedModel, load_exported
@@ -116,7 +116,7 @@ def test_refuses_a_file_without_description(tmp_path: Path) -> None:
     onnx.save(
         onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "a.onnx"
     )
-    with pytest.raises(ValueError, match="holds no description by Tiramisu"):
+    with pytest.raises(ValueError, match="was not written by `tiramisu export`"):
         load_exported(tmp_path / "a.onnx")
 
 
@@ -179,7 +179,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_parity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "PARITY_SIZES", ((1, 64, 64), (2, 37, 45)))
+    monkeypatch.setattr(exporting, "PARITY_SIZES", ((1, 64, 64), (2, 37, 45)))
 
 
 def test_int8_is_calibrated_and_judged(run_folder: Path, tmp_path: Path, small_parity) -> None:
@@ -229,7 +229,7 @@ def test_the_command_keeps_earlier_exports(run_folder: Path, tmp_path: Path, sma
     config = ExportConfig(checkpoint=str(run_folder), format="pt2", out=str(tmp_path / "model.pt2"))
     report = export_checkpoint(config)
     assert max(p.max_difference for p in report.parity) < 1e-4
-    with pytest.raises(ValueError, match="exists already; replace it by --overwrite"):
+    with pytest.raises(ValueError, match="already exists; replace it with --overwrite"):
         export_checkpoint(config)
     with pytest.raises(ValueError, match=r"expected a name that ends in \.onnx"):
         export_checkpoint(
@@ -262,19 +262,19 @@ def test_rounding_errors_of_large_logits_are_no_difference(
     assert min(p.max_logit for p in report.parity) > 10
     assert all(p.equal for p in report.parity)
 
-    class Shifted(command.ExportedModel):
+    class Shifted(exporting.ExportedModel):
         def __call__(self, images, **options):
             return super().__call__(images, **options) * 1.01
 
-    def load_shifted(path: Path) -> command.ExportedModel:
+    def load_shifted(path: Path) -> exporting.ExportedModel:
         exported = load_exported(path)
         exported.__class__ = Shifted
         return exported
 
-    monkeypatch.setattr(command, "load_exported", load_shifted)
+    monkeypatch.setattr(exporting, "load_exported", load_shifted)
     other = ExportConfig(
         checkpoint=str(tmp_path / "large"), format="pt2", out=str(tmp_path / "other.pt2")
     )
-    with pytest.raises(ValueError, match="get the same class: nothing was written"):
+    with pytest.raises(ValueError, match="have the same class: nothing was written"):
         export_checkpoint(other)
     assert not (tmp_path / "other.pt2").exists()

@@ -11,8 +11,8 @@ from PIL import Image
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.export.command import export_checkpoint
 from tiramisu.export.config import ExportConfig
+from tiramisu.export.exporting import export_checkpoint
 from tiramisu.inference.exported import load_exported
 from tiramisu.inference.predict import predict, predict_probabilities
 from tiramisu.models.smp import AnySize

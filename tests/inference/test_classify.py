@@ -71,7 +71,7 @@ def test_files_to_csv_and_json(
     assert [value["class"] for value in described.values()] == ["red", "blue"]
     assert sum(described[str(tmp_path / "a.png")]["probabilities"].values()) == pytest.approx(1)
     assert "blue 9" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="holds results already"):
+    with pytest.raises(ValueError, match="already holds results"):
         classify_files(model, [tmp_path / "a.png"], config=config)
 
 
@@ -79,7 +79,7 @@ def test_models_of_the_wrong_task_say_where_to_go(model: ClassificationModel) ->
     with pytest.raises(ValueError, match=r"classifies whole images.*predict_cls"):
         predict(model, paint((1, 2, 3)))
     info = ModelInfo(arch="fc56", class_names=("a", "b"), colors=((0, 0, 0),) * 2)
-    with pytest.raises(ValueError, match=r"labels every pixel.*predict_seg"):
+    with pytest.raises(ValueError, match=r"predicts every pixel.*predict_seg"):
         classify(SegmentationModel.build(info).eval(), paint((1, 2, 3)))
     with pytest.raises(ValueError, match=r"training mode"):
         classify(model.train(), paint((1, 2, 3)))

@@ -68,7 +68,7 @@ def test_results_are_replaced_only_when_told(
     out = tmp_path / "out"
     out.mkdir()
     (out / "b_mask.png").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds results already: b_mask\.png"):
+    with pytest.raises(ValueError, match=r"already holds results: b_mask\.png"):
         run(channel_model, tmp_path / "in", out=out)
     assert [path.name for path in out.iterdir()] == ["b_mask.png"], "refused before any work"
     run(channel_model, tmp_path / "in", out=out, overwrite=True)
@@ -81,7 +81,7 @@ def test_inputs_are_never_replaced(channel_model: SegmentationModel, tmp_path: P
     files = [tmp_path / "a.png", tmp_path / "a_mask.png"]
     with pytest.raises(ValueError, match="replace the input"):
         run(channel_model, *files, out=tmp_path, overwrite=True)
-    with pytest.raises(ValueError, match="read and written"):
+    with pytest.raises(ValueError, match="both input and output"):
         run(channel_model, tmp_path, out=tmp_path)
 
 

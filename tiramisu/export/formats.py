@@ -1,9 +1,9 @@
 """Writing a model as one file that a runtime executes: ONNX, OpenVINO or torch.export.
 
-The file takes RGB images, float32 in 0..255, (B, 3, H, W) of any batch size, height and width of
-at least 32 pixels, as `images`; it normalises them itself, and gives `logits` (B, C, H, W). What
-the logits mean is inside too, as JSON under the key "tiramisu": in ONNX's metadata, in OpenVINO's
-runtime information, in an extra file of a .pt2 archive.
+The input `images` is RGB, float32 in 0..255, (B, 3, H, W), of any batch size, with height and width
+of at least 32 pixels; the model normalises it. The output is `logits` (B, C, H, W). A description
+of the logits is in the file as JSON under the key "tiramisu": in the metadata of ONNX, in the
+runtime information of OpenVINO, or in an extra file of the .pt2 archive.
 """
 
 import operator
@@ -26,9 +26,9 @@ from tiramisu.inference.packages import require_package, without_telemetry
 from tiramisu.inference.predictor import MIN_SIDE
 
 OPSET = 18
-"""ONNX's operators of 2022: old enough for most runtimes, and torch's own choice."""
+"""Version of the ONNX operators, of 2022: most runtimes have it, and it is the default of torch."""
 TRACED_SIDE = 64
-"""Smallest height and width that torch.export is told of; see `trace`."""
+"""Smallest height and width that is declared to torch.export; see `trace`."""
 
 
 def export_model(
@@ -42,17 +42,17 @@ def export_model(
 
     Args:
         model: a model in evaluation mode, on the CPU.
-        path: what to write; `.onnx` is for ONNX Runtime, `.xml` for OpenVINO (with a `.bin` beside
-            it), `.pt2` for torch.export. Its folder is made if need be.
-        calibration: for int8, images (B, 3, H, W) such as the model will meet, RGB in 0..255.
+        path: the file to write: `.onnx` for ONNX Runtime, `.xml` for OpenVINO (with a `.bin` beside
+            it), `.pt2` for torch.export. Its folder is made if it does not exist.
+        calibration: for int8, typical images (B, 3, H, W), RGB in 0..255.
         int8: compute convolutions in 8-bit integers. Not for `.pt2`.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: the ending is another, a package is missing, int8 is asked for without images
-            or for `.pt2`, or torch.export does not understand the network.
+        ValueError: the ending is unknown, a package is missing, int8 is asked for without images
+            or for `.pt2`, or torch.export cannot trace the network.
     """
     path = Path(path)
     format = SUFFIXES.get(path.suffix)
@@ -80,31 +80,33 @@ def export_model(
 
 
 def check_packages(format: str, *, int8: bool) -> None:
-    """Raise ValueError, with the remedy, if a format's packages are not installed."""
+    """Raise ValueError if a package for a format is not installed."""
     names = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "openvino": ["openvino"], "pt2": []}
     for name in names[format] + (["nncf"] if int8 else []):
         require_package(name, purpose=f"export to {format}" + (" in int8" if int8 else ""))
 
 
 def move_exported(source: Path, target: Path) -> None:
-    """Move an exported model within a file system; at no moment is half of it under its name."""
+    """Move an exported model within a file system; it is never incomplete under its name."""
     if target.suffix == ".xml":
-        # An old graph must not meet the new weights.
+        # An old graph must never stand beside new weights.
         target.unlink(missing_ok=True)
         source.with_suffix(".bin").replace(target.with_suffix(".bin"))
     source.replace(target)
 
 
 def trace(model: ImageModel) -> ExportedProgram:
-    """A model as a graph for any batch size, and any height and width from `MIN_SIDE` on.
+    """A model as a graph for any batch size, and any height and width of at least `MIN_SIDE`.
 
     Raises:
-        ValueError: torch.export does not understand the network, or only at some sizes.
+        ValueError: torch.export cannot trace the network, or only at some sizes.
     """
     height, width = Dim("height", min=TRACED_SIDE), Dim("width", min=TRACED_SIDE)
-    images = torch.zeros(2, 3, 96, 101)  # one even, one odd: sizes are not taken for constants
-    # Older torch (2.11, say) asks of a pooling's input whether it is even, and then makes a graph
-    # for even or for odd sizes alone; torch 2.15 divides as here.
+    images = torch.zeros(
+        2, 3, 96, 101
+    )  # one even, one odd, so that sizes are not taken for constants
+    # Older versions of torch, such as 2.11, make a graph for even sizes only or for odd sizes only,
+    # because of how they divide in pooling; torch 2.15 divides as here.
     pooled_shape = mock.patch("torch._meta_registrations.div_rtn", operator.floordiv, create=True)
     try:
         with torch.no_grad(), pooled_shape:
@@ -114,12 +116,12 @@ def trace(model: ImageModel) -> ExportedProgram:
                 dynamic_shapes={"images": {0: Dim("batch"), 2: height, 3: width}},
                 strict=False,
             )
-    except Exception as error:  # of many kinds, none of which says more to a user
+    except Exception as error:  # of many kinds, with messages for developers
         raise ValueError(
-            f"torch.export does not understand {model.info.arch} at all sizes: {_one_line(error)}"
+            f"torch.export cannot trace {model.info.arch} at all sizes: {_one_line(error)}"
         ) from error
-    # Below 64 pixels, a network that halves its input five times sees a single one in the end, and
-    # torch.export refuses to tell it from a constant. No operation here treats it differently.
+    # Below 64 pixels, five halvings leave a single pixel, and torch.export refuses sizes that may
+    # become 1. The operations of our networks are the same at that size.
     for symbol, allowed in program.range_constraints.items():
         if allowed.lower == TRACED_SIDE:
             program.range_constraints[symbol] = ValueRanges(MIN_SIDE, allowed.upper)
@@ -160,15 +162,15 @@ def _write_openvino(
     if images:
         model = quantize_openvino(model, images)
     model.set_rt_info(description, [KEY])
-    # In fp32: by default OpenVINO rounds the weights to 16 bits.
+    # By default OpenVINO rounds the weights to 16 bits.
     ov.save_model(model, path, compress_to_fp16=False)
 
 
 def _crop_by_slicing(model: Any) -> None:
-    """Replace padding by negative numbers, which is how `TransitionUp` crops, by slices.
+    """Replace padding with negative widths, with which `TransitionUp` crops, by slices.
 
-    Over such a padding, OpenVINO 2026.4 forgets the number of channels where sizes are open, and
-    then computes int8 wrongly: a trained FC-DenseNet56 lost 10 points of mean IoU.
+    With such a padding and open sizes, OpenVINO 2026.4 loses the number of channels and then
+    computes int8 wrongly: a trained FC-DenseNet56 lost 10 points of mean IoU.
     """
     ops = require_package("openvino.opset13", purpose="export to openvino")
     for pad in [op for op in model.get_ordered_ops() if op.get_type_name() == "Pad"]:

@@ -1,4 +1,4 @@
-"""Predictions averaged over several passes: over views of an image, or over draws of dropout."""
+"""Predictions averaged over several passes: test-time augmentation, and Monte Carlo dropout."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,13 +23,15 @@ def augmented_logits(
 ) -> Tensor:
     """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
 
-    Averages probabilities, and gives their logarithms, of which a softmax makes them again.
-
     Args:
-        run: a model, or what runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w), or (B, C).
+        run: a model, or a function that runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w),
+            or (B, C).
         images: (B, 3, H, W) RGB in 0..255.
-        size: height and width of what comes out; by default the images'. () for (B, C).
+        size: height and width of the result; by default those of the images. () for (B, C).
         scales: factors of the copies.
+
+    Returns:
+        Logits (B, C, H, W), or (B, C), whose softmax is the mean of the probabilities.
     """
     size = images.shape[-2:] if size is None else size
     views = []
@@ -47,28 +49,29 @@ def augmented_logits(
 
 
 def as_logits(probabilities: Tensor) -> Tensor:
-    """Logits of which a softmax makes these probabilities."""
-    # A probability that vanishes in float32 keeps a finite logarithm.
+    """Logits whose softmax gives these probabilities."""
+    # A probability of 0 in float32 gets a finite logarithm too.
     return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 @contextmanager
 def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
-    """Within it dropout is random, though the model is in evaluation mode; batch norm is not.
+    """A context in which dropout is random although the model is in evaluation mode.
 
-    Each pass then asks another of the many thinned networks that dropout has trained, and how much
-    they disagree says what the model does not know (Monte Carlo dropout, arXiv 1506.02142).
+    Each pass then uses another of the many thinned networks that were trained by dropout; their
+    disagreement measures the uncertainty of the model (Monte Carlo dropout, arXiv 1506.02142).
+    Batch norm stays in evaluation mode.
 
     Args:
         model: a model in evaluation mode.
-        seed: of the draws; other random numbers of CPU and GPUs go on as if nothing had happened.
+        seed: seed of the dropout; other random numbers on CPU and GPUs are not affected.
 
     Raises:
         ValueError: the model has no dropout, or is an exported one.
     """
     if not isinstance(model, ImageModel):
         raise ValueError(
-            f"an exported model ({model.info.arch}) has no dropout any more; give the run's folder "
+            f"an exported model ({model.info.arch}) has no dropout; give the run's folder "
             "or its model.safetensors"
         )
     dropouts = [m for m in model.modules() if isinstance(m, _DropoutNd) and m.p > 0]
@@ -90,10 +93,10 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
 
 
 class Draws:
-    """Adds up what several passes with random dropout say.
+    """The sum over several passes with random dropout.
 
     Args:
-        dim: the dimension of the classes in probabilities.
+        dim: dimension of the classes in the probabilities.
     """
 
     def __init__(self, *, dim: int) -> None:
@@ -103,7 +106,7 @@ class Draws:
         self._entropies: Tensor | None = None
 
     def add(self, probabilities: Tensor) -> None:
-        """Add the probabilities that one pass gives the classes."""
+        """Add the probabilities of one pass."""
         entropy = _entropy(probabilities, dim=self.dim)
         self._number += 1
         if self._probabilities is None or self._entropies is None:
@@ -114,31 +117,32 @@ class Draws:
 
     @property
     def mean(self) -> Tensor:
-        """The mean prediction: probabilities, of the shape of one pass."""
+        """The mean of the probabilities, in the shape of one pass."""
         assert self._probabilities is not None
         return self._probabilities / self._number
 
     @property
     def entropy(self) -> Tensor:
-        """Of the mean prediction, in nats (0 to the logarithm of the number of classes).
+        """Entropy of the mean prediction, in nats (0 to the logarithm of the number of classes).
 
-        All doubt: of the passes about the image, and between the passes.
+        It holds both kinds of uncertainty: that of each pass, and the disagreement of the passes.
         """
         return _entropy(self.mean, dim=self.dim)
 
     @property
     def mutual_information(self) -> Tensor:
-        """Of prediction and weights, in nats: the part of the entropy that lies between the passes.
+        """Mutual information of prediction and weights, in nats.
 
-        It is high where the networks disagree, each being sure: what more training data might
-        settle (arXiv 1112.5745; 1703.02910 for dropout).
+        The part of the entropy that comes from the disagreement of the passes. It is high where
+        each pass is sure of another class; more training data might reduce it (arXiv 1112.5745;
+        1703.02910 for dropout).
         """
         assert self._entropies is not None
         return (self.entropy - self._entropies / self._number).clamp(min=0)
 
 
 def draw(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Draws:
-    """Several passes over a batch, within `random_dropout`, at the size of its labels."""
+    """Run several passes over a batch, within `random_dropout`, at the size of its labels."""
     draws = Draws(dim=1)
     for _ in range(passes):
         draws.add(logits_for(model, images, labels).float().softmax(dim=1))
@@ -146,4 +150,5 @@ def draw(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Dr
 
 
 def _entropy(probabilities: Tensor, *, dim: int) -> Tensor:
-    return torch.special.entr(probabilities).sum(dim=dim)
+    entropy: Tensor = torch.special.entr(probabilities).sum(dim=dim)
+    return entropy

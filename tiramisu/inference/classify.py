@@ -1,4 +1,4 @@
-"""Classification of images: arrays and files in; the likeliest classes out, as CSV and JSON."""
+"""Classification of whole images, from arrays or files, with results as CSV and JSON."""
 
 import csv
 import dataclasses
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from tiramisu.atomic import write_then_rename
 from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.data.readers.class_reader import fill_size
 from tiramisu.data.readers.reader import read_image
@@ -25,20 +26,20 @@ TABLE_NAME, JSON_NAME = "classes.csv", "classes.json"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Classification:
-    """What a network takes one image for."""
+    """The predicted class of one image."""
 
     probabilities: npt.NDArray[np.float32]
-    """Of each class, (C,), 0..1; they sum up to 1."""
+    """Probability of each class, (C,), 0..1; they sum to 1."""
     class_names: tuple[str, ...]
     """Name of each class."""
 
     @property
     def class_name(self) -> str:
-        """The likeliest class."""
+        """The most probable class."""
         return self.class_names[int(self.probabilities.argmax())]
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes with their probabilities, the likeliest first."""
+        """The most probable classes with their probabilities, the most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.class_names[c], float(self.probabilities[c])) for c in order]
 
@@ -59,10 +60,10 @@ def classify(model: Predictor, image: Picture | str | Path) -> Classification:
 def classify_batch(
     model: Predictor, images: Sequence[Picture | str | Path]
 ) -> list[Classification]:
-    """Classify several images at once; the rest as `classify`.
+    """Classify several images in one batch; see `classify`.
 
-    Images are resized and cropped to the size that the model was trained at; a model without such
-    a size wants images of one size.
+    Images are resized and cropped to the size that the model was trained with. A model without
+    such a size needs images of one size.
     """
     require_task(model, "classification")
     if model.training:
@@ -89,24 +90,24 @@ def classify_files(
     Args:
         model: as in `classify`.
         sources: files, folders and patterns; see `find_inputs`.
-        config: where the results go, and how many classes each image gets.
+        config: the folder for the results, the number of classes for each image, the batch size.
 
     Raises:
         FileNotFoundError: a source does not exist.
         ValueError: before any work, if there is nothing to classify or results exist already; at
-            the end, if a file could not be read (all others are done by then).
+            the end, if a file could not be read; all others are done by then.
     """
     require_task(model, "classification")
     inputs = find_inputs(sources)
     videos = [str(item.path) for item in inputs if item.is_video]
     if videos:
-        raise ValueError(f"{videos[0]} is a video; expected images: take frames out of it first")
+        raise ValueError(f"{videos[0]} is a video; expected images: extract its frames first")
     out = Path(config.out)
     existing = [name for name in (TABLE_NAME, JSON_NAME) if (out / name).exists()]
     if existing and not config.overwrite:
         raise ValueError(
-            f"{out} holds results already: {', '.join(existing)}; give another --out, or replace "
-            "them by --overwrite"
+            f"{out} already holds results: {', '.join(existing)}; give another --out, or replace "
+            "them with --overwrite"
         )
     make_folder(out)
 
@@ -129,8 +130,8 @@ def classify_files(
 
     width = max((len(str(path)) for path in paths), default=0)
     for path, result in zip(paths, results, strict=True):
-        likely = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
-        print(f"{path!s:{width}}   {likely}")
+        classes = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
+        print(f"{path!s:{width}}   {classes}")
     _write(out, paths, results, top=config.top)
     print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
     if failures:
@@ -144,9 +145,8 @@ def classify_files(
 def _write(
     out: Path, paths: Sequence[Path], results: Sequence[Classification], *, top: int
 ) -> None:
-    """The table has a line a file, likeliest class first; the JSON holds all probabilities."""
-    partial = out / f"{TABLE_NAME}.partial"
-    with partial.open("w", newline="") as file:
+    """Write a table with a line for each file, and JSON with the probabilities of all classes."""
+    with write_then_rename(out / TABLE_NAME) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
         count = min(top, len(results[0].class_names)) if results else 0
         ranks = range(1, count + 1)
@@ -154,7 +154,6 @@ def _write(
         for path, result in zip(paths, results, strict=True):
             cells = [cell for name, p in result.top(top) for cell in (name, f"{p:.6f}")]
             writer.writerow([path, *cells])
-    partial.replace(out / TABLE_NAME)
     described = {
         str(path): {
             "class": result.class_name,
@@ -165,6 +164,5 @@ def _write(
         }
         for path, result in zip(paths, results, strict=True)
     }
-    partial = out / f"{JSON_NAME}.partial"
-    partial.write_text(json.dumps(described, indent=2) + "\n")
-    partial.replace(out / JSON_NAME)
+    with write_then_rename(out / JSON_NAME) as partial:
+        partial.write_text(json.dumps(described, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Prediction of files: images and videos in; masks, overlays and JSON out."""
+"""Prediction of many images and videos, with masks, overlays and JSON written into a folder."""
 
 import json
 import math
@@ -10,14 +10,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from tiramisu.checkpoints.run_folder import make_folder
+from tiramisu.data.readers.reader import read_image
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.inputs import Input, find_inputs
-from tiramisu.inference.predict import Prediction, check_options, predict, read_image
+from tiramisu.inference.predict import Prediction, check_options, predict
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video
+from tiramisu.text import list_some
 from tiramisu.visual.heat import find_scale, heat_map_with_scale
 from tiramisu.visual.pictures import Picture, add_legend, save_png
 
@@ -37,22 +39,23 @@ def predict_files(
 ) -> list[Path]:
     """Predict images and videos, and write the results into a folder.
 
-    Of an image: `NAME_mask.png` (class ids, with the classes' colours as its palette),
-    `NAME_overlay.png` (the image under the classes' colours, and a legend with their shares) and
-    `NAME.json`. Of a video: `NAME_overlay.mp4` (silent, at the video's rate, with a legend of all
-    classes) and `NAME.json` with the mean shares. NAME is the file's own without its ending, and
-    longer where two would be the same. A mask has its image's size in pixels, and the orientation
-    in which the image is displayed: one that EXIF marks as turned is turned first. With
-    `mc_dropout`, heat maps of an image come as well: `NAME_entropy.png` and
+    For an image: `NAME_mask.png` (class ids, with the colours of the classes as palette),
+    `NAME_overlay.png` (the image under the colours of the classes, with a legend of their shares)
+    and `NAME.json`. For a video: `NAME_overlay.mp4` (without sound, at the frame rate of the video,
+    with a legend of all classes) and `NAME.json` with the mean shares. NAME is the name of the file
+    without its ending, made longer where two would be the same. A mask has the size and the
+    orientation of its image as it is displayed: a rotation in EXIF is applied first. With
+    `mc_dropout` two heat maps are written too: `NAME_entropy.png` and
     `NAME_mutual_information.png`.
 
     Args:
         model: a model in evaluation mode, on any device, or an exported one.
         sources: files, folders and patterns; see `find_inputs`.
-        out: folder for the results; it is made if need be.
+        out: folder for the results; it is made if it does not exist.
         tile, overlap, tta: see `predict_probabilities`.
-        mc_dropout: passes with random dropout, see `predict_uncertainty`; 0 for one without.
-        opacity: of the colours in overlays, 0 to 1.
+        mc_dropout: number of passes with random dropout, see `predict_uncertainty`; 0 for one pass
+            without.
+        opacity: opacity of the colours in overlays, 0 to 1.
         overwrite: replace results that exist.
         progress: show a progress bar.
 
@@ -62,8 +65,8 @@ def predict_files(
     Raises:
         FileNotFoundError: a source does not exist.
         ValueError: before any work, if an option is wrong, there is nothing to predict, or results
-            exist already or would replace an input; at the end, if a file could not be read (all
-            others are done by then).
+            exist already or would replace an input; at the end, if a file could not be read; all
+            others are done by then.
     """
     check_options(model, tile=tile, overlap=overlap)
     inputs = find_inputs(sources)
@@ -118,23 +121,22 @@ def predict_files(
 def _check_uncertainty(
     model: Predictor, inputs: Sequence[Input], *, passes: int, tta: bool
 ) -> None:
-    """Refuse what has no uncertainty, before any work."""
+    """Raise ValueError, before any work, where uncertainty cannot be predicted."""
     if tta:
-        raise ValueError("tta and mc_dropout average in two ways; give one of them")
+        raise ValueError("tta and mc_dropout are two ways to average; give one of them")
     if passes < 2:
-        raise ValueError(f"mc_dropout is {passes}; expected 2 passes or more, or 0 for none")
+        raise ValueError(f"mc_dropout is {passes}; expected at least 2 passes, or 0 for none")
     videos = [str(item.path) for item in inputs if item.is_video]
     if videos:
         raise ValueError(
-            f"the uncertainty of a video is not written, and {videos[0]} is one: leave videos or "
-            "--uncertainty out"
+            f"{videos[0]} is a video, and --uncertainty is for images only: leave one of them out"
         )
     with random_dropout(model):
         pass
 
 
 def save_mask(path: str | Path, prediction: Prediction) -> None:
-    """Write class ids as a PNG whose palette holds the classes' colours."""
+    """Write class ids as PNG, with the colours of the classes as palette."""
     image = Image.fromarray(prediction.mask)
     image.putpalette([value for color in prediction.colors for value in color])
     image.save(path)
@@ -155,10 +157,10 @@ def _prepare_folder(
     uncertain: bool,
     overwrite: bool,
 ) -> Path:
-    """Make the folder for the results, unless they would do harm there."""
+    """Make the folder for the results. Raises ValueError if they would replace files there."""
     if any(Path(source).resolve() == out.resolve() for source in sources):
         raise ValueError(
-            f"{out} is to be read and written: its masks would be inputs next time; give another "
+            f"{out} is both input and output: next time its masks would be inputs; give another "
             "folder for the results"
         )
     targets = [target for item in inputs for target in _targets(item, out, uncertain=uncertain)]
@@ -167,10 +169,9 @@ def _prepare_folder(
         raise ValueError(f"the results would replace the input {lost[0]}; give another folder")
     existing = [target.name for target in targets if target.exists()]
     if existing and not overwrite:
-        more = f" and {len(existing) - 5} more" if len(existing) > 5 else ""
         raise ValueError(
-            f"{out} holds results already: {', '.join(existing[:5])}{more}; give another folder, "
-            "or overwrite them (--overwrite)"
+            f"{out} already holds results: {list_some(existing, most=5)}; give another folder, or "
+            "replace them with --overwrite"
         )
     return make_folder(out)
 

@@ -1,4 +1,4 @@
-"""What a user names on the command line -> files to predict, each with a name for its results."""
+"""The files to predict, found from files, folders and patterns."""
 
 import dataclasses
 import glob
@@ -6,6 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from tiramisu.text import list_some
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
@@ -21,7 +23,7 @@ class Input:
     path: Path
     """An image or a video."""
     name: str
-    """What the names of its results begin with; no two inputs share one."""
+    """Beginning of the names of its results; different for every input."""
 
     @property
     def is_video(self) -> bool:
@@ -29,16 +31,16 @@ class Input:
 
 
 def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
-    """Find the images and videos that a user means.
+    """Find images and videos.
 
     Args:
-        sources: files, folders (their own files, not those of folders inside) and patterns such
-            as `frames/*.png`, where `**` matches folders at any depth. Folders and patterns are
-            sorted, and what is neither image nor video in them is skipped with a warning.
+        sources: files, folders (without their sub-folders) and patterns such as `frames/*.png`,
+            where `**` matches folders at any depth. Folders and patterns are sorted; files in them
+            that are neither images nor videos are skipped with a warning.
 
     Raises:
         FileNotFoundError: a source does not exist or its pattern matches nothing.
-        ValueError: a file named by itself is neither an image nor a video, or nothing is left.
+        ValueError: a single file is neither an image nor a video, or nothing is left.
     """
     found: dict[Path, Path] = {}
     for source in sources:
@@ -59,7 +61,7 @@ def _expand(source: str | Path) -> list[Path]:
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(
-                f"{path} is neither an image nor a video by its name; expected an ending of "
+                f"{path} has not the ending of an image or a video; expected one of "
                 f"{' '.join(sorted(SUFFIXES))}"
             )
         return [path]
@@ -72,18 +74,15 @@ def _expand(source: str | Path) -> list[Path]:
     kept = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in SUFFIXES]
     skipped = [str(entry) for entry in entries if entry not in set(kept)]
     if skipped:
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        log.warning(
-            "skipped what is no image or video in %s: %s%s", source, ", ".join(skipped[:3]), more
-        )
+        log.warning("skipped in %s, no image or video: %s", source, list_some(skipped, most=3))
     return kept
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each path: its stem, or as much more as tells it from the others."""
+    """A name for each path: its stem, made longer where two would be the same."""
     choices = [_names(path, number) for number, path in enumerate(paths, start=1)]
     names = [next(choice) for choice in choices]
-    # Some file systems hold a.png and A.PNG for the same file.
+    # On some file systems a.png and A.PNG are the same file.
     while clashes := {name for name, n in Counter(map(str.casefold, names)).items() if n > 1}:
         names = [
             next(choice) if name.casefold() in clashes else name

@@ -10,7 +10,7 @@ from tiramisu.settings import Accelerator
 
 
 def load_predictor(path: str | Path, *, accelerator: Accelerator) -> Predictor:
-    """Load a checkpoint or an exported model, whichever a path names, ready to predict.
+    """Load a checkpoint or an exported model, ready to predict.
 
     Raises:
         FileNotFoundError, ValueError: as `load_model` and `load_exported`, or a GPU is asked for

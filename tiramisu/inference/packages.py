@@ -14,16 +14,16 @@ def require_package(name: str, *, purpose: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         raise ValueError(
-            f"{purpose} takes the package {name}, which cannot be imported here ({error}): "
+            f"{purpose} needs the package {name}, which cannot be imported ({error}): run "
             'pip install "tiramisu-seg[export]"'
         ) from None
 
 
 @contextmanager
 def without_telemetry() -> Iterator[None]:
-    """Keep OpenVINO's converter and NNCF from reporting to their makers that they are used.
+    """A context in which OpenVINO's converter and NNCF send no usage statistics.
 
-    They do unless a user opted out, or they believe that they run in continuous integration.
+    They send none in continuous integration, which the variable CI stands for.
     """
     with mock.patch.dict("os.environ", {"CI": "true"}):
         yield

@@ -1,4 +1,4 @@
-"""What prediction and evaluation ask of a model, be it PyTorch's or an exported one."""
+"""What prediction and evaluation need of a model, in PyTorch or exported."""
 
 from typing import Protocol
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from tiramisu.checkpoints.info import ModelInfo
 
 MIN_SIDE = 32
-"""Of an image, in pixels: FC-DenseNets halve their input five times."""
+"""Smallest side of an image, in pixels: FC-DenseNets halve their input five times."""
 
 
 class Predictor(Protocol):
-    """A trained network, whatever executes it. `SegmentationModel` is one."""
+    """A trained network, executed by any runtime. `SegmentationModel` is one."""
 
     info: ModelInfo
     """What its logits mean."""
@@ -21,12 +21,12 @@ class Predictor(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it wants its images."""
+        """Device on which it takes images."""
 
     def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W), or of `size`.
 
-        One that classifies gives logits (B, num_classes), and knows no `size`.
+        A classifier takes no `size` and returns logits (B, num_classes).
         """
         ...
 
@@ -39,15 +39,15 @@ def logits_for(model: Predictor, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def require_task(model: Predictor, task: str) -> None:
-    """Raise ValueError, with the remedy, if a model does something else than `task`."""
+    """Raise ValueError if a model is not for `task`."""
     if model.info.task == task:
         return
     if task == "segmentation":
         raise ValueError(
-            f"the model ({model.info.arch}) classifies whole images and knows nothing of single "
-            "pixels; classify with tools/predict_cls.py (in Python: tiramisu.classify)"
+            f"the model ({model.info.arch}) classifies whole images; predict with "
+            "tools/predict_cls.py (in Python: tiramisu.classify)"
         )
     raise ValueError(
-        f"the model ({model.info.arch}) labels every pixel; predict with tools/predict_seg.py (in "
-        "Python: tiramisu.predict)"
+        f"the model ({model.info.arch}) predicts every pixel; predict with tools/predict_seg.py "
+        "(in Python: tiramisu.predict)"
     )

@@ -28,19 +28,19 @@ def predict_video(
     opacity: float = 0.5,
     progress: bool = True,
 ) -> dict[str, object]:
-    """Write a video under its classes' colours, with a legend of all classes below.
+    """Write a video under the colours of its classes, with a legend of all classes below.
 
     Args:
         model: a model in evaluation mode, on any device, or an exported one.
         path: a video that OpenCV can read.
-        out: an .mp4 file (codec mp4v, no sound), at the same frame rate. It appears under its
-            name when it is complete.
+        out: an .mp4 file (codec mp4v, without sound), at the same frame rate. It appears under
+            its name when it is complete.
         tile, overlap, tta: see `predict_probabilities`.
-        opacity: of the colours, 0 to 1.
+        opacity: opacity of the colours, 0 to 1.
         progress: show a progress bar.
 
     Returns:
-        What JSON tells of it: frame size, number of frames, frame rate, mean shares of classes.
+        Frame size, number of frames, frame rate and mean shares of the classes, for JSON.
 
     Raises:
         ValueError: the video cannot be read, or this OpenCV cannot write mp4v.
@@ -67,7 +67,7 @@ def predict_video(
             prediction = predict(model, frame, tile=tile, overlap=overlap, tta=tta)
             shares.append(list(prediction.shares.values()))
             if legend is None:
-                # All classes and no shares, so that it stands still while the frames change.
+                # All classes and no shares, so that the legend is the same for all frames.
                 size = (frame.shape[0], frame.shape[1])
                 legend = draw_legend(prediction.class_names, prediction.colors, size=size)
             picture = _even(stack([prediction.overlay(frame, opacity=opacity), legend]))
@@ -78,7 +78,7 @@ def predict_video(
         capture.release()
         writer.release()
     if not shares:
-        raise ValueError(f"{path} is damaged or is no video: no frame of it can be read")
+        raise ValueError(f"{path} is damaged or is no video: not one frame can be read")
     if len(shares) < 0.9 * announced:
         log.warning("%s ended after %d of %d frames", path, len(shares), announced)
     partial.replace(out)
@@ -101,7 +101,7 @@ def _frames(capture: cv2.VideoCapture) -> Iterator[Picture]:
 
 
 def _even(picture: Picture) -> Picture:
-    """Add a white row or column: the codec takes even sizes only."""
+    """Add a white row or column where needed: the codec takes only even sizes."""
     height, width = picture.shape[:2]
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
 
@@ -110,6 +110,6 @@ def _open(writer: cv2.VideoWriter, path: Path, *, rate: float, picture: Picture)
     size = (picture.shape[1], picture.shape[0])
     if not writer.open(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size):
         raise ValueError(
-            f"cannot write {path}: its folder is not writable, or this OpenCV has no mp4v codec "
-            "(opencv-python-headless from PyPI has)"
+            f"cannot write {path}: its folder is not writable, or this OpenCV has no mp4v codec; "
+            "opencv-python-headless from PyPI has it"
         )

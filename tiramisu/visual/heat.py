@@ -1,4 +1,4 @@
-"""Pictures of numbers for every pixel, such as how sure a network is: dark is 0, bright is much."""
+"""Heat maps: a number for each pixel as a colour, from dark for 0 to bright for the highest."""
 
 import math
 
@@ -21,9 +21,9 @@ Heat = npt.NDArray[np.float32]  # a number for each pixel, (H, W)
 
 
 def find_scale(values: Heat) -> float:
-    """What to show brightest, where no highest value is known: 1, 2 or 5 times a power of ten.
+    """The value for the brightest colour, where no highest value is known.
 
-    One pixel in a thousand may lie above it.
+    It is 1, 2 or 5 times a power of ten, and at most one pixel in a thousand lies above it.
     """
     high = max(float(np.quantile(values, 0.999)), 1e-6)
     power = 10.0 ** math.floor(math.log10(high))
@@ -31,14 +31,14 @@ def find_scale(values: Heat) -> float:
 
 
 def heat_map(values: Heat, *, highest: float) -> Picture:
-    """Numbers (H, W), from 0 to `highest` and above, as colours, RGB (H, W, 3)."""
+    """Numbers (H, W) as colours, RGB (H, W, 3); those above `highest` have the brightest colour."""
     levels = np.clip(255 * values / highest, 0, 255).round().astype(np.uint8)
     colored = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
-    return cv2.cvtColor(colored, cv2.COLOR_BGR2RGB).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def heat_map_with_scale(values: Heat, *, title: str, highest: float) -> Picture:
-    """A heat map over a line that says what its colours mean."""
+    """A heat map, and below it the scale of its colours."""
     scale = draw_scale(
         title,
         highest=highest,
@@ -49,7 +49,7 @@ def heat_map_with_scale(values: Heat, *, title: str, highest: float) -> Picture:
 
 
 def draw_scale(title: str, *, highest: float, width: int, text_height: int) -> Picture:
-    """A bar of the colours of `heat_map` with its ends in nats, as wide as asked for, or wider."""
+    """The scale of a heat map, from 0 to `highest` nats; at least `width` pixels wide."""
     font = load_font(text_height)
     gap = text_height // 2
     low, high = f"{title}  0", f"{highest:.2g} nats"

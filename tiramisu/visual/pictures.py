@@ -1,4 +1,4 @@
-"""Pictures of what a network sees and says; every one is an RGB array, uint8 (H, W, 3)."""
+"""Overlays, legends and grids; every picture is an RGB array, uint8 (H, W, 3)."""
 
 import functools
 import math
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tiramisu.data.labels import IGNORE_INDEX
 
 Picture = npt.NDArray[np.uint8]  # RGB (H, W, 3)
-Label = npt.NDArray[np.uint8]  # class ids (H, W), IGNORE_INDEX where nothing is known
+Label = npt.NDArray[np.uint8]  # class ids (H, W), IGNORE_INDEX for void
 Colors = npt.ArrayLike  # one RGB colour, 0..255, for each class: (C, 3)
 
 WHITE = (255, 255, 255)
@@ -22,11 +22,11 @@ BLACK = (0, 0, 0)
 GRAY = (110, 110, 110)
 RED = (230, 30, 30)
 SMALLEST_TEXT = 14
-"""Height of the smallest font, in pixels: below it, text is hard to read on a screen."""
+"""Height of the smallest font, in pixels."""
 
 
 def save_png(path: str | Path, picture: Picture) -> None:
-    """Write an RGB picture; raises ValueError where the file cannot be written."""
+    """Write an RGB picture as PNG. Raises ValueError if the file cannot be written."""
     ok, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     assert ok, "PNG holds any uint8 picture"
     try:
@@ -52,18 +52,18 @@ def color_labels(label: Label, colors: Colors) -> Picture:
 
 
 def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.5) -> Picture:
-    """Lay the classes' colours over an image; void pixels show the image alone.
+    """Blend the colours of the classes with an image; void pixels show the image only.
 
     Args:
         image: RGB (H, W, 3).
         label: class ids (H, W), of the image's size.
         colors: RGB (C, 3).
-        opacity: 0 shows the image alone, 1 the colours alone.
+        opacity: 0 shows only the image, 1 only the colours.
     """
     if image.shape[:2] != label.shape:
         raise ValueError(
             f"the image is {describe_size(image)} and its label {describe_size(label)}; expected "
-            "one size: resize the label with nearest neighbours"
+            "the same size: resize the label to the nearest neighbour"
         )
     blended = cv2.addWeighted(image, 1 - opacity, color_labels(label, colors), opacity, 0)
     return np.where((label == IGNORE_INDEX)[..., None], image, blended).astype(np.uint8)
@@ -79,7 +79,7 @@ def add_legend(
     """Put a legend below an image.
 
     Args:
-        image: RGB (H, W, 3), of any size; a small one is widened with white to hold the text.
+        image: RGB (H, W, 3), of any size; padded with white if the text is wider.
         class_names: C names.
         colors: RGB (C, 3).
         shares: share of the image, 0..1, by class name. With it, only classes that are present
@@ -114,7 +114,7 @@ def draw_legend(
     column = swatch + gap + name_width + (2 * gap + share_width if share_width else 0)
     row = text_height + gap
 
-    # As many columns as fit, then as even as they can be: 7 entries in 4 + 3 rather than 6 + 1.
+    # As many columns as fit, of equal length: 7 entries as 4 + 3, not as 6 + 1.
     num_columns = max(1, (size[1] - gap) // (column + 2 * gap))
     num_rows = math.ceil(len(entries) / num_columns)
     num_columns = math.ceil(len(entries) / max(num_rows, 1))
@@ -122,7 +122,7 @@ def draw_legend(
     strip = Image.new("RGB", (width, num_rows * row + 2 * gap), WHITE)
     draw = ImageDraw.Draw(strip)
     for index, (name, share, color) in enumerate(entries):
-        # Down the columns, as a sorted list is read.
+        # Entries go down the columns.
         x = gap + index // num_rows * (column + 2 * gap)
         y = gap + index % num_rows * row
         middle = y + row // 2
@@ -134,7 +134,7 @@ def draw_legend(
 
 
 def stack(pictures: Sequence[Picture]) -> Picture:
-    """Put pictures one below the other, widened with white to the widest."""
+    """Put pictures one below the other; all are padded with white to the widest."""
     width = max(picture.shape[1] for picture in pictures)
     widened = [
         np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
@@ -144,7 +144,7 @@ def stack(pictures: Sequence[Picture]) -> Picture:
 
 
 def resize(image: Picture, size: tuple[int, int]) -> Picture:
-    """Resize to (width, height): area averages down, hard pixels up (small images stay honest)."""
+    """Resize to (width, height): averages when it shrinks, nearest pixels when it enlarges."""
     shrinks = size[0] < image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
     return cv2.resize(image, size, interpolation=how).astype(np.uint8)
@@ -152,23 +152,26 @@ def resize(image: Picture, size: tuple[int, int]) -> Picture:
 
 @functools.cache
 def load_font(height: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: it can write more than ASCII."""
+    """DejaVu Sans, which comes with Matplotlib; it has more than ASCII."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), height)
 
 
 def text_height_for(longest_side: int) -> int:
-    """Text that stays readable when a large picture is shown on a smaller screen."""
+    """Height of text that can still be read when a large picture is shown on a smaller screen."""
     return min(max(SMALLEST_TEXT, longest_side // 80), 64)
 
 
 def text_width(text: str, font: ImageFont.FreeTypeFont) -> int:
+    """Width of a text in pixels."""
     return math.ceil(font.getlength(text))
 
 
 def percent(share: float) -> str:
+    """A share in 0..1 as a percentage."""
     return "<0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
 def describe_size(array: npt.NDArray[np.uint8]) -> str:
+    """Width and height of a picture or label, for messages."""
     return f"{array.shape[1]} x {array.shape[0]} pixels"

@@ -1,4 +1,4 @@
-"""The export command: write a model for a runtime, check it against PyTorch's, and tell of it."""
+"""An export: write a model for a runtime, compare it with PyTorch, and report."""
 
 import dataclasses
 import json
@@ -24,17 +24,17 @@ from tiramisu.export.formats import check_packages, export_model, move_exported
 from tiramisu.inference.exported import SUFFIX_OF, ExportedModel, load_exported
 
 TOLERANCE = 1e-4
-"""Largest difference of logits at which an fp32 export equals the PyTorch model, for logits up to
-1; for larger ones as many times as much: rounding errors grow with what is rounded."""
+"""Largest difference of logits at which an fp32 export counts as equal to the PyTorch model, if no
+logit is above 1; for larger logits it grows in proportion, as rounding errors do."""
 PARITY_SIZES = ((1, 360, 480), (2, 131, 173))
-"""Batch, height and width of the images on which both are compared."""
+"""Batch, height and width of the images on which the two are compared."""
 ROUNDS = 3
-"""Runs of each, in turns, of which the median is the latency."""
+"""Timed runs of each model, in turns; the median is reported."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How near an exported model's logits are to those of the PyTorch model."""
+    """The difference between the logits of an exported model and of the PyTorch model."""
 
     batch: int
     height: int
@@ -44,34 +44,34 @@ class Parity:
     max_logit: float
     """Largest absolute logit of the PyTorch model."""
     agreement: float
-    """Share of pixels (of a classifier, images) that get the same class, 0..1."""
+    """Share of pixels (for a classifier, of images) with the same predicted class, 0..1."""
 
     @property
     def equal(self) -> bool:
-        """Whether the logits differ by no more than rounding errors. NaN equals nothing."""
+        """Whether the logits differ only by rounding errors; False if one is NaN."""
         return self.max_difference < TOLERANCE * max(1.0, self.max_logit)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """What quantisation costs."""
+    """The score before and after quantisation."""
 
     data: str
     split: str
     images: int
-    """On which both were judged."""
+    """Number of images on which both were evaluated."""
     calibration_images: int
     figure: str
-    """What was measured: mean_iou, or top1 of a classifier."""
+    """Name of the score: mean_iou, or top1 for a classifier."""
     score: float
-    """Of the exported model, 0..1."""
+    """Score of the exported model, 0..1."""
     score_fp32: float
-    """Of the PyTorch model, 0..1."""
+    """Score of the PyTorch model, 0..1."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What was written, and how it compares; JSON beside the file."""
+    """What was written and how it compares; stored as JSON beside the file."""
 
     file: str
     checkpoint: str
@@ -79,25 +79,25 @@ class ExportReport:
     format: str
     precision: str
     bytes: int
-    """Size on disk, an OpenVINO model's weights included."""
+    """Size on disk, including the weights of an OpenVINO model."""
     parity: tuple[Parity, ...]
     seconds: float
-    """For the first of the parity sizes, median."""
+    """Median time of a run on the first of the parity sizes."""
     seconds_pytorch: float
-    """The same of the PyTorch model, run in turns with it."""
+    """The same for the PyTorch model, run in turns with it."""
     threads: int
     accuracy: Accuracy | None = None
-    """For int8."""
+    """Only for int8."""
 
 
 def export_checkpoint(config: ExportConfig) -> ExportReport:
     """Export a trained model; prints a report and writes it as JSON beside the file.
 
-    The file takes its name only after it was found to equal the PyTorch model (fp32), or to be
-    measured against it (int8).
+    The file takes its name only after it was compared with the PyTorch model: in fp32 it must be
+    equal.
 
     Raises:
-        ValueError, FileNotFoundError: something the user can mend; the message says how.
+        ValueError, FileNotFoundError: the user has to change something; the message says what.
     """
     check_packages(config.format, int8=config.int8)
     model = load_model(config.checkpoint)
@@ -108,7 +108,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         for path in (target, *weights, report_path):
             if path.exists():
                 raise ValueError(
-                    f"{path} exists already; replace it by --overwrite, or give another --out"
+                    f"{path} already exists; replace it with --overwrite, or give another --out"
                 )
     calibration: list[Tensor] = []
     val: ImageDataset | None = None
@@ -134,9 +134,9 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         if unequal and not config.int8:
             worst = max(unequal, key=lambda parity: parity.max_difference)
             raise ValueError(
-                f"the exported logits differ from PyTorch's by up to {worst.max_difference:.1e}, "
-                f"where these reach {worst.max_logit:.2g}, and {100 * worst.agreement:.2f} % get "
-                "the same class: nothing was written; try another --format"
+                f"the exported logits differ from PyTorch's by up to {worst.max_difference:.1e} "
+                f"(the largest is {worst.max_logit:.2g}); {100 * worst.agreement:.2f} % have the "
+                "same class: nothing was written; try another --format"
             )
         seconds_pytorch, seconds = _time_in_turns(model, exported, shapes[0])
         accuracy = None
@@ -153,7 +153,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
                 score=getattr(after, figure),
                 score_fp32=getattr(before, figure),
             )
-        # OpenVINO maps the weights' file as long as the model lives.
+        # OpenVINO keeps the file of the weights open as long as the model exists.
         del exported
         parts = [draft, draft.with_suffix(".bin")] if draft.suffix == ".xml" else [draft]
         report = ExportReport(
@@ -178,13 +178,13 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
 
 
 def draw_images(dataset: ImageDataset, *, number: int, seed: int) -> list[Tensor]:
-    """Draw that many different images (1, 3, H, W) from a data set, or all if it has fewer."""
+    """Draw `number` different images (1, 3, H, W) from a data set, or all if it has fewer."""
     order = np.random.default_rng(seed).permutation(len(dataset))[:number]
     return [dataset[int(index)]["image"][None] for index in sorted(order)]
 
 
 def compare(model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]) -> Parity:
-    """Run both on random images (batch, height, width)."""
+    """Run both models on random images (batch, height, width)."""
     batch, height, width = shape
     images = _noise(shape)
     with torch.inference_mode():
@@ -202,7 +202,7 @@ def compare(model: ImageModel, exported: ExportedModel, shape: tuple[int, int, i
 
 
 def format_report(report: ExportReport) -> str:
-    """The report for people."""
+    """The report as text."""
     lines = [
         f"{report.arch} as {report.format}, {report.precision}: {report.file}, "
         f"{report.bytes / 1e6:.1f} MB",
@@ -210,7 +210,7 @@ def format_report(report: ExportReport) -> str:
     for p in report.parity:
         lines.append(
             f"  against PyTorch, {p.batch}x3x{p.height}x{p.width}: logits differ by at most "
-            f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % get the same class"
+            f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % have the same class"
         )
     first = report.parity[0]
     lines.append(
@@ -220,7 +220,7 @@ def format_report(report: ExportReport) -> str:
     )
     if report.accuracy is not None:
         a = report.accuracy
-        # Of the rounded figures, so that they add up on the page.
+        # The difference of the rounded figures, so that the line adds up.
         drop = round(100 * a.score_fp32, 2) - round(100 * a.score, 2)
         change = f"{abs(drop):.2f} points {'lost' if drop >= 0 else 'gained'}"
         lines.append(
@@ -248,14 +248,14 @@ def _target(config: ExportConfig) -> Path:
 
 
 def _noise(shape: tuple[int, int, int]) -> Tensor:
-    """Random images uint8 (B, 3, H, W), always the same."""
+    """Random images uint8 (B, 3, H, W), the same at every call."""
     batch, height, width = shape
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
 
 
 def _parity_shapes(model: ImageModel) -> tuple[tuple[int, int, int], ...]:
-    """Batch, height and width at which both models are compared, the first also timed."""
+    """Batch, height and width at which both models are compared; the first is also timed."""
     if model.info.image_size is None:
         return PARITY_SIZES
     height, width = model.info.image_size
@@ -265,7 +265,7 @@ def _parity_shapes(model: ImageModel) -> tuple[tuple[int, int, int], ...]:
 def _time_in_turns(
     model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]
 ) -> tuple[float, float]:
-    """Median seconds of both: what else the machine does hits both alike."""
+    """Median seconds of both, run in turns: other load on the machine then affects both alike."""
     images = _noise(shape)
     times: dict[Callable[[Tensor], Tensor], list[float]] = {model: [], exported: []}
     with torch.inference_mode():
