@@ -19,12 +19,12 @@ import json, sys
 from pathlib import Path
 import lightning.pytorch as pl
 import torch
-from tiramisu.data.spec import load_spec
-from tiramisu.engine.config import TrainConfig
-from tiramisu.engine.loading import RunData
-from tiramisu.engine.losses import build_loss
-from tiramisu.engine.task import TrainingTask
-from tiramisu.engine.train import build_model_for
+from tiramisu.data.catalog import load_spec
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.loading import RunData
+from tiramisu.training.losses import build_loss
+from tiramisu.training.task import TrainingTask
+from tiramisu.training.train import build_model_for
 
 data, out, devices = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 config = TrainConfig(data=data, devices=devices, eval_batch_size=1)
@@ -54,12 +54,12 @@ import sys
 from pathlib import Path
 import lightning.pytorch as pl
 import torch
-from tiramisu.data.spec import load_spec
-from tiramisu.engine.config import TrainConfig
-from tiramisu.engine.loading import RunData
-from tiramisu.engine.losses import build_loss
-from tiramisu.engine.task import TrainingTask
-from tiramisu.engine.train import build_model_for
+from tiramisu.data.catalog import load_spec
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.loading import RunData
+from tiramisu.training.losses import build_loss
+from tiramisu.training.task import TrainingTask
+from tiramisu.training.train import build_model_for
 
 precision, memory_efficient = sys.argv[2], sys.argv[3] == "True"
 config = TrainConfig(

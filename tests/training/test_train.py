@@ -43,7 +43,7 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 def test_run_leaves_everything_behind(quick: Quick) -> None:
-    folder = train(quick())
+    folder = train(quick()).folder
     for name in (
         "config.yaml",
         "metrics.csv",
@@ -70,9 +70,9 @@ def test_run_leaves_everything_behind(quick: Quick) -> None:
 
 
 def test_a_few_images_can_be_learnt_by_heart(quick: Quick) -> None:
-    folder = train(quick(epochs=12, train_split="val", crop=None, dropout=0.0, flip=False, lr=1e-2))
-    assert load_model(folder).info.metrics["mean_iou"] > 90
-    losses = [row["train_loss"] for row in read_rows(folder)]
+    run = train(quick(epochs=12, train_split="val", crop=None, dropout=0.0, flip=False, lr=1e-2))
+    assert run.model.info.metrics["mean_iou"] > 90
+    losses = [row["train_loss"] for row in run.history]
     assert losses[-1] < 0.2 * losses[0]
 
 
@@ -102,7 +102,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict
 ) -> None:
     changes = {"epochs": 3, "patience": 5, **changes}
-    whole = train(quick(**changes, out=str(tmp_path / "whole")))
+    whole = train(quick(**changes, out=str(tmp_path / "whole"))).folder
 
     broken = tmp_path / "broken"
     build = train_module.build_trainer
@@ -129,7 +129,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 def test_final_epochs_show_whole_images_and_have_their_loss(quick: Quick, tmp_path: Path) -> None:
     settings = {"epochs": 3, "scale": (0.5, 0.9), "lr": 1e-4}
-    plain = train(quick(**settings, out=str(tmp_path / "plain")))
+    plain = train(quick(**settings, out=str(tmp_path / "plain"))).folder
     config = quick(
         **settings, final_epochs=1, final_loss="cross_entropy+dice", out=str(tmp_path / "final")
     )
@@ -142,7 +142,7 @@ def test_final_epochs_show_whole_images_and_have_their_loss(quick: Quick, tmp_pa
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "TrainingTask", Seeing)
-        final = train(config)
+        final = train(config).folder
     assert shapes == 4 * [(3, 3, 32, 32)] + 2 * [(3, 3, 64, 64)]
     losses, usual = ([row["train_loss"] for row in read_rows(run)] for run in (final, plain))
     assert losses[:2] == usual[:2]
@@ -165,7 +165,7 @@ def test_final_epochs_that_could_not_be_batched_are_refused_first(
 
 
 def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -> None:
-    folder = train(quick(recalibrate=True, keep="last"))
+    folder = train(quick(recalibrate=True, keep="last")).folder
     name = "features.denseblock1.denselayer1.norm1"
     published = load_model(folder)
     trained = load_model(folder / "checkpoints" / "last.ckpt")
@@ -180,13 +180,13 @@ def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -
 
 
 def test_statistics_that_cannot_be_measured_anew_do_not_cost_the_run(quick: Quick, capsys) -> None:
-    folder = train(quick(epochs=1, recalibrate=True, image_scale=0.5))
+    folder = train(quick(epochs=1, recalibrate=True, image_scale=0.5)).folder
     assert "Warning: the model keeps its running statistics" in capsys.readouterr().out
     assert (folder / "scores" / "scores.json").is_file()
 
 
 def test_averaged_weights_are_the_published_ones(quick: Quick) -> None:
-    folder = train(quick(ema_decay=0.9, keep="last"))
+    folder = train(quick(ema_decay=0.9, keep="last")).folder
     last = read_checkpoint(folder / "checkpoints" / "last.ckpt")
     name = "model.network.classifier.weight"
     assert not torch.equal(last["state_dict"][name], last["current_model_state"][name])
@@ -195,7 +195,7 @@ def test_averaged_weights_are_the_published_ones(quick: Quick) -> None:
 
 
 def test_resumed_run_keeps_its_settings(quick: Quick, tmp_path: Path) -> None:
-    folder = train(quick(epochs=1))
+    folder = train(quick(epochs=1)).folder
     before = (folder / "config.yaml").read_text()
     for changes in ({"lr": 0.5}, {"arch": "fc67"}, {"optimizer": "sgd"}, {"ema_decay": 0.5}):
         with pytest.raises(ValueError, match="a resumed run may change only"):
@@ -204,7 +204,7 @@ def test_resumed_run_keeps_its_settings(quick: Quick, tmp_path: Path) -> None:
 
 
 def test_finished_run_resumed_and_moved_keeps_its_best(quick: Quick, tmp_path: Path) -> None:
-    folder = train(quick())
+    folder = train(quick()).folder
     moved = folder.rename(tmp_path / "elsewhere")
     kept = ["metrics.csv", "curves.png", "model.safetensors", "checkpoints/best.ckpt"]
     before = [(moved / name).read_bytes() for name in kept]
@@ -252,13 +252,13 @@ def test_too_little_memory_for_whole_images_has_its_own_way_out(quick: Quick, mo
 
 
 def test_learning_rates_are_those_of_their_epochs(quick: Quick) -> None:
-    folder = train(quick(epochs=3, schedule="exponential", lr_decay=0.5, lr=8e-4))
+    folder = train(quick(epochs=3, schedule="exponential", lr_decay=0.5, lr=8e-4)).folder
     assert [row["lr"] for row in read_rows(folder)] == pytest.approx([8e-4, 4e-4, 2e-4])
 
 
 def test_same_seed_same_weights_and_another_seed_others(quick: Quick, tmp_path: Path) -> None:
     runs = [
-        weights_of(train(quick(epochs=1, seed=seed, out=str(tmp_path / name))))
+        weights_of(train(quick(epochs=1, seed=seed, out=str(tmp_path / name))).folder)
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert_same(runs[0], runs[1])
@@ -274,12 +274,13 @@ def test_loss_that_is_not_finite_stops_the_run_and_says_where(quick: Quick) -> N
 def test_weights_are_taken_from_another_run(
     quick: Quick, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = train(quick(out=str(tmp_path / "first"), keep="last"))
-    second = train(quick(out=str(tmp_path / "second"), init_from=str(first), lr=1e-12, epochs=1))
+    first = train(quick(out=str(tmp_path / "first"), keep="last")).folder
+    changes = {"init_from": str(first), "lr": 1e-12}
+    second = train(quick(**changes, out=str(tmp_path / "second"), epochs=1)).folder
     name = "model.network.classifier.weight"
     torch.testing.assert_close(weights_of(second)[name], weights_of(first)[name])
     capsys.readouterr()
-    third = train(quick(out=str(tmp_path / "third"), init_from=str(first), arch="fc67", lr=1e-12))
+    third = train(quick(**changes, out=str(tmp_path / "third"), arch="fc67")).folder
     # Of another network, what fits: the first convolution, and little else.
     assert re.search(
         r"--init-from .*first: \d+ of \d+ layers taken; new: ", capsys.readouterr().out
@@ -298,25 +299,25 @@ def test_existing_run_is_not_touched(quick: Quick, tmp_path: Path) -> None:
 
 def test_runs_are_numbered(quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = [train(quick(out=None, epochs=1, max_steps=1)).name for _ in range(2)]
+    names = [train(quick(out=None, epochs=1, max_steps=1)).folder.name for _ in range(2)]
     assert names[1] == f"{names[0]}-2"
 
 
 def test_steps_can_be_limited(quick: Quick) -> None:
-    folder = train(quick(max_steps=3, epochs=5))
+    folder = train(quick(max_steps=3, epochs=5)).folder
     assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == 3
     assert math.isnan(read_rows(folder)[-1]["val_miou"])  # stopped within an epoch
 
 
 @pytest.mark.parametrize("steps", [2, 3], ids=["end of an epoch", "within an epoch"])
 def test_run_that_max_steps_ended_is_complete(quick: Quick, steps: int) -> None:
-    folder = train(quick(max_steps=steps, epochs=2))  # two steps an epoch
+    folder = train(quick(max_steps=steps, epochs=2)).folder  # two steps an epoch
     with pytest.raises(ValueError, match="--init-from"):
         train(quick(max_steps=steps, epochs=2, resume=str(folder)))
 
 
 def test_finished_run_says_so_and_goes_on_for_more_epochs(quick: Quick, capsys) -> None:
-    folder = train(quick(epochs=1))
+    folder = train(quick(epochs=1)).folder
     train(quick(epochs=1, resume=str(folder)))
     assert "nothing was left to train" in capsys.readouterr().out
     train(quick(epochs=3, resume=str(folder)))
@@ -326,7 +327,7 @@ def test_finished_run_says_so_and_goes_on_for_more_epochs(quick: Quick, capsys) 
 
 
 def test_early_stopping(quick: Quick) -> None:
-    folder = train(quick(epochs=30, patience=1, lr=1e-12))
+    folder = train(quick(epochs=30, patience=1, lr=1e-12)).folder
     assert len(read_rows(folder)) < 30
 
 
@@ -342,14 +343,14 @@ def test_early_stopping(quick: Quick) -> None:
     ids=lambda changes: next(iter(changes)),
 )
 def test_settings_work(quick: Quick, changes: dict) -> None:
-    folder = train(quick(epochs=1, **changes))
+    folder = train(quick(epochs=1, **changes)).folder
     assert math.isfinite(read_rows(folder)[0]["train_loss"])
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert all(saved[name] == value for name, value in changes.items())
 
 
 def test_small_images_are_judged_at_the_labels_size(quick: Quick) -> None:
-    folder = train(quick(epochs=1, image_scale=0.75))
+    folder = train(quick(epochs=1, image_scale=0.75)).folder
     scores = evaluate_checkpoint(
         EvalConfig(checkpoint=str(folder), accelerator="cpu", out=str(folder / "e"))
     )

@@ -120,7 +120,7 @@ def lr_factor(config: TrainConfig, *, epoch: float, epochs: float) -> float:
         case "cosine":
             return _cosine(done)
         case "poly":
-            return (1 - done) ** config.poly_power
+            return float((1 - done) ** config.poly_power)
         case "onecycle":
             if done < ONECYCLE_RISE:
                 return 1 - (1 - ONECYCLE_START) * _cosine(done / ONECYCLE_RISE)

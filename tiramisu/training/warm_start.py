@@ -6,9 +6,9 @@ from pathlib import Path
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel
 from tiramisu.checkpoints.weights_file import load_weights
+from tiramisu.devices import is_main_process
 from tiramisu.models import build_model
 from tiramisu.models.pretrained import load_fitting, load_public
-from tiramisu.training.run import is_main_process
 
 PUBLIC = re.compile(r"(\w+_Weights\.)?(IMAGENET1K_V\d|DEFAULT)|imagenet")
 """What public weights are called by torchvision, and by segmentation-models-pytorch."""
