@@ -149,21 +149,6 @@ def test_final_epochs_show_whole_images_and_have_their_loss(quick: Quick, tmp_pa
     assert losses[2] > usual[2] + 0.2  # two losses weigh more than one
 
 
-def test_final_epochs_that_could_not_be_batched_are_refused_first(
-    quick: Quick, rectangles: Path, tmp_path: Path
-) -> None:
-    data = tmp_path / "sizes"
-    shutil.copytree(rectangles, data)
-    for kind in ("images", "masks"):
-        path = min((data / kind / "train").iterdir())
-        Image.open(path).resize((80, 80), Image.Resampling.NEAREST).save(path)
-    with pytest.raises(ValueError, match="differ in size"):
-        train(quick(data=str(data), final_epochs=1))
-    train(quick(data=str(data), final_epochs=1, batch_size=1, epochs=1, crop=None))
-    with pytest.raises(ValueError, match=r"sides of 48 pixels.*sides of 64 or more"):
-        train(quick(final_epochs=1, batch_size=1, epochs=2, crop=(64, 64), image_scale=0.75))
-
-
 def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -> None:
     folder = train(quick(recalibrate=True, keep="last")).folder
     name = "features.denseblock1.denselayer1.norm1"

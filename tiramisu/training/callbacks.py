@@ -167,6 +167,7 @@ class Progress(Callback):
             disable=not (trainer.is_global_zero and sys.stderr.isatty()),
             dynamic_ncols=True,
             mininterval=0,
+            miniters=0,
             smoothing=0.05,
             bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}",
         )

@@ -13,6 +13,8 @@ from tiramisu.atomic import write_then_rename
 from tiramisu.evaluation.metrics import FIGURES
 
 HISTORY_NAME = "metrics.csv"
+COUNTS = ("epoch", "step")
+"""Columns with whole numbers; the others are rounded to six digits."""
 
 Row = dict[str, float]
 
@@ -67,7 +69,10 @@ class History(Callback):
             "images_per_second": self.images_per_second,
             "seconds": time.monotonic() - self._start,
         }
-        self.rows.append(row)
+        # As in the file, so that a resumed run goes on with the same numbers.
+        self.rows.append(
+            {name: v if name in COUNTS else float(f"{v:.6g}") for name, v in row.items()}
+        )
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
 
@@ -92,5 +97,5 @@ def write_history(path: Path, rows: list[Row]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         for row in rows:
-            whole = {name: int(row[name]) for name in ("epoch", "step")}
+            whole = {name: int(row[name]) for name in COUNTS}
             writer.writerow({name: f"{value:.6g}" for name, value in row.items()} | whole)

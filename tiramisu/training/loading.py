@@ -87,7 +87,7 @@ class RunData(pl.LightningDataModule):
     def on_after_batch_transfer(
         self, batch: dict[str, Tensor], dataloader_idx: int
     ) -> dict[str, Tensor]:
-        """Convert labels to int64, which losses expect, on the device: masks are uint8 until here."""
+        """Convert labels to int64, which losses expect: until here masks are uint8."""
         return {**batch, "label": batch["label"].long()}
 
     def val_dataloader(self) -> "DataLoader[Sample]":
