@@ -3,7 +3,6 @@
 import csv
 import math
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
-from PIL import Image
 
 from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint
 from tiramisu.data.catalog import load_spec
@@ -21,8 +19,9 @@ from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.history import read_history, write_history
 from tiramisu.training.task import TrainingTask
-from tiramisu.training.train import train
+from tiramisu.training.train import fit, plan, train
 
 Quick = Callable[..., TrainConfig]
 
@@ -42,7 +41,7 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
         assert torch.equal(a[name], b[name]), name
 
 
-def test_run_leaves_everything_behind(quick: Quick) -> None:
+def test_files_of_a_run(quick: Quick) -> None:
     folder = train(quick()).folder
     for name in (
         "config.yaml",
@@ -62,14 +61,14 @@ def test_run_leaves_everything_behind(quick: Quick) -> None:
     rows = read_rows(folder)
     assert [row["epoch"] for row in rows] == [1, 2]
     assert all(row["images_per_second"] > 0 for row in rows)
-    # The published model is the best epoch's, judged again by itself.
+    # The published model is that of the best epoch, evaluated again.
     model = load_model(folder)
     assert model.info.metrics["mean_iou"] == pytest.approx(
         max(row["val_miou"] for row in rows), abs=0.01
     )
 
 
-def test_a_few_images_can_be_learnt_by_heart(quick: Quick) -> None:
+def test_a_network_can_memorize_a_few_images(quick: Quick) -> None:
     run = train(quick(epochs=12, train_split="val", crop=None, dropout=0.0, flip=False, lr=1e-2))
     assert run.model.info.metrics["mean_iou"] > 90
     losses = [row["train_loss"] for row in run.history]
@@ -77,14 +76,14 @@ def test_a_few_images_can_be_learnt_by_heart(quick: Quick) -> None:
 
 
 class StopAfter(Callback):
-    """Presses Ctrl-C in the given epoch (from 0), after its first step."""
+    """Interrupts the given epoch, counted from 0, after its first step."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
     def on_train_batch_end(self, trainer, *_) -> None:
         if trainer.current_epoch == self.epoch:
-            # What Python makes of the signal, which a job in the background would not get.
+            # As Python does on Ctrl-C; a test in the background would not get the signal.
             raise KeyboardInterrupt
 
 
@@ -127,7 +126,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
             assert ours[name] == theirs[name]
 
 
-def test_final_epochs_show_whole_images_and_have_their_loss(quick: Quick, tmp_path: Path) -> None:
+def test_final_epochs_have_whole_images_and_their_own_loss(quick: Quick, tmp_path: Path) -> None:
     settings = {"epochs": 3, "scale": (0.5, 0.9), "lr": 1e-4}
     plain = train(quick(**settings, out=str(tmp_path / "plain"))).folder
     config = quick(
@@ -135,18 +134,18 @@ def test_final_epochs_show_whole_images_and_have_their_loss(quick: Quick, tmp_pa
     )
     shapes: list[tuple[int, ...]] = []
 
-    class Seeing(TrainingTask):
+    class ShapesRecorded(TrainingTask):
         def training_step(self, batch, batch_index):
             shapes.append(tuple(batch["image"].shape))
             return super().training_step(batch, batch_index)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "TrainingTask", Seeing)
+        patch.setattr(train_module, "TrainingTask", ShapesRecorded)
         final = train(config).folder
     assert shapes == 4 * [(3, 3, 32, 32)] + 2 * [(3, 3, 64, 64)]
     losses, usual = ([row["train_loss"] for row in read_rows(run)] for run in (final, plain))
     assert losses[:2] == usual[:2]
-    assert losses[2] > usual[2] + 0.2  # two losses weigh more than one
+    assert losses[2] > usual[2] + 0.2  # the sum of two losses
 
 
 def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -> None:
@@ -164,7 +163,7 @@ def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -
     assert torch.equal(norm.weight, trained.network.get_submodule(name).weight)
 
 
-def test_statistics_that_cannot_be_measured_anew_do_not_cost_the_run(quick: Quick, capsys) -> None:
+def test_run_survives_statistics_that_cannot_be_recalibrated(quick: Quick, capsys) -> None:
     folder = train(quick(epochs=1, recalibrate=True, image_scale=0.5)).folder
     assert "Warning: the model keeps its running statistics" in capsys.readouterr().out
     assert (folder / "scores" / "scores.json").is_file()
@@ -195,7 +194,7 @@ def test_finished_run_resumed_and_moved_keeps_its_best(quick: Quick, tmp_path: P
     before = [(moved / name).read_bytes() for name in kept]
     train(quick(resume=str(moved)))
     assert [(moved / name).read_bytes() for name in kept] == before
-    # An unbeatable score is remembered: one more epoch does not replace the best.
+    # The best score is restored too: one more epoch cannot beat it.
     path = moved / "checkpoints" / "last.ckpt"
     checkpoint = torch.load(path, weights_only=True)
     for state in checkpoint["callbacks"].values():
@@ -206,13 +205,13 @@ def test_finished_run_resumed_and_moved_keeps_its_best(quick: Quick, tmp_path: P
     assert (moved / "checkpoints" / "best.ckpt").read_bytes() == before[-1]
 
 
-def test_run_that_learnt_nothing_leaves_nothing(quick: Quick, tmp_path: Path) -> None:
+def test_run_that_fails_in_its_first_epoch_leaves_no_folder(quick: Quick, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loss is"):
         train(quick(optimizer="sgd", lr=1e30, epochs=1))
     assert not (tmp_path / "run").exists()
 
 
-def test_too_little_memory_is_said_plainly(quick: Quick, monkeypatch) -> None:
+def test_out_of_memory_names_the_remedy(quick: Quick, monkeypatch) -> None:
     def fail(*_) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -221,7 +220,7 @@ def test_too_little_memory_is_said_plainly(quick: Quick, monkeypatch) -> None:
         train(quick())
 
 
-def test_too_little_memory_for_whole_images_has_its_own_way_out(quick: Quick, monkeypatch) -> None:
+def test_out_of_memory_in_the_final_epochs_names_another_remedy(quick: Quick, monkeypatch) -> None:
     step = TrainingTask.training_step
 
     def fail_late(task: TrainingTask, batch, batch_index):
@@ -251,7 +250,7 @@ def test_same_seed_same_weights_and_another_seed_others(quick: Quick, tmp_path: 
     assert not torch.equal(runs[0][name], runs[2][name])
 
 
-def test_loss_that_is_not_finite_stops_the_run_and_says_where(quick: Quick) -> None:
+def test_loss_that_is_not_finite_stops_the_run(quick: Quick) -> None:
     with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch \d, batch \d.*train\d"):
         train(quick(optimizer="sgd", lr=1e20))
 
@@ -266,7 +265,7 @@ def test_weights_are_taken_from_another_run(
     torch.testing.assert_close(weights_of(second)[name], weights_of(first)[name])
     capsys.readouterr()
     third = train(quick(**changes, out=str(tmp_path / "third"), arch="fc67")).folder
-    # Of another network, what fits: the first convolution, and little else.
+    # Of another network only a few layers fit, the first convolution among them.
     assert re.search(
         r"--init-from .*first: \d+ of \d+ layers taken; new: ", capsys.readouterr().out
     )
@@ -334,7 +333,7 @@ def test_settings_work(quick: Quick, changes: dict) -> None:
     assert all(saved[name] == value for name, value in changes.items())
 
 
-def test_small_images_are_judged_at_the_labels_size(quick: Quick) -> None:
+def test_scaled_images_are_evaluated_at_the_size_of_the_labels(quick: Quick) -> None:
     folder = train(quick(epochs=1, image_scale=0.75)).folder
     scores = evaluate_checkpoint(
         EvalConfig(checkpoint=str(folder), accelerator="cpu", out=str(folder / "e"))
@@ -349,3 +348,26 @@ def test_wrong_machine(quick: Quick) -> None:
         train(quick(accelerator="gpu"))
     with pytest.raises(ValueError, match="fp16 needs a GPU"):
         train(quick(precision="fp16"))
+
+
+def test_rows_after_the_last_checkpoint_are_replaced(quick: Quick) -> None:
+    folder = train(quick(epochs=1)).folder
+    rows = read_history(folder / "metrics.csv")
+    # As if the run had been killed while it saved the checkpoint of its second epoch.
+    write_history(folder / "metrics.csv", [*rows, {**rows[0], "epoch": 2, "step": 4, "lr": 7.0}])
+    run = train(quick(resume=str(folder)))
+    assert [row["epoch"] for row in run.history] == [1, 2]
+    assert run.history[1]["lr"] < 7
+
+
+def test_random_numbers_differ_between_epochs(quick: Quick) -> None:
+    seeds: list[int] = []
+
+    class SeedsRecorded(Callback):
+        def on_train_batch_start(self, *_) -> None:
+            seeds.append(torch.initial_seed())
+
+    planned = plan(quick(batch_size=6))
+    planned.trainer.callbacks.append(SeedsRecorded())
+    fit(planned)
+    assert len(seeds) == len(set(seeds)) == 2

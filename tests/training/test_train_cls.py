@@ -1,4 +1,4 @@
-"""Runs that classify: the engine of segmentation, on an image folder told by colour."""
+"""Training of classifiers on an image folder whose classes differ in colour."""
 
 import csv
 import dataclasses
@@ -40,7 +40,7 @@ def quick(colored_classes: Write, tmp_path: Path) -> Callable[..., TrainConfig]:
     return lambda **changes: dataclasses.replace(base, **changes)
 
 
-def test_learns_and_leaves_everything_behind(quick, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_and_scores_of_a_run(quick, capsys: pytest.CaptureFixture[str]) -> None:
     folder = train(quick()).folder
     for name in (
         "config.yaml",
@@ -95,7 +95,7 @@ def test_transfer_to_other_classes(
     assert model.info.class_names == ("red", "white")
     state = model.network.state_dict()
     assert state["classifier.weight"].shape[0] == 2
-    # The learning rate is next to nothing, so that what was taken is still there.
+    # The learning rate is so low that the loaded weights stay as they were.
     torch.testing.assert_close(
         state["features.denseblock1.denselayer1.conv1.weight"],
         start["features.denseblock1.denselayer1.conv1.weight"],
@@ -128,7 +128,7 @@ def test_evaluates_in_every_way(quick) -> None:
     assert (folder / "eval0{}" / "confusion.png").is_file()
 
 
-def test_the_mean_of_random_passes_is_judged(quick) -> None:
+def test_the_mean_of_random_passes_is_evaluated(quick) -> None:
     folder = train(quick(dropout=0.2)).folder
     scores = evaluate_checkpoint(EvalConfig(checkpoint=str(folder), mc_dropout=5))
     assert scores.matrix.sum() == 9
@@ -158,7 +158,7 @@ def test_network_and_data_must_be_for_the_same_task(quick) -> None:
         train(quick(data="streets"))
 
 
-def test_one_class_is_nothing_to_learn(quick, colored_classes: Write) -> None:
+def test_a_single_class_is_refused(quick, colored_classes: Write) -> None:
     with pytest.raises(ValueError, match=r"has the class red and no other.*two classes or more"):
         train(quick(data=str(colored_classes("red", name="one"))))
 
@@ -184,8 +184,8 @@ def test_images_of_several_sizes(quick, tmp_path: Path) -> None:
     assert load_model(folder).info.image_size is None
 
 
-def test_what_is_published_is_json(quick) -> None:
-    folder = train(quick(epochs=1)).folder  # three classes: top-5 says nothing
+def test_published_info_is_valid_json(quick) -> None:
+    folder = train(quick(epochs=1)).folder  # three classes have no top-5
     info = json.loads((folder / "model.json").read_text(), parse_constant=pytest.fail)
     assert set(info["metrics"]) == {"top1"}
 
@@ -206,14 +206,14 @@ def test_a_resumed_run_does_not_look_for_what_it_started_from(quick, tmp_path: P
     train(quick(epochs=2, init_from=str(first), resume=str(second), out=None))
 
 
-def test_start_that_is_not_there(quick) -> None:
+def test_missing_weights_to_start_from(quick) -> None:
     with pytest.raises(FileNotFoundError, match="there is no checkpoint my_run"):
         train(quick(init_from="my_run"))
     with pytest.raises(ValueError, match="no public weights of densenet_bc40_12"):
         train(quick(init_from="IMAGENET1K_V1"))
 
 
-def test_frozen_statistics_are_measured_anew(quick) -> None:
+def test_frozen_statistics_are_recalibrated(quick) -> None:
     model = train(quick(epochs=1)).model
     data = open_split(load_spec(quick().data), "train", root=None, image_scale=1.0)
     expected = recalibrate_batch_norm(model, data)

@@ -17,8 +17,8 @@ ONECYCLE_START, ONECYCLE_RISE = 1 / 25, 0.3
 """Share of the learning rate at which `onecycle` starts, and share of the run in which it rises, as
 in torch.optim.lr_scheduler.OneCycleLR."""
 LR_STEPS = (0.5, 0.75)
-"""Shares of the run after which `steps` divides the learning rate by 10 (DenseNet, arXiv 1608.06993,
-section 4.2)."""
+"""Shares of the run after which `steps` divides the learning rate by 10 (DenseNet paper, arXiv
+1608.06993, section 4.2)."""
 
 
 class PaperRMSprop(Optimizer):
@@ -59,7 +59,8 @@ class PaperRMSprop(Optimizer):
                 continue
             grads = [p.grad for p in params if p.grad is not None]
             for p in params:
-                self.state[p].setdefault("mean_square", torch.zeros_like(p))
+                if not self.state[p]:
+                    self.state[p]["mean_square"] = torch.zeros_like(p)
             mean_squares = [self.state[p]["mean_square"] for p in params]
             if group["weight_decay"]:
                 grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
@@ -72,7 +73,7 @@ class PaperRMSprop(Optimizer):
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
-    """The optimiser of the settings; weight decay applies to weights only, see `split_parameters`."""
+    """The optimiser of the settings; `split_parameters` says which parameters decay."""
     decayed, plain = split_parameters(network, decay_norms=config.decay_norms)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
