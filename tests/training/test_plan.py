@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
@@ -16,7 +17,7 @@ Quick = Callable[..., TrainConfig]
 
 
 def files_in(folder: Path) -> dict[Path, tuple[int, int]]:
-    """All files and folders, with what changes when one is written."""
+    """All files and folders, with what changes when they are written."""
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
 
 
@@ -63,6 +64,11 @@ def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
 )
 def test_refused_settings(quick: Quick, refuses, changes: dict, message: str) -> None:
     refuses(quick(**changes), message)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_missing_gpu(quick: Quick, refuses) -> None:
+    refuses(quick(accelerator="gpu"), "no GPU")
 
 
 def test_folder_that_is_taken_or_cannot_be_made(quick: Quick, refuses, tmp_path: Path) -> None:

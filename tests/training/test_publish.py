@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
+from runs import interrupt
 
 from tiramisu.checkpoints import checkpoint as checkpoint_module
 from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint
@@ -101,26 +101,6 @@ def test_evaluation_that_fails_leaves_a_published_model(
     assert same_weights(folder, "best")
     assert load_model(folder).info.metrics == {}
     assert (folder / "curves.png").is_file()
-
-
-class Interrupt(Callback):
-    """Presses Ctrl-C at the end of the given epoch's first batch; epochs count from 0."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def on_train_batch_end(self, trainer, *_) -> None:
-        if trainer.current_epoch == self.epoch:
-            raise KeyboardInterrupt
-
-
-def interrupt(config: TrainConfig, *, epoch: int) -> Path:
-    """The folder of a run that is interrupted in the given epoch, counted from 0."""
-    planned = plan(config)
-    planned.trainer.callbacks.append(Interrupt(epoch))
-    with pytest.raises(KeyboardInterrupt, match="stopped"):
-        fit(planned)
-    return planned.folder
 
 
 def test_interrupted_run_publishes_its_complete_epochs(quick: Quick) -> None:

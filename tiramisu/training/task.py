@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -87,17 +88,25 @@ class TrainingTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)
-        steps_per_epoch = math.ceil(self.batches_per_epoch / self.config.accumulate)
-        steps = self.config.max_steps or math.inf
-        epochs = min(self.config.epochs, steps / steps_per_epoch)
-        schedule = LambdaLR(
-            optimizer,
-            lambda step: lr_factor(self.config, epoch=step / steps_per_epoch, epochs=epochs),
-        )
+        schedule = LambdaLR(optimizer, self._lr_factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _lr_factor(self, step: int) -> float:
+        """The learning rate after so many optimiser steps, as a share of its peak."""
+        steps_per_epoch = math.ceil(self.batches_per_epoch / self.config.accumulate)
+        steps = self.config.max_steps or math.inf
+        epochs = min(self.config.epochs, steps / steps_per_epoch)
+        return lr_factor(self.config, epoch=step / steps_per_epoch, epochs=epochs)
+
+    def on_train_start(self) -> None:
+        # If a resumed run has another number of epochs, the learning rate in its checkpoint is that
+        # of another schedule.
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        for group in optimizer.param_groups:
+            group["lr"] = self.config.lr * self._lr_factor(self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model_info"] = dataclasses.asdict(self.model.info)
