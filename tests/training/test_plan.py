@@ -58,7 +58,6 @@ def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
         ({"init_from": "DenseNet121_Weights.IMAGENET1K_V9"}, "DenseNet121"),
         ({"resume": "nowhere"}, "no run to resume"),
         ({"final_epochs": 1, "image_scale": 0.4}, "sides of 26 pixels"),
-        ({"loss": "unknown"}, "unknown"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
