@@ -27,7 +27,7 @@ CLASS_COLORS = {
 
 @pytest.fixture
 def colored_classes(tmp_path: Path) -> Callable[..., Path]:
-    """An image folder of 16x16 pixels whose classes are told by their colour."""
+    """An image folder of 16x16 pixels whose classes differ in colour."""
 
     def write(*classes: str, name: str = "colors", train: int = 8, val: int = 3) -> Path:
         rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ RECTANGLE_COLORS = np.array([[90, 120, 200], [60, 60, 60], [40, 160, 60]], np.ui
 
 
 def write_rectangles(root: Path, split: str, *, count: int, seed: int, size: int = 64) -> None:
-    """Images whose colour tells the class, but for noise; a void frame around each."""
+    """Noisy images with one colour per class, and a frame of void pixels around each."""
     rng = np.random.default_rng(seed)
     for folder in ("images", "masks"):
         (root / folder / split).mkdir(parents=True, exist_ok=True)

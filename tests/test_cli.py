@@ -14,7 +14,7 @@ from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.run import save_config
+from tiramisu.training.run_settings import save_config
 
 Run = Callable[..., str]
 

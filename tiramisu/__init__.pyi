@@ -190,3 +190,6 @@ from .training.config import (
 from .training.train import (
     train as train,
 )
+from .training.training_run import (
+    TrainingRun as TrainingRun,
+)

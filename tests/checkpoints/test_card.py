@@ -15,7 +15,7 @@ from tiramisu.checkpoints.card import write_card
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.catalog import load_spec
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.run import save_config
+from tiramisu.training.run_settings import save_config
 
 CLASSES = ("road", "sky | clouds", "a_b_c")
 INFO = ModelInfo(

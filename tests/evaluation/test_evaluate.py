@@ -33,7 +33,7 @@ def test_scores_are_those_of_a_plain_loop(dataset, model) -> None:
 def test_command_writes_its_folder_and_replaces_nothing(
     quick: Callable[..., TrainConfig], rectangles: Path
 ) -> None:
-    run = train(quick(epochs=1))
+    run = train(quick(epochs=1)).folder
     for bn in ("running", "recalibrated", "batch"):
         config = EvalConfig(
             checkpoint=str(run), bn=bn, accelerator="cpu", overwrite=True, batch_size=3
@@ -55,7 +55,7 @@ def test_command_writes_its_folder_and_replaces_nothing(
 def test_checkpoint_file_and_published_model_agree(
     quick: Callable[..., TrainConfig], dataset
 ) -> None:
-    run = train(quick(epochs=1))
+    run = train(quick(epochs=1)).folder
     ckpt = run / "checkpoints" / "last.ckpt"
     evaluate_checkpoint(EvalConfig(checkpoint=str(ckpt), accelerator="cpu"))
     assert not (run / "eval").exists()  # that is for the published model
@@ -66,7 +66,7 @@ def test_checkpoint_file_and_published_model_agree(
 
 
 def test_the_mean_of_random_passes_is_judged(quick: Callable[..., TrainConfig]) -> None:
-    run = train(quick(epochs=1, dropout=0.3))
+    run = train(quick(epochs=1, dropout=0.3)).folder
     config = EvalConfig(checkpoint=str(run), accelerator="cpu", mc_dropout=4)
     scores = evaluate_checkpoint(config)
     plain = evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu"))
@@ -84,6 +84,6 @@ def test_the_mean_of_random_passes_is_judged(quick: Callable[..., TrainConfig]) 
 
 
 def test_a_model_without_dropout_has_no_random_passes(quick: Callable[..., TrainConfig]) -> None:
-    run = train(quick(epochs=1, dropout=0.0))
+    run = train(quick(epochs=1, dropout=0.0)).folder
     with pytest.raises(ValueError, match="without dropout"):
         evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu", mc_dropout=4))

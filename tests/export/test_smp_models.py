@@ -49,7 +49,7 @@ def run(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         crop=(64, 64),
         accelerator="cpu",
     )
-    return train(config)
+    return train(config).folder
 
 
 def test_trains_saves_loads_and_judges(run: Path, streets: Path) -> None:
@@ -95,7 +95,7 @@ def test_our_encoder_trains_with_dropout(streets: Path, tmp_path: Path) -> None:
         dropout=0.1,
         accelerator="cpu",
     )
-    model = load_model(train(config))
+    model = train(config).model
     assert model.info.arch == "unet:densenet121"
     assert model.info.dropout == 0.1
     theirs = dataclasses.replace(config, arch="smp:unet/resnet18", out=str(tmp_path / "other"))

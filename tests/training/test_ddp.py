@@ -1,4 +1,4 @@
-"""Two processes on a CPU share the work as if they were one."""
+"""Two processes on a CPU give the same results as one."""
 
 import json
 import os
@@ -14,30 +14,30 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.loading import RunData
 
-SCRIPT = """
+VALIDATE = """
 import json, sys
 from pathlib import Path
 import lightning.pytorch as pl
 import torch
-from tiramisu.data.spec import load_spec
-from tiramisu.engine.config import TrainConfig
-from tiramisu.engine.loading import RunData
-from tiramisu.engine.losses import build_loss
-from tiramisu.engine.task import TrainingTask
-from tiramisu.engine.train import build_model_for
+from tiramisu.data.catalog import load_spec
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.loading import RunData
+from tiramisu.training.losses import build_loss
+from tiramisu.training.task import TrainingTask
+from tiramisu.training.train import build_model_for
 
 data, out, devices = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 config = TrainConfig(data=data, devices=devices, eval_batch_size=1)
 spec = load_spec(data)
 
-class Counting(TrainingTask):
+class MatrixSaved(TrainingTask):
     def on_validation_epoch_end(self):
         matrix = self.meter.confusion.compute()
         if self.global_rank == 0:
             out.write_text(json.dumps(matrix.tolist()))
         super().on_validation_epoch_end()
 
-task = Counting(
+task = MatrixSaved(
     build_model_for(spec, config), config,
     loss=build_loss("cross_entropy", ignore_index=255), ignore_index=255,
     batches_per_epoch=1, names=[],
@@ -49,17 +49,17 @@ trainer = pl.Trainer(
 trainer.validate(task, datamodule=RunData(spec, config), verbose=False)
 """
 
-LEARN = """
+TRAIN = """
 import sys
 from pathlib import Path
 import lightning.pytorch as pl
 import torch
-from tiramisu.data.spec import load_spec
-from tiramisu.engine.config import TrainConfig
-from tiramisu.engine.loading import RunData
-from tiramisu.engine.losses import build_loss
-from tiramisu.engine.task import TrainingTask
-from tiramisu.engine.train import build_model_for
+from tiramisu.data.catalog import load_spec
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.loading import RunData
+from tiramisu.training.losses import build_loss
+from tiramisu.training.task import TrainingTask
+from tiramisu.training.train import build_model_for
 
 precision, memory_efficient = sys.argv[2], sys.argv[3] == "True"
 config = TrainConfig(
@@ -69,7 +69,7 @@ config = TrainConfig(
 spec = load_spec(config.data)
 data = RunData(spec, config)
 
-class Telling(TrainingTask):
+class WeightsSaved(TrainingTask):
     def training_step(self, batch, batch_index):
         torch.save(batch["index"], f"seen{self.global_rank}.pt")
         return super().training_step(batch, batch_index)
@@ -77,7 +77,7 @@ class Telling(TrainingTask):
     def on_train_end(self):
         torch.save(dict(self.named_parameters()), f"weights{self.global_rank}.pt")
 
-task = Telling(
+task = WeightsSaved(
     build_model_for(spec, config), config,
     loss=build_loss("cross_entropy", ignore_index=255), ignore_index=255,
     batches_per_epoch=data.batches_per_epoch, names=data.train_set.names,
@@ -105,16 +105,14 @@ def run(arguments: list[str], cwd: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_two_processes_validate_as_one_and_count_nothing_twice(
-    rectangles: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "validate.py").write_text(SCRIPT)
+def test_two_processes_validate_each_image_once(rectangles: Path, tmp_path: Path) -> None:
+    (tmp_path / "validate.py").write_text(VALIDATE)
     matrices = []
     for devices in (1, 2):
         out = tmp_path / f"{devices}.json"
         run(["validate.py", str(rectangles), str(out), str(devices)], tmp_path)
         matrices.append(torch.tensor(json.loads(out.read_text())))
-    # Three images for two processes: one of them is padded, and its padding counted nowhere.
+    # Three images for two processes: one of them is padded, and its padding is ignored.
     assert matrices[0].sum() == 3 * 62 * 62
     assert matrices[0].equal(matrices[1])
 
@@ -131,15 +129,15 @@ def test_two_processes_train_by_the_command(rectangles: Path, tmp_path: Path) ->
     assert rows[1].split(",")[:2] == ["1", "1"]  # six images, two processes, pairs: one step
 
 
-# Mixed precision is what keeps a CPU from its fused path, and lets it recompute as GPUs do.
+# In mixed precision a CPU does not take its fused path, and recomputes as GPUs do.
 @pytest.mark.parametrize(
     ("precision", "memory_efficient"), [("32-true", False), ("bf16-mixed", True)]
 )
 def test_two_processes_learn_the_same_from_different_images(
     rectangles: Path, tmp_path: Path, precision: str, memory_efficient: bool
 ) -> None:
-    (tmp_path / "learn.py").write_text(LEARN)
-    run(["learn.py", str(rectangles), precision, str(memory_efficient)], tmp_path)
+    (tmp_path / "train_twice.py").write_text(TRAIN)
+    run(["train_twice.py", str(rectangles), precision, str(memory_efficient)], tmp_path)
 
     def load(name: str):
         return torch.load(tmp_path / f"{name}.pt", weights_only=True)

@@ -24,8 +24,8 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data.catalog import load_spec
 from tiramisu.training import train as train_module
-from tiramisu.training.callbacks import History, read_history
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
+from tiramisu.training.history import History, read_history
 from tiramisu.training.loading import RunData, pick_num_workers
 from tiramisu.training.train import build_model_for, build_task, build_trainer, train
 
@@ -127,8 +127,7 @@ def plain(quick: Quick) -> Quick:
 
 def folder_of(config: TrainConfig) -> Path:
     """Run a whole training; the folder it leaves."""
-    run = train(config)
-    return run if isinstance(run, Path) else run.folder
+    return train(config).folder
 
 
 # --- The network and the data

@@ -1,4 +1,4 @@
-"""Losses: void weighs nothing, and the formulas are the well-known ones."""
+"""Losses: void pixels are ignored, and the formulas are the usual ones."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_void_pixels_neither_count_nor_get_a_gradient(name, batch) -> None:
+def test_void_pixels_get_no_gradient(name, batch) -> None:
     logits, labels = batch
     loss = build_loss(name, ignore_index=255)
     (gradient,) = torch.autograd.grad(loss(logits, labels), logits)
@@ -28,7 +28,7 @@ def test_void_pixels_neither_count_nor_get_a_gradient(name, batch) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_better_logits_lose_less(name, batch) -> None:
+def test_better_logits_have_a_lower_loss(name, batch) -> None:
     _, labels = batch
     right = F.one_hot(labels.clamp(max=2), 3).permute(0, 3, 1, 2).float()
     loss = build_loss(name, ignore_index=255)
@@ -47,10 +47,13 @@ def test_cross_entropy_is_torchs(weight, smoothing, batch) -> None:
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.5, 1.0, 4.0])])
 @pytest.mark.parametrize("name", NAMES)
-def test_batch_of_void_alone_costs_nothing(name, batch) -> None:
+def test_batch_without_labels_has_loss_0(name, weight, smoothing, batch) -> None:
     logits, labels = batch
-    loss = build_loss(name, ignore_index=255)(logits, torch.full_like(labels, 255))
+    compute = build_loss(name, ignore_index=255, weight=weight, label_smoothing=smoothing)
+    loss = compute(logits, torch.full_like(labels, 255))
     (gradient,) = torch.autograd.grad(loss, logits)
     assert loss.item() == 0
     assert gradient.abs().max() == 0

@@ -1,4 +1,4 @@
-"""The paper's RMSprop against its formula, decay where it belongs, and every schedule's shape."""
+"""RMSprop as in the paper, which parameters decay, and the shape of every schedule."""
 
 import pytest
 import torch

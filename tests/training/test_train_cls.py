@@ -1,4 +1,4 @@
-"""Runs that classify: the engine of segmentation, on an image folder told by colour."""
+"""Training of classifiers on an image folder whose classes differ in colour."""
 
 import csv
 import dataclasses
@@ -40,8 +40,8 @@ def quick(colored_classes: Write, tmp_path: Path) -> Callable[..., TrainConfig]:
     return lambda **changes: dataclasses.replace(base, **changes)
 
 
-def test_learns_and_leaves_everything_behind(quick, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = train(quick())
+def test_files_and_scores_of_a_run(quick, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train(quick()).folder
     for name in (
         "config.yaml",
         "model.safetensors",
@@ -67,10 +67,11 @@ def test_learns_and_leaves_everything_behind(quick, capsys: pytest.CaptureFixtur
 
 
 def test_resumed_equals_uninterrupted(quick, tmp_path: Path) -> None:
-    whole = train(quick(out=str(tmp_path / "whole"), dropout=0.2))
-    part = train(quick(out=str(tmp_path / "part"), dropout=0.2, epochs=1, schedule="constant"))
-    straight = train(quick(out=str(tmp_path / "straight"), dropout=0.2, schedule="constant"))
-    resumed = train(quick(resume=str(part), out=None, dropout=0.2, schedule="constant"))
+    whole = train(quick(out=str(tmp_path / "whole"), dropout=0.2)).folder
+    constant = {"dropout": 0.2, "schedule": "constant"}
+    part = train(quick(**constant, out=str(tmp_path / "part"), epochs=1)).folder
+    straight = train(quick(**constant, out=str(tmp_path / "straight"))).folder
+    resumed = train(quick(**constant, resume=str(part), out=None)).folder
     states = [
         read_checkpoint(folder / "checkpoints/last.ckpt")["state_dict"]
         for folder in (straight, resumed, whole)
@@ -82,19 +83,19 @@ def test_resumed_equals_uninterrupted(quick, tmp_path: Path) -> None:
 def test_transfer_to_other_classes(
     quick, colored_classes: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = train(quick())
+    first = train(quick()).folder
     start = load_model(first).network.state_dict()
     other = colored_classes("red", "white", name="two")
     capsys.readouterr()
     second = train(
         quick(data=str(other), init_from=str(first), lr=1e-12, out=str(tmp_path / "second"))
-    )
+    ).folder
     assert "layers taken; new: classifier" in capsys.readouterr().out
     model = load_model(second)
     assert model.info.class_names == ("red", "white")
     state = model.network.state_dict()
     assert state["classifier.weight"].shape[0] == 2
-    # The learning rate is next to nothing, so that what was taken is still there.
+    # The learning rate is so low that the loaded weights stay as they were.
     torch.testing.assert_close(
         state["features.denseblock1.denselayer1.conv1.weight"],
         start["features.denseblock1.denselayer1.conv1.weight"],
@@ -104,18 +105,18 @@ def test_transfer_to_other_classes(
 def test_same_number_of_other_classes_gets_a_new_head(
     quick, colored_classes: Write, tmp_path: Path
 ) -> None:
-    first = train(quick(epochs=1))
+    first = train(quick(epochs=1)).folder
     other = colored_classes("red", "white", "blue", name="others")
     second = train(
         quick(data=str(other), init_from=str(first), epochs=1, lr=1e-12, out=str(tmp_path / "b"))
-    )
+    ).folder
     heads = [load_model(f).network.state_dict()["classifier.weight"] for f in (first, second)]
     assert heads[0].shape == heads[1].shape
     assert not torch.allclose(heads[0], heads[1], atol=1e-3)
 
 
 def test_evaluates_in_every_way(quick) -> None:
-    folder = train(quick())
+    folder = train(quick()).folder
     for change in ({}, {"tta": True}, {"bn": "recalibrated"}, {"bn": "batch"}, {"batch_size": 5}):
         scores = evaluate_checkpoint(
             EvalConfig(
@@ -127,8 +128,8 @@ def test_evaluates_in_every_way(quick) -> None:
     assert (folder / "eval0{}" / "confusion.png").is_file()
 
 
-def test_the_mean_of_random_passes_is_judged(quick) -> None:
-    folder = train(quick(dropout=0.2))
+def test_the_mean_of_random_passes_is_evaluated(quick) -> None:
+    folder = train(quick(dropout=0.2)).folder
     scores = evaluate_checkpoint(EvalConfig(checkpoint=str(folder), mc_dropout=5))
     assert scores.matrix.sum() == 9
     assert scores.reliability.count.sum() == 9
@@ -157,7 +158,7 @@ def test_network_and_data_must_be_for_the_same_task(quick) -> None:
         train(quick(data="streets"))
 
 
-def test_one_class_is_nothing_to_learn(quick, colored_classes: Write) -> None:
+def test_a_single_class_is_refused(quick, colored_classes: Write) -> None:
     with pytest.raises(ValueError, match=r"has the class red and no other.*two classes or more"):
         train(quick(data=str(colored_classes("red", name="one"))))
 
@@ -179,19 +180,19 @@ def test_images_of_several_sizes(quick, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"split val differ in size.*size: \[H, W\]"):
         train(quick(**settings))
     assert not (tmp_path / "run").exists()
-    folder = train(quick(**settings, eval_batch_size=1))
+    folder = train(quick(**settings, eval_batch_size=1)).folder
     assert load_model(folder).info.image_size is None
 
 
-def test_what_is_published_is_json(quick) -> None:
-    folder = train(quick(epochs=1))  # three classes: top-5 says nothing
+def test_published_info_is_valid_json(quick) -> None:
+    folder = train(quick(epochs=1)).folder  # three classes have no top-5
     info = json.loads((folder / "model.json").read_text(), parse_constant=pytest.fail)
     assert set(info["metrics"]) == {"top1"}
 
 
 def test_resumed_before_its_first_validation(quick, tmp_path: Path) -> None:
-    part = train(quick(epochs=1, val_every=2, keep="last"))
-    resumed = train(quick(resume=str(part), out=None, epochs=4, val_every=2, keep="last"))
+    part = train(quick(epochs=1, val_every=2, keep="last")).folder
+    resumed = train(quick(resume=str(part), out=None, epochs=4, val_every=2, keep="last")).folder
     with (resumed / "metrics.csv").open() as file:
         scores = [row["val_top1"] for row in csv.DictReader(file)]
     assert [score == "nan" for score in scores] == [True, False, True, False]
@@ -199,21 +200,21 @@ def test_resumed_before_its_first_validation(quick, tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_does_not_look_for_what_it_started_from(quick, tmp_path: Path) -> None:
-    first = train(quick(epochs=1))
-    second = train(quick(epochs=1, init_from=str(first), out=str(tmp_path / "second")))
+    first = train(quick(epochs=1)).folder
+    second = train(quick(epochs=1, init_from=str(first), out=str(tmp_path / "second"))).folder
     first.rename(tmp_path / "gone")
     train(quick(epochs=2, init_from=str(first), resume=str(second), out=None))
 
 
-def test_start_that_is_not_there(quick) -> None:
+def test_missing_weights_to_start_from(quick) -> None:
     with pytest.raises(FileNotFoundError, match="there is no checkpoint my_run"):
         train(quick(init_from="my_run"))
     with pytest.raises(ValueError, match="no public weights of densenet_bc40_12"):
         train(quick(init_from="IMAGENET1K_V1"))
 
 
-def test_frozen_statistics_are_measured_anew(quick) -> None:
-    model = load_model(train(quick(epochs=1)))
+def test_frozen_statistics_are_recalibrated(quick) -> None:
+    model = train(quick(epochs=1)).model
     data = open_split(load_spec(quick().data), "train", root=None, image_scale=1.0)
     expected = recalibrate_batch_norm(model, data)
     model.network.freeze()

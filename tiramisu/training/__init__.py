@@ -1,10 +1,13 @@
-"""How a network learns.
+"""Training a network.
 
-config      the settings of a run
-train       a run from its settings to its published model
-checks      what a run refuses before it starts; run the folder of a run
-task        the LightningModule; trainer the Trainer around it; callbacks what a run shows and keeps
-optim       optimisers and learning rates; losses the losses
-loading     the data of a run for each process
-warm_start  the weights that a run starts from
+config        the settings of a run
+train         a run from its settings to its published model: plan, fit, publish
+training_run  what `train` returns
+checks        what is checked before a run starts; resume: before it is resumed
+run_settings  the folder of a run, and the settings saved in it
+task          the LightningModule; trainer: the Trainer around it; callbacks: what it does beside
+history       the figures of every epoch, metrics.csv
+optim         optimisers and learning-rate schedules; losses: the losses
+loading       the data of a run
+warm_start    the weights that a run starts from
 """

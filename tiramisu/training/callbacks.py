@@ -1,43 +1,55 @@
-"""What a run shows and writes while it trains: a progress bar, and a row of figures per epoch."""
+"""What a run does beside learning: stop at a bad loss, average weights, keep the best, show."""
 
-import csv
 import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+import torch
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from torch import Tensor
 from tqdm import tqdm
 
-from tiramisu.evaluation.metrics import FIGURES
+from tiramisu.training.history import History
+from tiramisu.training.task import TrainingTask
 
-HISTORY_NAME = "metrics.csv"
+LOSSES_PER_CHECK = 50
+"""Steps after which their losses are read from the device, all at once."""
+SECONDS_PER_REDRAW = 1.0
 
 
-class History(Callback):
-    """Writes metrics.csv, a row for each epoch; a resumed run goes on with its earlier rows."""
+class _TrainedBatch(NamedTuple):
+    loss: Tensor
+    samples: Tensor
+    """Index of each sample of the batch, (B,)."""
+    number: int
+    """Of the batch in its epoch, from 1."""
+    step: int
+    """Optimiser step that the batch is part of, from 1."""
+    lr: float
 
-    def __init__(self, folder: Path, *, task: str) -> None:
-        self.task = task
-        self.figures = FIGURES[task]
-        self.path = folder / HISTORY_NAME
-        self.rows = read_history(self.path)
-        self.images_per_second = 0.0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # What the checkpoint has not seen is trained again, so its rows, if there are any, go.
-        self.rows = [row for row in self.rows if row["step"] <= trainer.global_step]
+class StopAtBadLoss(Callback):
+    """Stops a run whose loss is NaN or infinite before anything of that epoch is saved.
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start = time.monotonic()
-        self._images = 0
+    To read a number from a GPU is to wait until the GPU has done all its work, so it is not done
+    in every step: losses stay on the device and are read together, every LOSSES_PER_CHECK steps
+    and at the end of the epoch, before it is validated.
+
+    Raises:
+        ValueError: the loss of a batch is not finite; the message says which.
+    """
+
+    def __init__(self) -> None:
+        self._batches: list[_TrainedBatch] = []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._step = trainer.global_step + 1
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self._validated = False
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validated = True
 
     def on_train_batch_end(
         self,
@@ -47,54 +59,70 @@ class History(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        self._images += len(batch["image"]) * trainer.world_size
-        self.images_per_second = self._images / (time.monotonic() - self._start)
+        self._batches.append(
+            _TrainedBatch(outputs["loss"], batch["index"], batch_idx + 1, self._step, self._lr)
+        )
+        if trainer.is_last_batch or len(self._batches) == LOSSES_PER_CHECK:
+            self._check(pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        metrics = trainer.callback_metrics if self._validated else {}
-        nan = float("nan")
-        row = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "lr": self._lr,
-            "train_loss": float(trainer.callback_metrics["train/loss"]),
-            **{f"val_{f.key}": float(metrics.get(f"val/{f.key}", nan)) for f in self.figures},
-            "images_per_second": self.images_per_second,
-            "seconds": time.monotonic() - self._start,
-        }
-        self.rows.append(row)
-        if trainer.is_global_zero:
-            write_history(self.path, self.rows)
+        # Batches may be left when max_steps ended the epoch.
+        self._check(pl_module)
 
-    @property
-    def best(self) -> float:
-        """Highest validation score so far, in percent; NaN before the first validation."""
-        scores = [row[f"val_{self.figures[0].key}"] for row in self.rows]
-        return max((score for score in scores if not math.isnan(score)), default=float("nan"))
+    def _check(self, task: pl.LightningModule) -> None:
+        batches, self._batches = self._batches, []
+        losses = torch.stack([b.loss for b in batches]).tolist() if batches else []
+        for loss, batch in zip(losses, batches, strict=True):
+            if math.isfinite(loss):
+                continue
+            names = cast(TrainingTask, task).names
+            images = ", ".join(names[i] for i in batch.samples.tolist())
+            raise ValueError(
+                f"the loss is {loss} in epoch {task.current_epoch + 1}, batch {batch.number} (step "
+                f"{batch.step}, learning rate {batch.lr:.3g}, images {images}): training stopped, "
+                "and the last epoch before it is kept. Try a smaller --lr, --clip-norm 1, or "
+                "--precision fp32"
+            )
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Rows of a metrics.csv; none where there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+class WeightAverage(EMAWeightAveraging):
+    """Lightning's moving average of the weights, updated without waiting for the device.
 
+    torch's AveragedModel asks the device in every step whether it is the first one.
+    """
 
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
-    """Write a metrics.csv anew, complete or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        for row in rows:
-            whole = {name: int(row[name]) for name in ("epoch", "step")}
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()} | whole)
-    partial.replace(path)
+    def __init__(self, *, decay: float) -> None:
+        super().__init__(decay=decay)
+        self.decay = decay
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step == self._latest_update_step:  # gradients are still accumulated
+            return
+        # The average starts with the weights after the first step.
+        share = 1 - self.decay if self._latest_update_step else 1.0
+        self._latest_update_step = trainer.global_step
+        assert self._average_model is not None
+        averaged = self._average_model.module
+        for average, current in (
+            *zip(averaged.parameters(), pl_module.parameters(), strict=True),
+            *zip(averaged.buffers(), pl_module.buffers(), strict=True),
+        ):
+            if average.is_floating_point():
+                average.lerp_(current, share)
+            else:
+                average.copy_(current)
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, the epoch with the highest score, wherever the run's folder is moved."""
+    """Keeps best.ckpt, the epoch with the highest score, even if the run's folder is moved."""
 
     def __init__(self, folder: Path, *, monitor: str) -> None:
         super().__init__(
@@ -109,34 +137,37 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["best_model_score"] is None:  # it was stopped before its first validation
             return
-        # Lightning forgets the best score where the folder has another path than it had.
+        # Lightning drops the best score if the folder's path has changed.
         assert self.dirpath is not None
         best = str(Path(self.dirpath) / "best.ckpt")
         moved = {
             "dirpath": self.dirpath,
             "best_model_path": best,
             "kth_best_model_path": best,
-            "best_k_models": dict.fromkeys([best], state_dict["best_model_score"]),
+            "best_k_models": {best: state_dict["best_model_score"]},
         }
         super().load_state_dict({**state_dict, **moved})
 
 
 class Progress(Callback):
-    """One bar over the whole run with the time left, and a line for each epoch.
+    """One progress bar over the whole run with the time left, and a line for each epoch.
 
-    Where the output is no terminal (a log file), only the lines appear.
+    If the output is not a terminal (a log file), only the lines appear.
     """
 
     def __init__(self, history: History) -> None:
         self.history = history
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._loss = float("nan")
+        self._loss: Tensor | None = None
+        self._redrawn = time.monotonic()
         self._bar = tqdm(
             total=int(trainer.estimated_stepping_batches),
             initial=trainer.global_step,
             disable=not (trainer.is_global_zero and sys.stderr.isatty()),
             dynamic_ncols=True,
+            mininterval=0,
+            miniters=0,
             smoothing=0.05,
             bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}",
         )
@@ -149,14 +180,20 @@ class Progress(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        if self._bar.disable:
+            return
+        loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
+        self._loss = loss if self._loss is None else self._loss.lerp(loss, 0.05)
+        # To show the loss is to wait for the device, so the bar is seldom redrawn.
+        if time.monotonic() < self._redrawn + SECONDS_PER_REDRAW:
+            return
+        self._redrawn = time.monotonic()
         best = self.history.best
-        loss = float(outputs["loss"].detach())
-        self._loss = loss if math.isnan(self._loss) else 0.95 * self._loss + 0.05 * loss
         self._bar.set_description_str(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False
         )
         self._bar.set_postfix_str(
-            f"loss {self._loss:.3f}, {self.history.images_per_second:.1f} img/s"
+            f"loss {float(self._loss):.3f}, {self.history.images_per_second:.1f} img/s"
             + ("" if math.isnan(best) else f", val {self.history.figures[0].name} {best:.1f}"),
             refresh=False,
         )

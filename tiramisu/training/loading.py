@@ -1,4 +1,4 @@
-"""The data of a run, as Lightning wants it: each process's share of both splits."""
+"""The data of a run as a LightningDataModule: the part of both splits that each process reads."""
 
 import math
 import multiprocessing
@@ -22,12 +22,16 @@ from tiramisu.devices import pick_device
 from tiramisu.training.config import TrainConfig
 
 MOST_WORKERS = 8
-"""That `num_workers: auto` takes: they load from memory several times what a GPU trains."""
+"""Most loading processes that `num_workers: auto` starts: several times what a GPU needs if images
+are cached."""
 CACHE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
 
 
 class RunData(pl.LightningDataModule):
-    """Training images, augmented; validation images, untouched, judged at the labels' full size."""
+    """Both splits of a run: training samples with augmentation, validation samples without.
+
+    Validation labels keep their full size, at which the model is evaluated.
+    """
 
     def __init__(self, spec: DatasetSpec, config: TrainConfig) -> None:
         super().__init__()
@@ -73,8 +77,8 @@ class RunData(pl.LightningDataModule):
             shuffle=True,
             drop_last=self._drops_last,
         )
-        # Workers fetch ahead as soon as they exist, before Lightning tells the sampler its epoch,
-        # which in a resumed run is not the first.
+        # Loading processes fetch batches as soon as they are started, before Lightning sets the
+        # epoch of the sampler, which is not the first one in a resumed run.
         sampler = cast(EpochSampler, loader.sampler)
         progress = cast(_ProcessedTracker, self.trainer.fit_loop.epoch_progress.current)
         sampler.set_epoch(progress.processed)
@@ -83,7 +87,7 @@ class RunData(pl.LightningDataModule):
     def on_after_batch_transfer(
         self, batch: dict[str, Tensor], dataloader_idx: int
     ) -> dict[str, Tensor]:
-        """Make labels int64, as losses want them, on the device: on the way masks are uint8."""
+        """Convert labels to int64, which losses expect: until here masks are uint8."""
         return {**batch, "label": batch["label"].long()}
 
     def val_dataloader(self) -> "DataLoader[Sample]":
@@ -97,7 +101,8 @@ class RunData(pl.LightningDataModule):
 
     @property
     def _drops_last(self) -> bool:
-        # A last batch of one or two crops would upset batch norm; but learn from a handful.
+        # Batch norm is unstable on an incomplete last batch, so it is dropped, except where it is
+        # the only batch.
         return len(self.train_set) >= self.config.batch_size * self._world_size
 
     def _loader(
@@ -105,7 +110,7 @@ class RunData(pl.LightningDataModule):
     ) -> "DataLoader[Sample]":
         assert self.trainer is not None
         num_workers = pick_num_workers(self.config)
-        # Workers that are spawned would not inherit it.
+        # Loading processes that are spawned, not forked, do not inherit what is in memory.
         if num_workers == 0 or multiprocessing.get_start_method() == "fork":
             dataset.preload(processes=self.config.devices)
         return make_loader(
@@ -121,7 +126,7 @@ class RunData(pl.LightningDataModule):
 
 
 def pick_num_workers(config: TrainConfig) -> int:
-    """How many processes load for each training process."""
+    """Number of loading processes for each training process."""
     if config.num_workers != "auto":
         return config.num_workers
     if pick_device(config.accelerator).type == "cpu":
@@ -131,7 +136,7 @@ def pick_num_workers(config: TrainConfig) -> int:
 
 
 def count_labels(dataset: ImageDataset) -> Tensor:
-    """Labelled pixels, or images, of each class over a split, int64 (C,)."""
+    """Number of labelled pixels (or images) of each class in a split, int64 (C,)."""
     num_classes = dataset.spec.num_classes
     counts = np.zeros(num_classes, dtype=np.int64)
     for index in range(len(dataset)):

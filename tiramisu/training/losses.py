@@ -1,4 +1,8 @@
-"""Losses over the labelled pixels or images of a batch: void weighs nothing."""
+"""Losses over the labelled pixels or images of a batch. Void pixels are ignored.
+
+Cross-entropy and Dice never wait for a GPU; Lovász and focal loss, as segmentation-models-pytorch
+computes them, do in every step.
+"""
 
 from collections.abc import Sequence
 
@@ -6,12 +10,18 @@ import torch
 from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
 
-# Median-frequency weights of CamVid's rarest class pass 20, which drowns the others in its noise.
 CAPPED_WEIGHTS = (0.5, 5.0)
+"""Lowest and highest capped weight. Uncapped, the rarest class of CamVid gets more than 20, and its
+noise outweighs all other classes."""
 
 
 class SumOfLosses(nn.Module):
-    """Adds up losses; a batch without any label, of which most make NaN, costs 0."""
+    """The sum of several losses; 0 for a batch without labels, where most of them are NaN.
+
+    Args:
+        losses: each takes logits and labels.
+        ignore_index: label of void pixels.
+    """
 
     def __init__(self, losses: Sequence[nn.Module], *, ignore_index: int) -> None:
         super().__init__()
@@ -19,11 +29,17 @@ class SumOfLosses(nn.Module):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, C, H, W) and int64 labels (B, H, W), or (B, C) and (B,) -> a number."""
+        """The loss, a float32 scalar, of logits and int64 labels.
+
+        Args:
+            logits: (B, C, H, W), or (B, C) for classification.
+            labels: (B, H, W), or (B,).
+        """
         logits = logits.float()
-        if not (labels != self.ignore_index).any():
-            return 0 * logits.sum()
-        return torch.stack([loss(logits, labels) for loss in self.losses]).sum()
+        # Lovász has no elements where no pixel is labelled.
+        total = torch.stack([loss(logits, labels).sum() for loss in self.losses]).sum()
+        # Chosen on the device: an `if` would wait for it.
+        return torch.where((labels != self.ignore_index).any(), total, 0.0)
 
 
 def build_loss(
@@ -33,7 +49,14 @@ def build_loss(
     weight: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> SumOfLosses:
-    """The loss of a configuration; class weights (C,) and smoothing are for cross-entropy."""
+    """Build a loss by its name in the settings.
+
+    Args:
+        name: cross_entropy, cross_entropy+dice, cross_entropy+lovasz or focal.
+        ignore_index: label of void pixels.
+        weight: class weights (C,), for cross-entropy only.
+        label_smoothing: share of the target spread over all classes, for cross-entropy only.
+    """
     cross_entropy = nn.CrossEntropyLoss(
         weight, ignore_index=ignore_index, label_smoothing=label_smoothing
     )
@@ -53,10 +76,14 @@ def build_loss(
 
 
 def balance_classes(pixels: Tensor, *, capped: bool) -> Tensor:
-    """Median-frequency weights from the pixels (or images) of each class, (C,) -> (C,) float32.
+    """Median-frequency class weights, float32 (C,) (Eigen and Fergus, arXiv 1411.4734).
 
-    A class weighs the median share of all classes divided by its own share (Eigen and Fergus,
-    arXiv 1411.4734); a class without a pixel weighs 1. `capped` keeps weights within 0.5..5.
+    The weight of a class is the median share of all classes divided by its own share. A class
+    without pixels gets the weight 1.
+
+    Args:
+        pixels: number of pixels, or of images, of each class, (C,).
+        capped: limit the weights to 0.5..5.
     """
     present = pixels > 0
     share = pixels.double() / pixels.sum()

@@ -11,24 +11,29 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from tiramisu.training.config import TrainConfig
 
-# Warm-up starts from this share of the learning rate: a step of exactly 0 would be wasted.
 WARMUP_START = 0.01
-# One-cycle's shape, as in torch.optim.lr_scheduler.OneCycleLR.
+"""Share of the learning rate at which warm-up starts; a first step at 0 would change nothing."""
 ONECYCLE_START, ONECYCLE_RISE = 1 / 25, 0.3
-# Shares of the run after which `steps` divides the rate by 10 (DenseNet, 1608.06993 section 4.2).
+"""Share of the learning rate at which `onecycle` starts, and share of the run in which it rises, as
+in torch.optim.lr_scheduler.OneCycleLR."""
 LR_STEPS = (0.5, 0.75)
+"""Shares of the run after which `steps` divides the learning rate by 10 (DenseNet paper, arXiv
+1608.06993, section 4.2)."""
 
 
 class PaperRMSprop(Optimizer):
-    """RMSprop as the paper's authors ran it, in Lasagne.
+    """RMSprop as in Lasagne, which the paper's authors used.
 
-    Epsilon stands inside the square root: w <- w - lr * g / sqrt(mean(g^2) + eps). Where gradients
-    are tiny next to sqrt(eps) = 1e-3 it moves like plain gradient descent, while
-    `torch.optim.RMSprop`, with epsilon outside, takes full-size steps on noise.
+    Epsilon is inside the square root: w <- w - lr * g / sqrt(mean(g^2) + eps). For gradients far
+    below sqrt(eps) = 1e-3 this is plain gradient descent, while `torch.optim.RMSprop`, with epsilon
+    outside, takes steps of full size.
 
     Args:
-        params: parameters or groups; a group's `weight_decay` is added to the gradient.
-        rho: decay of the running mean of squared gradients.
+        params: parameters or groups of parameters.
+        lr: learning rate.
+        rho: decay of the running mean of squared gradients, 0 to 1.
+        eps: added to that mean.
+        weight_decay: share of the weights that is added to the gradient.
     """
 
     def __init__(
@@ -54,7 +59,8 @@ class PaperRMSprop(Optimizer):
                 continue
             grads = [p.grad for p in params if p.grad is not None]
             for p in params:
-                self.state[p].setdefault("mean_square", torch.zeros_like(p))
+                if not self.state[p]:
+                    self.state[p]["mean_square"] = torch.zeros_like(p)
             mean_squares = [self.state[p]["mean_square"] for p in params]
             if group["weight_decay"]:
                 grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
@@ -67,7 +73,7 @@ class PaperRMSprop(Optimizer):
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
-    """The configured optimiser over a network's parameters, with decay only where it belongs."""
+    """The optimiser of the settings; `split_parameters` says which parameters decay."""
     decayed, plain = split_parameters(network, decay_norms=config.decay_norms)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
@@ -77,7 +83,7 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
         case "rmsprop":
             return PaperRMSprop(groups, lr=config.lr, rho=config.momentum)
         case "sgd":
-            # Nesterov's form needs some momentum to look ahead along.
+            # Nesterov momentum of 0 is refused by torch.
             return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
         case "adamw":
             return AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
@@ -86,13 +92,13 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
 def split_parameters(
     network: nn.Module, *, decay_norms: bool
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters that decay (weights, and batch norm's scales if asked) and those that don't."""
+    """Parameters with weight decay (weights; batch norm's scales if asked for) and all others."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for module in network.modules():
         is_norm = isinstance(module, _BatchNorm)
         for name, parameter in module.named_parameters(recurse=False):
-            # A PReLU's slope is called weight, and is none.
+            # The slope of a PReLU is named weight, but is not one.
             decays = name == "weight" and (decay_norms or not is_norm)
             decays = decays and not isinstance(module, nn.PReLU)
             (decayed if decays else plain).append(parameter)
@@ -100,9 +106,10 @@ def split_parameters(
 
 
 def lr_factor(config: TrainConfig, *, epoch: float, epochs: float) -> float:
-    """Share of the peak learning rate at a point of the run.
+    """The learning rate at a point of the run, as a share of its peak, 0 to 1.
 
     Args:
+        config: the schedule and its settings.
         epoch: epochs done so far, with fractions.
         epochs: epochs in all.
     """
@@ -113,14 +120,14 @@ def lr_factor(config: TrainConfig, *, epoch: float, epochs: float) -> float:
         case "constant":
             return 1.0
         case "exponential":
-            # The paper multiplies once an epoch, so the rate is a staircase.
+            # The paper multiplies it once per epoch, so it is constant within an epoch.
             return config.lr_decay ** math.floor(epoch + 1e-6)
         case "steps":
             return 0.1 ** sum(done >= share for share in LR_STEPS)
         case "cosine":
             return _cosine(done)
         case "poly":
-            return (1 - done) ** config.poly_power
+            return float((1 - done) ** config.poly_power)
         case "onecycle":
             if done < ONECYCLE_RISE:
                 return 1 - (1 - ONECYCLE_START) * _cosine(done / ONECYCLE_RISE)
@@ -128,5 +135,5 @@ def lr_factor(config: TrainConfig, *, epoch: float, epochs: float) -> float:
 
 
 def _cosine(done: float) -> float:
-    """From 1 to 0 along half a cosine."""
+    """Half a cosine: 1 at 0, 0 at 1."""
     return (1 + math.cos(math.pi * done)) / 2

@@ -1,11 +1,12 @@
-"""How a network learns, on one screen: forward, loss, step, optimiser."""
+"""How a network learns: forward pass, loss, validation, optimiser, learning rate."""
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -27,8 +28,8 @@ class TrainingTask(pl.LightningModule):
         loss: takes logits (B, C, H, W) or (B, C), and labels.
         final_loss: the same, for the final epochs, if they have their own.
         batches_per_epoch: training batches of each process.
-        names: name of each training sample, for the message when something goes wrong.
-        ignore_index: label of what counts nowhere.
+        names: name of each training sample, for the message about a loss that is not finite.
+        ignore_index: label of void pixels, which are ignored.
     """
 
     def __init__(
@@ -53,18 +54,17 @@ class TrainingTask(pl.LightningModule):
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model(images)
+        logits: Tensor = self.model(images)
+        return logits
 
     def on_train_epoch_start(self) -> None:
-        # Dropout of an epoch depends on (seed, epoch, process) alone, so a resumed run draws the
-        # same numbers as one that was never interrupted.
+        # Dropout depends only on (seed, epoch, process), so that a resumed run draws the same
+        # numbers as an uninterrupted one.
         torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         logits = self(batch["image"])  # (B, C, H, W) or (B, C)
-        loss = self._loss_of_epoch()(logits, batch["label"])
-        if not math.isfinite(loss.item()):
-            raise ValueError(self._describe_divergence(loss, batch, batch_index))
+        loss: Tensor = self._loss_of_epoch()(logits, batch["label"])
         self.log(
             "train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits), sync_dist=True
         )
@@ -88,27 +88,25 @@ class TrainingTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)
-        steps_per_epoch = math.ceil(self.batches_per_epoch / self.config.accumulate)
-        steps = self.config.max_steps or math.inf
-        epochs = min(self.config.epochs, steps / steps_per_epoch)
-        schedule = LambdaLR(
-            optimizer,
-            lambda step: lr_factor(self.config, epoch=step / steps_per_epoch, epochs=epochs),
-        )
+        schedule = LambdaLR(optimizer, self._lr_factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def _lr_factor(self, step: int) -> float:
+        """The learning rate after so many optimiser steps, as a share of its peak."""
+        steps_per_epoch = math.ceil(self.batches_per_epoch / self.config.accumulate)
+        steps = self.config.max_steps or math.inf
+        epochs = min(self.config.epochs, steps / steps_per_epoch)
+        return lr_factor(self.config, epoch=step / steps_per_epoch, epochs=epochs)
+
+    def on_train_start(self) -> None:
+        # If a resumed run has another number of epochs, the learning rate in its checkpoint is that
+        # of another schedule.
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        for group in optimizer.param_groups:
+            group["lr"] = self.config.lr * self._lr_factor(self.global_step)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model_info"] = dataclasses.asdict(self.model.info)
-
-    def _describe_divergence(self, loss: Tensor, batch: dict[str, Tensor], batch_index: int) -> str:
-        lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
-        images = ", ".join(self.names[i] for i in batch["index"].tolist())
-        return (
-            f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_index + 1} "
-            f"(step {self.global_step + 1}, learning rate {lr:.3g}, images {images}): training "
-            "stopped, and the last epoch before it is kept. Try a smaller --lr, --clip-norm 1, "
-            "or --precision fp32"
-        )

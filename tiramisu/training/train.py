@@ -1,8 +1,8 @@
-"""A training run from its settings to its published model, tables and pictures."""
+"""A training run from its settings to its published model: plan, fit, publish."""
 
 import dataclasses
 import functools
-import math
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -13,102 +13,109 @@ import torch
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, build_image_model
-from tiramisu.checkpoints.run_folder import BEST, LAST
+from tiramisu.checkpoints.run_folder import BEST, LAST, make_folder
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
-from tiramisu.data.dataset import ClassificationDataset, ImageDataset, open_split
+from tiramisu.data.dataset import ClassificationDataset, open_split
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.devices import is_out_of_memory, pick_device
+from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.evaluation.metrics import FIGURES
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
-from tiramisu.training.callbacks import History
 from tiramisu.training.checks import (
-    announce_other_epochs,
     check_machine,
-    check_steps_left,
     check_task,
     check_whole_images,
     find_image_size,
 )
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, count_labels
 from tiramisu.training.losses import balance_classes, build_loss
-from tiramisu.training.run import (
-    check_resumable,
-    is_main_process,
-    open_run_folder,
+from tiramisu.training.resume import check_resume
+from tiramisu.training.run_settings import (
+    FOLDER_VARIABLE,
+    choose_folder,
     save_config,
     use_absolute_paths,
 )
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.trainer import build_trainer
+from tiramisu.training.training_run import TrainingRun, score_percentages
 from tiramisu.training.warm_start import warm_start
 from tiramisu.visual.pictures import save_png
 
 
-def train(config: TrainConfig) -> Path:
-    """Run a training from beginning to end; returns the run's folder.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """A run that is checked and built, and has written nothing yet."""
+
+    config: TrainConfig
+    """The settings, with absolute paths."""
+    spec: DatasetSpec
+    data: RunData
+    task: TrainingTask
+    trainer: pl.Trainer
+    history: History
+    """The epochs done so far: none, but for a resumed run."""
+    folder: Path
+    """The run's folder; a new run's does not exist yet, or is empty."""
+
+
+def train(config: TrainConfig) -> TrainingRun:
+    """Train a network, evaluate it, and publish it in a run's folder.
 
     The folder then holds config.yaml, metrics.csv, TensorBoard's events, checkpoints/, the
-    published model (model.safetensors, model.json), scores, and pictures.
+    published model (model.safetensors, model.json), scores/, curves.png and samples.png.
+
+    Args:
+        config: the settings; `ClassifierTrainConfig` has other defaults.
+
+    Returns:
+        The run: its folder, its published model, and how well that does.
 
     Raises:
-        ValueError, FileNotFoundError: something the user can mend; the message says how.
-        KeyboardInterrupt: stopped by the user, after all that was learnt has been saved.
+        ValueError, FileNotFoundError: something that the user can mend; the message says how.
+        KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
+    planned = plan(config)
+    fit(planned)
+    return publish(planned)
+
+
+def plan(config: TrainConfig) -> TrainingPlan:
+    """Check everything that can be wrong, and build all that a run needs. Writes no files."""
     check_machine(config)
     config = use_absolute_paths(config)
     if config.resume is not None:
-        check_resumable(config)
-        check_steps_left(config)
-        announce_other_epochs(config)
+        check_resume(config)
     spec = load_spec(config.data)
-    root = Path(config.data_root) if config.data_root else None
     check_task(spec, config)
+    folder = choose_folder(config, data_name=spec.name)
     model = build_model_for(spec, config)
     if config.check_data and not spec.drawn and is_main_process():
+        root = Path(config.data_root) if config.data_root else None
         checked = check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
     if isinstance(data.val_set, ClassificationDataset):
-        model.info = dataclasses.replace(
-            model.info, image_size=find_image_size(data.val_set, config)
-        )
+        size = find_image_size(data.val_set, config)
+        model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)
     task = build_task(model, data, config)
-
-    folder = open_run_folder(config, data_name=spec.name)
     history = History(folder, task=spec.task)
-    trainer = build_trainer(config, folder, history)
-    if is_main_process():
-        save_config(config, folder)
-        print(f"{config.arch} on {spec.title}: {len(data.train_set)} images, run in {folder}")
-    rows_before = list(history.rows)
-    steps_before = rows_before[-1]["step"] if config.resume and rows_before else 0
-    try:
-        fit(trainer, task, data, resume=folder / LAST if config.resume else None)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped after {len(history.rows)} of {config.epochs} epochs; go on with --resume "
-            f"{folder}"
-            if history.rows
-            else "stopped within the first epoch: nothing is kept"
-        ) from None
-    finally:
-        if trainer.is_global_zero:
-            keep_what_was_learnt(folder, history, rows_before=rows_before, config=config)
-    if trainer.is_global_zero:
-        if trainer.global_step == steps_before:
-            print("nothing was left to train; raise --epochs to go on")
-        if config.recalibrate:
-            recalibrate(folder, spec, config)
-        report(folder, data.val_set, config)
-    return folder
+    return TrainingPlan(
+        config=config,
+        spec=spec,
+        data=data,
+        task=task,
+        trainer=build_trainer(config, folder, history),
+        history=history,
+        folder=folder,
+    )
 
 
 def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
@@ -137,7 +144,7 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
 
 
 def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> TrainingTask:
-    """The model with its loss, ready to be fitted."""
+    """The model with its loss, ready to be trained."""
     weight = None
     if config.class_weights != "none":
         labels = count_labels(data.train_set)
@@ -159,25 +166,61 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
     )
 
 
-def fit(trainer: pl.Trainer, task: TrainingTask, data: RunData, *, resume: Path | None) -> None:
-    """Train; Ctrl-C raises KeyboardInterrupt once Lightning has put everything away."""
-    previous = signal.getsignal(signal.SIGINT)
+def fit(planned: TrainingPlan) -> None:
+    """Train. If that is broken off, what the complete epochs have learnt is published first."""
+    config, trainer, history = planned.config, planned.trainer, planned.history
+    rows_before = list(history.rows)
+    make_folder(planned.folder)
+    os.environ[FOLDER_VARIABLE] = str(planned.folder)
+    if is_main_process():
+        save_config(config, planned.folder)
+        print(
+            f"{config.arch} on {planned.spec.title}: {len(planned.data.train_set)} images, run in "
+            f"{planned.folder}"
+        )
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=resume, weights_only=True)
+        _fit_with_lightning(planned)
+    except BaseException:
+        if trainer.is_global_zero:
+            if not (planned.folder / LAST).is_file():
+                shutil.rmtree(planned.folder)
+            elif history.rows != rows_before:
+                _save_published(_load_trained(planned), planned)
+        raise
+    if trainer.is_global_zero and history.rows == rows_before:
+        print("nothing was left to train; raise --epochs to go on")
+
+
+def _fit_with_lightning(planned: TrainingPlan) -> None:
+    """Train, with errors that say what to do."""
+    config, trainer, folder = planned.config, planned.trainer, planned.folder
+    interrupt_handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(
+            planned.task,
+            datamodule=planned.data,
+            ckpt_path=folder / LAST if config.resume else None,
+            weights_only=True,
+        )
     except SystemExit:
-        # Lightning leaves this way after Ctrl-C, with further ones ignored.
-        signal.signal(signal.SIGINT, previous)
-        raise KeyboardInterrupt from None
+        # Lightning exits like this after Ctrl-C, and leaves further ones ignored.
+        signal.signal(signal.SIGINT, interrupt_handler)
+        epochs = len(planned.history.rows)
+        raise KeyboardInterrupt(
+            f"stopped after {epochs} of {config.epochs} epochs; go on with --resume {folder}"
+            if epochs
+            else "stopped within the first epoch: nothing is kept"
+        ) from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        final_from = task.config.final_from
+        final_from = config.final_from
         if final_from is not None and trainer.current_epoch >= final_from > 0:
             raise ValueError(
-                f"the memory is too small for whole images, {task.config.batch_size} at a time, in "
-                f"the final epochs: those before them are kept, in {trainer.default_root_dir}. Go "
-                "on by a new run with --init-from that folder, a smaller --batch-size, and "
-                "--epochs equal to --final-epochs"
+                f"the memory is too small for whole images, {config.batch_size} at a time, in the "
+                f"final epochs: the epochs before them are kept in {folder}. Go on with a new run "
+                "with --init-from that folder, a smaller --batch-size, and --epochs equal to "
+                "--final-epochs"
             ) from None
         raise ValueError(
             "the memory is too small for this training: give a smaller --batch-size (and "
@@ -185,52 +228,64 @@ def fit(trainer: pl.Trainer, task: TrainingTask, data: RunData, *, resume: Path 
         ) from None
 
 
-def keep_what_was_learnt(
-    folder: Path, history: History, *, rows_before: list[dict[str, float]], config: TrainConfig
-) -> None:
-    """Whatever ended a run: make its epochs ready for use, or leave no trace if there are none."""
-    if not (folder / LAST).is_file():
-        shutil.rmtree(folder)
-    elif history.rows != rows_before:
-        # Stopped before the first validation, there is no best epoch yet.
-        best = folder / (BEST if config.keep == "best" else LAST)
-        save_model(load_model(best if best.is_file() else folder / LAST), folder)
-        curves = plot_curves(history.rows, task=history.task, final_from=config.final_from)
-        save_png(folder / "curves.png", curves)
+def publish(planned: TrainingPlan) -> TrainingRun:
+    """Recalibrate, evaluate and save the trained model, with its pictures.
+
+    Whatever fails or interrupts on the way, the model is saved.
+    """
+    config, spec, folder = planned.config, planned.spec, planned.folder
+    history = planned.history.rows
+    if not planned.trainer.is_global_zero:
+        return TrainingRun(folder=folder, task=spec.task, history=history, scores=None)
+    model = _load_trained(planned)
+    try:
+        if config.recalibrate:
+            model = _recalibrate(model, spec, config)
+        scores = evaluate_checkpoint(
+            EvalConfig(
+                checkpoint=str(folder),
+                data=config.data,
+                data_root=config.data_root,
+                split=config.val_split,
+                batch_size=config.eval_batch_size,
+                out=str(folder / "scores"),
+                overwrite=True,
+                accelerator=config.accelerator,
+            ),
+            model=model,
+        )
+        percent = score_percentages(scores, task=spec.task)
+        metrics = {figure.attribute: value for figure, value in percent.items()}
+        model.info = dataclasses.replace(model.info, metrics=metrics)
+    finally:
+        _save_published(model, planned)
+    save_samples(model.cpu(), planned.data.val_set, folder / "samples.png")
+    print(f"the model, curves.png and samples.png are in {folder}")
+    return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
 
 
-def recalibrate(folder: Path, spec: DatasetSpec, config: TrainConfig) -> None:
-    """Publish the run's model with batch norm's statistics of the whole training images."""
-    model = load_model(folder, device=pick_device(config.accelerator))
-    measured_on = open_split(
+def _load_trained(planned: TrainingPlan) -> ImageModel:
+    """The model of the epoch that `keep` chooses, on the device for its evaluation."""
+    best, last = planned.folder / BEST, planned.folder / LAST
+    # A run that ended before its first validation has no best epoch.
+    chosen = best if planned.config.keep == "best" and best.is_file() else last
+    return load_model(chosen, device=pick_device(planned.config.accelerator))
+
+
+def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> ImageModel:
+    """The model with batch norm statistics of the whole training images."""
+    train_set = open_split(
         spec, config.train_split, root=config.data_root, image_scale=config.image_scale
     )
     try:
-        save_model(recalibrate_batch_norm(model, measured_on), folder)
+        return recalibrate_batch_norm(model, train_set)
     except ValueError as error:
         print(f"Warning: the model keeps its running statistics: {error}")
+        return model
 
 
-def report(folder: Path, val_set: ImageDataset, config: TrainConfig) -> None:
-    """Evaluate the published model by itself, and write and print what it can do."""
-    scores = evaluate_checkpoint(
-        EvalConfig(
-            checkpoint=str(folder),
-            data=config.data,
-            data_root=config.data_root,
-            split=config.val_split,
-            batch_size=config.eval_batch_size,
-            out=str(folder / "scores"),
-            overwrite=True,
-            accelerator=config.accelerator,
-        )
-    )
-    model = load_model(folder)
-    attributes = [figure.attribute for figure in FIGURES[model.task]]
-    metrics = {name: 100 * getattr(scores, name) for name in attributes}
-    # JSON knows no NaN.
-    metrics = {name: value for name, value in metrics.items() if not math.isnan(value)}
-    model.info = dataclasses.replace(model.info, metrics=metrics)
-    save_model(model, folder)
-    save_samples(model, val_set, folder / "samples.png")
-    print(f"the model, curves.png and samples.png are in {folder}")
+def _save_published(model: ImageModel, planned: TrainingPlan) -> None:
+    save_model(model, planned.folder)
+    history = planned.history
+    curves = plot_curves(history.rows, task=history.task, final_from=planned.config.final_from)
+    save_png(planned.folder / "curves.png", curves)

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as a run's settings ask for it."""
+"""Lightning's Trainer, built from the settings of a run."""
 
 import math
 from pathlib import Path
@@ -8,42 +8,53 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     LearningRateMonitor,
     ModelCheckpoint,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from tiramisu.checkpoints.run_folder import CHECKPOINTS
-from tiramisu.training.callbacks import BestCheckpoint, History, Progress
+from tiramisu.training.callbacks import BestCheckpoint, Progress, StopAtBadLoss, WeightAverage
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.history import History
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
-    """Lightning's Trainer with what a run shows, keeps and obeys."""
+    """Lightning's Trainer with the callbacks of a run. Writes no files.
+
+    Args:
+        config: the settings.
+        folder: the run's folder, which need not exist yet.
+        history: the rows of metrics.csv.
+
+    Raises:
+        ValueError: this machine has no such devices.
+    """
     checkpoints = folder / CHECKPOINTS
     monitor = f"val/{history.figures[0].key}"
     callbacks: list[Callback] = [
+        # First, so that no other callback writes or shows an epoch with a bad loss.
+        StopAtBadLoss(),
         history,
         Progress(history),
         LearningRateMonitor(logging_interval="epoch"),
         BestCheckpoint(checkpoints, monitor=monitor),
     ]
     if config.ema_decay > 0:
-        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+        callbacks.append(WeightAverage(decay=config.ema_decay))
     if config.patience > 0:
         callbacks.append(
             EarlyStopping(
                 monitor,
                 mode="max",
                 patience=math.ceil(config.patience / config.val_every),
-                # Judged when validation ends: not every epoch has one.
+                # Checked when validation ends: not every epoch has one.
                 check_on_train_epoch_end=False,
             )
         )
-    # Last, so that it saves what all others have seen of the epoch.
+    # Last, so that it saves the state of all other callbacks after the epoch.
     callbacks.append(
         ModelCheckpoint(
             checkpoints,
@@ -69,7 +80,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
             check_val_every_n_epoch=config.val_every,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            # Our sampler shares the epoch between processes without counting an image twice.
+            # EpochSampler splits an epoch between processes without using an image twice.
             use_distributed_sampler=False,
             logger=TensorBoardLogger(
                 folder, name="tensorboard", version="", default_hp_metric=False

@@ -1,4 +1,4 @@
-"""The weights that a run starts from: another run's, or public ones."""
+"""The weights that a run starts from: those of another run, or public ones."""
 
 import re
 from pathlib import Path
@@ -6,44 +6,44 @@ from pathlib import Path
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel
 from tiramisu.checkpoints.weights_file import load_weights
+from tiramisu.devices import is_main_process
 from tiramisu.models import build_model
 from tiramisu.models.pretrained import load_fitting, load_public
-from tiramisu.training.run import is_main_process
 
 PUBLIC = re.compile(r"(\w+_Weights\.)?(IMAGENET1K_V\d|DEFAULT)|imagenet")
-"""What public weights are called by torchvision, and by segmentation-models-pytorch."""
+"""Names of public weights in torchvision, and in segmentation-models-pytorch."""
 LAST_PARTS = ("classifier", "segmentation_head")
-"""What the parts of networks that make the logits are called."""
+"""Names of the parts of networks that compute the logits."""
 
 
 def warm_start(model: ImageModel, source: str) -> None:
-    """Give a model's network the weights of `source`, as far as they fit; prints what it took.
+    """Load the weights of `source` into a model's network where they fit; prints which did.
 
-    A run of the same network and classes is taken whole. Of any other, all layers that fit are
-    taken, and the part that makes the logits of other classes keeps its fresh weights.
+    From a run of the same network and classes, all weights are loaded. From any other, all layers
+    that fit are loaded; if the classes differ, the last layer keeps its fresh weights.
 
     Args:
         model: a fresh model.
-        source: a run or checkpoint; or torchvision's weights of a DenseNet (IMAGENET1K_V1), or for
-            smp:... those of its encoder (imagenet).
+        source: a run or checkpoint; torchvision's weights of a DenseNet (IMAGENET1K_V1); or, for
+            networks smp:..., the weights of the encoder (imagenet).
 
     Raises:
         ValueError, FileNotFoundError, OSError: there are no such weights, or none of them fit.
     """
     network, info = model.network, model.info
     if PUBLIC.fullmatch(source) and not Path(source).exists():
-        _warn_of_other_images(model, source, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        _warn_about_normalization(model, source, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         if info.arch.startswith("smp:"):
             encoder = build_model(info.arch, num_classes=len(info.class_names), weights=source)
             load_weights(network, encoder.state_dict(), origin=source)
             _say(f"--init-from {source}: the encoder's weights")
             return
-        # unet:densenet121 has the encoder's; densenet121 its own.
+        # The weights of densenet121 are also those of the encoder of unet:densenet121.
         transfer = load_public(network, info.arch.rpartition(":")[2], source)
         _say(f"--init-from {source}: {transfer}")
         return
     start = load_model(source)
-    _warn_of_other_images(model, source, mean=start.info.mean, std=start.info.std)
+    _warn_about_normalization(model, source, mean=start.info.mean, std=start.info.std)
     same_classes = start.info.class_names == info.class_names
     if same_classes and start.info.arch == info.arch:
         load_weights(network, start.network.state_dict(), origin=f"--init-from {source}")
@@ -55,13 +55,13 @@ def warm_start(model: ImageModel, source: str) -> None:
     _say(f"--init-from {source}: {transfer}")
 
 
-def _warn_of_other_images(
+def _warn_about_normalization(
     model: ImageModel, source: str, *, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     if (mean, std) != (model.info.mean, model.info.std):
         _say(
-            f"Warning: --init-from {source} has learnt from images normalised in another way; "
-            "--normalize chooses"
+            f"Warning: --init-from {source} was trained on images that were normalised "
+            "differently; set --normalize to match"
         )
 
 

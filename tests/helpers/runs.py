@@ -1,0 +1,44 @@
+"""Training runs that are interrupted, and the weights in their checkpoints."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from tiramisu.checkpoints.checkpoint import read_checkpoint
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.train import fit, plan
+
+
+class _Interrupt(Callback):
+    """Interrupts the given epoch, counted from 0, after its first batch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        if trainer.current_epoch == self.epoch:
+            # As Python does on Ctrl-C; a test in the background would not get the signal.
+            raise KeyboardInterrupt
+
+
+def interrupt(config: TrainConfig, *, epoch: int) -> Path:
+    """The folder of a run that is interrupted in the given epoch, counted from 0."""
+    planned = plan(config)
+    planned.trainer.callbacks.append(_Interrupt(epoch))
+    expected = f"stopped after {epoch} of.*--resume" if epoch else "nothing is kept"
+    with pytest.raises(KeyboardInterrupt, match=expected):
+        fit(planned)
+    return planned.folder
+
+
+def checkpoint_weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    """The weights in best.ckpt or last.ckpt, with the names of the training task."""
+    return read_checkpoint(folder / "checkpoints" / f"{name}.ckpt")["state_dict"]
+
+
+def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name

@@ -1,0 +1,120 @@
+"""Planning a run: everything that can be wrong is found, and nothing is written."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from PIL import Image
+
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.train import plan, train
+
+Quick = Callable[..., TrainConfig]
+
+
+def files_in(folder: Path) -> dict[Path, tuple[int, int]]:
+    """All files and folders, with what changes when they are written."""
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainConfig, str], None]:
+    """Checks that a plan is refused with a message, and that it changes no file."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(config: TrainConfig, message: str) -> None:
+        before = files_in(tmp_path)
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            plan(config)
+        assert files_in(tmp_path) == before
+
+    return check
+
+
+def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for config in (quick(), quick(out=None), quick(class_weights="capped", final_epochs=1)):
+        planned = plan(config)
+        assert not planned.folder.exists()
+    assert files_in(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "fp16"}, "fp16 needs a GPU"),
+        ({"sync_bn": True}, "needs GPUs"),
+        ({"arch": "fc57"}, "fc57"),
+        ({"arch": "densenet121"}, "is for classification"),
+        ({"arch": "smp:unet/resnet18", "dropout": 0.1}, r"has no dropout=0\.1"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"train_split": "nothing"}, "nothing"),
+        ({"val_split": "nothing"}, "nothing"),
+        ({"init_from": "nowhere"}, "there is no checkpoint nowhere"),
+        ({"init_from": "DenseNet121_Weights.IMAGENET1K_V9"}, "DenseNet121"),
+        ({"resume": "nowhere"}, "no run to resume"),
+        ({"final_epochs": 1, "image_scale": 0.4}, "sides of 26 pixels"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_refused_settings(quick: Quick, refuses, changes: dict, message: str) -> None:
+    refuses(quick(**changes), message)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_missing_gpu(quick: Quick, refuses) -> None:
+    refuses(quick(accelerator="gpu"), "no GPU")
+
+
+def test_folder_that_is_taken_or_cannot_be_made(quick: Quick, refuses, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    plan(quick())  # an empty folder is as good as none
+    (tmp_path / "run" / "precious.txt").write_text("x")
+    refuses(quick(), "already exists")
+    refuses(quick(out=str(tmp_path / "run" / "precious.txt")), "already exists")
+    refuses(quick(out=str(tmp_path / "run" / "precious.txt" / "run")), "cannot make the folder")
+
+
+def test_damaged_image(quick: Quick, refuses, rectangles: Path, tmp_path: Path) -> None:
+    data = tmp_path / "damaged"
+    shutil.copytree(rectangles, data)
+    path = min((data / "images" / "val").iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+    refuses(quick(data=str(data)), path.name)
+
+
+def test_whole_images_of_several_sizes(
+    quick: Quick, refuses, rectangles: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "sizes"
+    shutil.copytree(rectangles, data)
+    for kind in ("images", "masks"):
+        path = min((data / kind / "train").iterdir())
+        Image.open(path).resize((80, 80), Image.Resampling.NEAREST).save(path)
+    refuses(quick(data=str(data), final_epochs=1), "differ in size")
+    plan(quick(data=str(data), final_epochs=1, batch_size=1, crop=None))
+
+
+def test_machine_without_the_devices(quick: Quick, refuses, monkeypatch) -> None:
+    def fail(**_: object) -> None:
+        raise MisconfigurationException("no such devices")
+
+    monkeypatch.setattr(pl, "Trainer", fail)
+    refuses(quick(), "this machine cannot train with --accelerator cpu --devices 1: no such dev")
+
+
+def test_run_that_cannot_be_resumed(quick: Quick, refuses, tmp_path: Path) -> None:
+    folder = train(quick(epochs=1, max_steps=2)).folder
+    resume = {"resume": str(folder), "max_steps": 2}
+    refuses(quick(**resume, lr=0.5), r"--lr is 0\.5, but the run .* with 0\.003")
+    refuses(quick(**resume, seed=7), "a resumed run may change only")
+    refuses(quick(**resume), "is complete")
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    refuses(quick(**resume), "truncated")
+    last.unlink()
+    refuses(quick(**resume), "did not finish its first epoch")

@@ -1,0 +1,101 @@
+"""Resumed runs: the same weights as without an interruption, and what a run may change."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from runs import assert_same_weights, checkpoint_weights, interrupt
+
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.history import read_history, write_history
+from tiramisu.training.train import train
+
+Quick = Callable[..., TrainConfig]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_decay": 0.8, "optimizer": "rmsprop", "schedule": "onecycle", "warmup_epochs": 1.0},
+        {"num_workers": 1, "optimizer": "sgd", "accumulate": 2, "color": 0.5, "scale": (0.8, 1.2)},
+        {"num_workers": 1, "final_epochs": 2, "final_loss": "cross_entropy+lovasz"},
+    ],
+    ids=["plain", "ema", "workers", "final epochs"],
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    quick: Quick, tmp_path: Path, changes: dict
+) -> None:
+    changes = {"epochs": 3, "patience": 5, **changes}
+    whole = train(quick(**changes, out=str(tmp_path / "whole")))
+    broken = interrupt(quick(**changes, out=str(tmp_path / "broken")), epoch=1)
+    assert [row["epoch"] for row in read_history(broken / "metrics.csv")] == [1]
+
+    resumed = train(quick(**changes, resume=str(broken)))
+    assert resumed.folder == broken
+    for name in ("last", "best"):
+        assert_same_weights(
+            checkpoint_weights(broken, name), checkpoint_weights(whole.folder, name)
+        )
+    for ours, theirs in zip(resumed.history, whole.history, strict=True):
+        for name in ("epoch", "step", "lr", "train_loss", "val_miou"):
+            assert ours[name] == theirs[name]
+
+
+def test_settings_that_a_resumed_run_may_not_change(quick: Quick) -> None:
+    folder = train(quick(epochs=1)).folder
+    before = (folder / "config.yaml").read_text()
+    for changes in ({"lr": 0.5}, {"arch": "fc67"}, {"optimizer": "sgd"}, {"ema_decay": 0.5}):
+        with pytest.raises(ValueError, match="a resumed run may change only"):
+            train(quick(epochs=2, resume=str(folder), **changes))
+    assert (folder / "config.yaml").read_text() == before
+
+
+def test_complete_run_that_was_moved_keeps_its_best_epoch(quick: Quick, tmp_path: Path) -> None:
+    moved = train(quick()).folder.rename(tmp_path / "elsewhere")
+    kept = ["metrics.csv", "curves.png", "model.safetensors", "checkpoints/best.ckpt"]
+    before = [(moved / name).read_bytes() for name in kept]
+    train(quick(resume=str(moved)))
+    assert [(moved / name).read_bytes() for name in kept] == before
+    # The best score is restored too: one more epoch cannot beat it.
+    path = moved / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    for state in checkpoint["callbacks"].values():
+        if state.get("monitor") == "val/miou" and "best_model_score" in state:
+            state["best_model_score"] = torch.tensor(100.0)
+    torch.save(checkpoint, path)
+    train(quick(resume=str(moved), epochs=3))
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == before[-1]
+
+
+@pytest.mark.parametrize("steps", [2, 3], ids=["end of an epoch", "within an epoch"])
+def test_run_that_max_steps_ended_is_complete(quick: Quick, steps: int) -> None:
+    folder = train(quick(max_steps=steps, epochs=2)).folder  # two steps an epoch
+    with pytest.raises(ValueError, match="--init-from"):
+        train(quick(max_steps=steps, epochs=2, resume=str(folder)))
+
+
+def test_complete_run_can_be_resumed_for_more_epochs(quick: Quick, capsys) -> None:
+    folder = train(quick(epochs=1)).folder
+    train(quick(epochs=1, resume=str(folder)))
+    assert "nothing was left to train" in capsys.readouterr().out
+    run = train(quick(epochs=3, resume=str(folder)))
+    printed = capsys.readouterr().out
+    # Half a cosine from 3e-3 to 0, after one epoch of three.
+    assert "--epochs 3 in place of 1: the learning rate goes on" in printed
+    assert "after epoch 1, at 0.00225" in printed
+    assert "nothing was left to train" not in printed
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert [row["step"] for row in run.history] == [2, 4, 6]
+    assert run.history[1]["lr"] == pytest.approx(0.00225)
+
+
+def test_rows_after_the_last_checkpoint_are_replaced(quick: Quick) -> None:
+    folder = train(quick(epochs=1)).folder
+    rows = read_history(folder / "metrics.csv")
+    # As if the run had been killed while it saved the checkpoint of its second epoch.
+    write_history(folder / "metrics.csv", [*rows, {**rows[0], "epoch": 2, "step": 4, "lr": 7.0}])
+    run = train(quick(resume=str(folder)))
+    assert [row["epoch"] for row in run.history] == [1, 2]
+    assert run.history[1]["lr"] < 7

@@ -1,0 +1,79 @@
+"""The folder in which a run is saved, and the settings that are saved there."""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
+from tiramisu.devices import is_main_process
+from tiramisu.shipped import list_shipped
+from tiramisu.training.config import TrainConfig
+
+FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
+"""Environment variable that tells the other processes of a run its folder: Lightning starts them
+with the same command."""
+
+
+def use_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """The same settings with absolute paths to the data, valid in any working folder."""
+    is_path = config.data not in list_shipped("datasets") and Path(config.data).exists()
+    return dataclasses.replace(
+        config,
+        data=str(Path(config.data).resolve()) if is_path else config.data,
+        data_root=str(Path(config.data_root).resolve()) if config.data_root else None,
+    )
+
+
+def choose_folder(config: TrainConfig, *, data_name: str) -> Path:
+    """The folder for a new run, or that of the run to resume. Nothing is created.
+
+    Raises:
+        ValueError: `out` already holds something, or cannot be created.
+        FileNotFoundError: there is nothing to resume.
+    """
+    if config.resume is not None:
+        return find_run(config.resume)
+    default = Path(f"runs/{data_name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', config.arch)}")
+    if not is_main_process():
+        return Path(os.environ.get(FOLDER_VARIABLE) or config.out or default)
+    folder = Path(config.out) if config.out else _add_number(default)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(
+            f"--out {folder} already exists; go on with that run by --resume {folder}, or choose "
+            "another folder"
+        )
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(
+            f"cannot make the folder {folder}: {parent} is not a folder that you may write to; "
+            "give another --out"
+        )
+    return folder
+
+
+def save_config(config: TrainConfig, folder: Path) -> None:
+    """Write the resolved settings, in a form that --config reads."""
+    text = yaml.safe_dump(settings_of(config), sort_keys=False)
+    (folder / CONFIG_NAME).write_text(text)
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Settings as YAML holds them, without `resume`: a resumed run saves what it resumes."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+        if name != "resume"
+    }
+
+
+def _add_number(folder: Path) -> Path:
+    """The folder itself or, where it exists, with the first number from 2 on that is free."""
+    free, number = folder, 2
+    while free.exists():
+        free = folder.with_name(f"{folder.name}-{number}")
+        number += 1
+    return free

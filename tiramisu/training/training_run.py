@@ -1,0 +1,47 @@
+"""What a training returns."""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.evaluation.metrics import FIGURES, Figure, Scores
+from tiramisu.training.history import Row
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class TrainingRun:
+    """A completed training run."""
+
+    folder: Path
+    """Folder with the published model and everything else the run has written."""
+    task: str
+    """"segmentation" or "classification"."""
+    history: list[Row]
+    """One row per epoch, as in metrics.csv: epoch, step, lr, train_loss, the scores on the
+    validation split in percent (val_miou and val_accuracy, or val_top1 and val_top5; NaN in epochs
+    without validation), images_per_second, seconds."""
+    scores: Scores | None
+    """Scores of the published model on the validation split. If several processes train, only the
+    main one has them; None in the others."""
+
+    @functools.cached_property
+    def model(self) -> ImageModel:
+        """The published model, on the CPU in evaluation mode; loaded when it is first used."""
+        return load_model(self.folder)
+
+    def __repr__(self) -> str:
+        epochs = len(self.history)
+        parts = [f"{epochs} epoch{'s' * (epochs != 1)}"]
+        if self.scores is not None:
+            percent = score_percentages(self.scores, task=self.task)
+            parts += [f"{figure.name} {value:.1f} %" for figure, value in percent.items()]
+        return f"<TrainingRun {self.folder}: {', '.join(parts)}>"
+
+
+def score_percentages(scores: Scores, *, task: str) -> dict[Figure, float]:
+    """The scores that a run follows, in percent, without those that are NaN."""
+    percent = {figure: 100 * getattr(scores, figure.attribute) for figure in FIGURES[task]}
+    return {figure: value for figure, value in percent.items() if not math.isnan(value)}
