@@ -1,4 +1,4 @@
-"""What `pip install tiramisu-seg` gives: a wheel, built here and used far from the clone."""
+"""What `pip install tiramisu-seg` gives: a wheel, built from the sdist and used on its own."""
 
 import importlib.metadata
 import importlib.util
@@ -17,9 +17,13 @@ import pytest
 from tiramisu import draw_scene, list_weights
 
 CLONE = Path(__file__).parents[1]
-# All that could end up in a wheel. A copy is built, so that the clone stays as it is.
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "tiramisu", "datasets", "configs")
-NOT_FOR_THE_WHEEL = ("tests", "tools")
+# What a clone holds. A copy of it is built, so that the clone stays as it is.
+FILES = (
+    "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff",
+    "CONTRIBUTING.md", "SECURITY.md", "hubconf.py",
+)  # fmt: skip
+FOLDERS = ("tiramisu", "datasets", "configs", "tests", "tools", ".github")
+BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -39,24 +43,37 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
     for tool in ("pip", "setuptools"):
         if importlib.util.find_spec(tool) is None:
-            pytest.skip(f"building a wheel takes {tool}, which this environment does not have")
+            pytest.skip(f"building needs {tool}, which this environment does not have")
     setuptools = importlib.metadata.version("setuptools")
     if int(setuptools.split(".")[0]) < 77:
-        pytest.skip(f"building a wheel takes setuptools 77 or later, here is {setuptools}")
+        pytest.skip(f"building needs setuptools 77 or later, here is {setuptools}")
 
-    folder = tmp_path_factory.mktemp("build")
-    source = folder / "source"
-    source.mkdir()
-    for name in (*SOURCES, *NOT_FOR_THE_WHEEL):
-        if (CLONE / name).is_dir():
-            shutil.copytree(CLONE / name, source / name, ignore=shutil.ignore_patterns("*.pyc"))
-        else:
-            shutil.copy(CLONE / name, source)
+    folder = tmp_path_factory.mktemp("sdist")
+    clone = folder / "clone"
+    clone.mkdir()
+    for name in FILES:
+        shutil.copy(CLONE / name, clone)
+    for name in FOLDERS:
+        if (CLONE / name).is_dir():  # an sdist has no workflows
+            ignore = shutil.ignore_patterns("*.pyc", "__pycache__")
+            shutil.copytree(CLONE / name, clone / name, ignore=ignore)
+    run(sys.executable, "-c", BUILD_SDIST, folder, cwd=clone)
+    (archive,) = folder.glob("*.tar.gz")
+    shutil.unpack_archive(archive, folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return unpacked
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that pip builds from the source distribution."""
+    folder = tmp_path_factory.mktemp("wheel")
     options = ("--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder)
-    run(sys.executable, "-m", "pip", "wheel", source, *options, cwd=folder)
+    run(sys.executable, "-m", "pip", "wheel", sdist, *options, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -82,13 +99,27 @@ def scripts(environment: Path) -> Path:
     return environment / ("Scripts" if os.name == "nt" else "bin")
 
 
+def test_the_sdist_holds_what_the_clone_holds(sdist: Path) -> None:
+    for name in FILES:
+        assert (sdist / name).is_file(), name
+    for folder in ("tiramisu", "datasets", "configs", "tests", "tools"):
+        expected = {
+            path.relative_to(CLONE)
+            for path in (CLONE / folder).rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+        held = {path.relative_to(sdist) for path in (sdist / folder).rglob("*") if path.is_file()}
+        assert held == expected
+
+
 def test_holds_the_package_its_tables_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert {name.split("/")[0] for name in names} == {"tiramisu", info}
     assert f"{info}/licenses/LICENSE" in names
     assert "tiramisu/py.typed" in names
-    modules = {str(path.relative_to(CLONE)) for path in (CLONE / "tiramisu").rglob("*.py")}
+    modules = {str(path.relative_to(CLONE)) for path in (CLONE / "tiramisu").rglob("*.py*")}
+    modules = {name for name in modules if not name.endswith(".pyc")}
     tables = {
         f"tiramisu/{path.relative_to(CLONE)}"
         for folder in ("datasets", "configs")

@@ -1,0 +1,59 @@
+"""Every package that the code imports is declared in pyproject.toml, and every declared one used."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import tiramisu
+
+PACKAGE = Path(tiramisu.__file__).parent
+# Used without an import: TensorBoard by Lightning's logger, onnxscript by torch.onnx, NNCF and the
+# runtimes by `require_package`, which imports by name. torchvision is also segmentation-models-
+# pytorch's.
+NOT_IMPORTED = {"tensorboard", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"}
+
+
+def normalize(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported_packages() -> set[str]:
+    """Top-level names of everything that the package imports, but for Python's own."""
+    names: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"tiramisu"}
+
+
+def declared_distributions() -> set[str]:
+    """Distributions in `dependencies` and in the extra `export`."""
+    found = set()
+    for requirement in requires("tiramisu-seg") or []:
+        extra = re.search(r'extra == "(\w+)"', requirement)
+        if extra is None or extra[1] == "export":
+            found.add(normalize(re.split(r"[\s<>=!\[;]", requirement, maxsplit=1)[0]))
+    return found
+
+
+def test_every_imported_package_is_declared() -> None:
+    distributions = packages_distributions()
+    declared = declared_distributions()
+    assert "torch" in declared
+    undeclared = {
+        name
+        for name in imported_packages()
+        if not {normalize(d) for d in distributions.get(name, [name])} & declared
+    }
+    assert undeclared == set()
+
+
+def test_every_declared_package_is_used() -> None:
+    distributions = packages_distributions()
+    used = {normalize(d) for name in imported_packages() for d in distributions.get(name, [])}
+    assert declared_distributions() - used - NOT_IMPORTED == set()
