@@ -1,0 +1,53 @@
+"""Which process of a run writes files, and which errors are about memory."""
+
+import pytest
+import torch
+
+from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
+
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"NODE_RANK": "1"}, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "4", "LOCAL_RANK": "0"}, False),
+        ({"SLURM_PROCID": "0"}, True),
+        ({"SLURM_PROCID": "3"}, False),
+    ],
+)
+def test_only_one_process_is_the_main_one(
+    ranks: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in RANKS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+    assert is_main_process() == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("x"), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_errors_about_memory(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
+
+
+def test_device_of_a_setting() -> None:
+    assert pick_device("cpu").type == "cpu"
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert pick_device("auto").type == "cpu"
+        with pytest.raises(ValueError, match="no GPU"):
+            pick_device("gpu")
