@@ -182,7 +182,7 @@ def benchmark(argv: Sequence[str]) -> None:
     parser.add_config(BenchmarkConfig)
     config = BenchmarkConfig(**parser.parse_args(argv).as_dict())
 
-    from tiramisu.benchmark.suite import run_benchmark
+    from tiramisu.benchmark.benchmark import run_benchmark
 
     _quieten_libraries()
     run_benchmark(config)

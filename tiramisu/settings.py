@@ -91,7 +91,7 @@ def describe_range(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         words = [", ".join(map(str, typing.get_args(part))) for part in parts if _is_choice(part)]
         return " or ".join(filter(None, [*map(describe_range, parts), *words]))
-    return describe_range(parts[0]) if origin is tuple else ""
+    return describe_range(parts[0]) if origin in (tuple, list) else ""
 
 
 def _is_within(value: object, kind: Any) -> bool:
@@ -102,6 +102,8 @@ def _is_within(value: object, kind: Any) -> bool:
         return any(_is_within(value, part) for part in parts)
     if origin is tuple:
         return isinstance(value, tuple | list) and all(map(_is_within, value, parts))
+    if origin is list:
+        return isinstance(value, list) and all(_is_within(part, parts[0]) for part in value)
     if origin is Literal:
         return value in parts
     return isinstance(value, (int, float) if kind is float else kind)

@@ -1,69 +1,71 @@
-"""The settings of the commands that use a trained network. No torch in this file.
-
-As in `tiramisu.training.config`, a field here is a flag there.
-"""
+"""The settings of a benchmark: each field is a flag of `tiramisu benchmark`. No torch here."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
-from tiramisu.settings import Accelerator, require
+from tiramisu.settings import Accelerator, Count, NumberOrZero, check_ranges, require
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """A benchmark. With neither network, mode nor study, it is the standard set of comparisons."""
+    """A benchmark. Without arch, mode, size, batch, contenders and study: the README's comparisons.
 
-    arch: str | None = None
-    """Network; by default fc103, or the standard set where nothing else is asked for."""
+    Raises:
+        ValueError: a field is out of its range.
+    """
+
+    arch: list[str] | str | None = None
+    """Network, or a list: [fc56,fc103]; by default fc103. With lists for arch, size and batch, all
+    combinations are measured."""
     mode: Literal["infer", "train"] | None = None
     """infer (a forward pass, the default) or train (a training step)."""
-    size: tuple[int, int] | None = None
-    """Height and width of images; by default those of the network's paper: [360,480] to infer and
-    [224,224] to train with FC-DenseNets, [224,224] for DenseNets, [32,32] for those of CIFAR."""
-    batch: int | None = None
-    """Images a step; by default 1 to infer, and 3 (DenseNets 8) to train."""
+    size: list[tuple[int, int]] | tuple[int, int] | None = None
+    """Height and width of the images, [360,480], or a list: [[180,240],[360,480]]. By default those
+    of the network's paper: [360,480] to infer and [224,224] to train with FC-DenseNets, [224,224]
+    for DenseNets, [32,32] for the DenseNets of CIFAR."""
+    batch: list[Count] | Count | None = None
+    """Images in one step, or a list: [1,2,4]; by default 1 to infer, 3 (DenseNets: 8) to train."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the computation; bf16 and fp16 are mixed precision."""
     contenders: list[str] | None = None
-    """Who takes part, as SOURCE or SOURCE+WAY, the reference first: [plain,ours,ours+compile]. The
-    sources: ours, plain, torchvision, smp:unet/resnet34; the ways: compile, channels_last,
-    memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
-    study: Literal["size", "depth", "batch", "tiles", "data"] | None = None
-    """See how cost grows with size, depth or batch, or on large images in tiles; or whether loading
-    and augmenting the images of `data` keeps up with training."""
+    """What is compared, as SOURCE or SOURCE+WAY, the reference first: [plain,ours,ours+compile].
+    The sources: ours, plain, torchvision, smp:DECODER/ENCODER (smp:unet/resnet34); the ways:
+    compile, channels_last, memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
+    study: str | None = None
+    """data: measure whether loading and augmenting the images of --data keeps up with training."""
     data: str = "streets"
-    """Data set for `--study data`: a shipped name, a YAML file, or a folder."""
+    """Data set for --study data: a shipped name, a YAML file, or a folder."""
     data_root: str | None = None
-    """Folder that holds the data set's files; by default data/NAME."""
-    rounds: int = 5
-    """Turns of each contender, of which the median counts."""
-    seconds: float = 60.0
-    """No further round after this time, but three at least."""
+    """Folder with the files of the data set; by default data/NAME."""
+    rounds: Count = 5
+    """How often each contender has its turn; the median is reported."""
+    seconds: NumberOrZero = 60.0
+    """No further round begins after this time, but there are three at least."""
     memory: bool = True
-    """Measure peak memory as well, each contender in a process of its own."""
-    threads: int | None = None
-    """Threads on the CPU; by default torch's choice, a thread a core."""
+    """Measure peak memory too, each contender in a process of its own."""
+    threads: Count | None = None
+    """Threads on the CPU; by default torch's choice, one for each core."""
     out: str = "benchmarks"
     """Folder for JSON and pictures."""
     overwrite: bool = False
     """Replace an earlier benchmark of the same name in the folder."""
     accelerator: Accelerator = "auto"
-    """Where to compute."""
+    """Device to compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        require(self.batch is None or self.batch >= 1, "batch", self.batch, "1 or more")
-        require(
-            self.size is None or min(self.size) >= 32,
-            "size",
-            self.size,
-            "sides of 32 pixels or more: the networks halve them five times",
+        check_ranges(self)
+        for name in ("arch", "size", "batch", "contenders"):
+            require(getattr(self, name) != [], name, "[]", "one value or more")
+        for size in as_list(self.size):
+            sides = "sides of 32 pixels or more"
+            require(size is None or min(size) >= 32, "size", size, sides)
+        expected = (
+            "data; to see how time and memory grow give lists, such as --size "
+            "[[180,240],[360,480]], --arch [fc56,fc67,fc103] or --batch [1,2,4]"
         )
-        require(
-            self.contenders is None or len(self.contenders) >= 1,
-            "contenders",
-            self.contenders,
-            "one or more",
-        )
-        require(self.rounds >= 1, "rounds", self.rounds, "1 or more")
-        require(self.seconds >= 0, "seconds", self.seconds, "0 or more")
-        require(self.threads is None or self.threads >= 1, "threads", self.threads, "1 or more")
+        require(self.study in (None, "data"), "study", self.study, expected)
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, a single value as a list of one."""
+    return value if isinstance(value, list) else [value]

@@ -1,125 +1,105 @@
-"""Who is compared: whose network, run in which way."""
+"""What is compared: a contender is a network run in some way, a case is what all of them run."""
 
 import dataclasses
+from typing import Literal
 
 import torchvision
-from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
-from segmentation_models_pytorch.encoders import get_encoder_names
 
-from tiramisu.benchmark.cases import Case
-from tiramisu.inference.exported import Format
+from tiramisu.models.smp import split_name
+from tiramisu.models.zoo import ZooEntry, find_entry
 
-SOURCES = {
-    "ours": "this package's network, channels last",
-    "plain": "the plain FC-DenseNet that the tests keep",
-    "torchvision": "torchvision's DenseNet",
-    "smp:NAME/ENCODER": "a model of segmentation-models-pytorch, such as smp:unet/resnet34",
-}
-WAYS = {
-    "compile": "through torch.compile",
-    "channels_last": "activations channels last (ours always are)",
-    "memory_efficient": "activations computed again in the backward pass",
-    "onnx": "exported, in ONNX Runtime",
-    "onnx-int8": "exported and quantised, in ONNX Runtime",
-    "openvino": "exported, in OpenVINO",
-    "openvino-int8": "exported and quantised, in OpenVINO",
-    "pt2": "exported by torch.export",
-}
-EXPORTED: dict[str, Format] = {
-    "onnx": "onnx",
-    "onnx-int8": "onnx",
-    "openvino": "openvino",
-    "openvino-int8": "openvino",
-    "pt2": "pt2",
-}
-"""Ways that run a file instead of the network, and the file's format."""
+SOURCES = ("ours", "plain", "torchvision", "smp:DECODER/ENCODER")
+"""This package's network; the literal FC-DenseNet of `tiramisu.models.reference`; torchvision's
+DenseNet; a network of segmentation-models-pytorch, such as smp:unet/resnet34."""
+EXPORTED = {"onnx": ".onnx", "onnx-int8": ".onnx", "openvino": ".xml", "openvino-int8": ".xml",
+            "pt2": ".pt2"}  # fmt: skip
+"""Ways that run an exported file, and how its name ends; int8 is quantised."""
+WAYS = ("compile", "channels_last", "memory_efficient", *EXPORTED)
+"""compile is torch.compile, channels_last is how ours always runs, memory_efficient computes
+activations again in the backward pass. Without a way, a network runs in PyTorch's eager mode."""
+Mode = Literal["infer", "train"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Contender:
-    """A network and how it is run, written SOURCE+WAY, such as ours+compile."""
+class Case:
+    """One step of one network, which every contender of a comparison runs."""
 
-    source: str
-    """One of SOURCES; smp models have a name and an encoder of their own."""
-    ways: tuple[str, ...] = ()
-    """Of WAYS; none is plain eager mode."""
+    arch: str
+    """Name of the network, as for `build_model`."""
+    mode: Mode
+    """infer: a forward pass. train: forward pass, cross-entropy, backward pass, AdamW step."""
+    batch: int
+    """Images in one step."""
+    height: int
+    """Height of the images, in pixels."""
+    width: int
+    """Width of the images, in pixels."""
+    precision: Precision = "fp32"
+    """Number format; bf16 and fp16 by autocast, the weights stay in fp32."""
+    device: str = "cpu"
+    """cpu, cuda or mps."""
+    threads: int = 1
+    """Number of threads on the CPU."""
 
     @property
-    def name(self) -> str:
-        return "+".join((self.source, *self.ways))
+    def entry(self) -> ZooEntry:
+        """The network's task, and the number of classes in its paper."""
+        return find_entry(self.arch)
 
     @property
-    def exported(self) -> str | None:
-        """The way that runs a file, if there is one."""
-        return next((way for way in self.ways if way in EXPORTED), None)
+    def size(self) -> str:
+        """Height and width in words."""
+        return f"{self.height}x{self.width}"
+
+    @property
+    def title(self) -> str:
+        """The case in one line."""
+        mode = "inference" if self.mode == "infer" else "training step"
+        where = f"{self.threads} threads" if self.device == "cpu" else self.device
+        return f"{self.arch} {mode}, {self.batch}x3x{self.size}, {self.precision}, {where}"
 
 
-def parse_contender(name: str) -> Contender:
-    """Read a contender's name. Raises ValueError, with all that is known, for another."""
-    source, *ways = name.split("+")
-    known = source in SOURCES or _is_smp(source)
-    if not known or any(way not in WAYS for way in ways) or len(set(ways)) < len(ways):
-        raise ValueError(
-            f"--contenders: {name!r} is unknown; expected SOURCE or SOURCE+WAY, with the sources "
+def check_contender(contender: str, case: Case) -> None:
+    """Raise ValueError if a contender is unknown, or can never run a case, on any machine."""
+    source, *ways = contender.split("+")
+    segments = case.entry.task == "segmentation"
+    is_smp = source.startswith("smp:")
+    if is_smp:
+        split_name(source)  # raises ValueError for unknown names
+    known = (is_smp or source in SOURCES) and set(ways) <= set(WAYS)
+    exported = next((way for way in ways if way in EXPORTED), None)
+    problem = None
+    if not known or len(set(ways)) < len(ways):
+        problem = (
+            "is unknown; expected SOURCE or SOURCE+WAY, with the sources "
             f"{', '.join(SOURCES)} and the ways {', '.join(WAYS)}"
         )
-    return Contender(source=source, ways=tuple(ways))
+    elif (source == "plain" or is_smp) and not segments:
+        problem = f"is a segmentation network, and {case.arch} is not; leave it out"
+    elif source == "torchvision" and not hasattr(torchvision.models, case.arch):
+        problem = f"is not possible: torchvision has no {case.arch}; leave it out"
+    elif "memory_efficient" in ways and source not in ("ours", "torchvision"):
+        problem = "is not possible: only ours and torchvision have memory_efficient"
+    elif exported and contender != f"ours+{exported}":
+        problem = f"is not possible: only ours is exported; write ours+{exported}"
+    elif exported and not can_export(case):
+        problem = f"runs the inference of segmentation networks in fp32, not {case.title}"
+    if problem is not None:
+        raise ValueError(f"--contenders: {contender!r} {problem}")
 
 
-def check_contender(contender: Contender, case: Case) -> None:
-    """Raise ValueError if a contender can never run a case, on whatever machine."""
-    name = contender.name
-    if contender.source == "plain" and not case.segments:
-        raise ValueError(f"--contenders: {name} is an FC-DenseNet, not {case.arch}; leave it out")
-    if contender.source == "torchvision" and not _has_torchvision(case.arch):
-        raise ValueError(f"--contenders: torchvision has no {case.arch}; leave {name} out")
-    if contender.source.startswith("smp:") and not case.segments:
-        raise ValueError(f"--contenders: {name} segments and {case.arch} does not; leave it out")
-    if "memory_efficient" in contender.ways and contender.source not in ("ours", "torchvision"):
-        raise ValueError(f"--contenders: {name}: only ours and torchvision have memory_efficient")
-    if contender.exported is None:
-        return
-    if contender.source != "ours" or len(contender.ways) > 1:
-        raise ValueError(
-            f"--contenders: {name}: exported networks are ours, and run in no other way; "
-            f"write ours+{contender.exported}"
-        )
-    if case.mode == "train" or not case.segments or case.precision != "fp32":
-        raise ValueError(
-            f"--contenders: {name} runs the inference of segmentation networks in fp32, not "
-            f"{case.title}; leave it out"
-        )
+def can_export(case: Case) -> bool:
+    """Whether an exported file can run a case."""
+    return case.entry.task == "segmentation" and case.mode == "infer" and case.precision == "fp32"
 
 
 def default_contenders(case: Case) -> list[str]:
-    """The ways to run our network, and others to compare them with, the reference first."""
-    if case.segments:
-        others = ["plain"]
-    elif _has_torchvision(case.arch):
-        others = ["torchvision", "torchvision+channels_last"]
-    else:
-        others = []
-    if case.mode == "train":
-        return [*others, "ours", "ours+memory_efficient"]
-    exported = ["ours+onnx", "ours+openvino", "ours+openvino-int8"]
-    can_export = case.segments and case.precision == "fp32"
-    return [*others, "ours", "ours+compile", *(exported if can_export else [])]
-
-
-def growing_contenders(case: Case) -> list[str]:
-    """Ours, and the reference to compare it with while a case grows."""
-    return list(dict.fromkeys([default_contenders(case)[0], "ours"]))
-
-
-def _has_torchvision(arch: str) -> bool:
-    return hasattr(torchvision.models, arch)
-
-
-def _is_smp(source: str) -> bool:
-    library, _, model = source.partition(":")
-    name, _, encoder = model.partition("/")
-    return (
-        library == "smp"
-        and name in MODEL_ARCHITECTURES_MAPPING
-        and (encoder in get_encoder_names() or encoder.startswith("tu-"))
-    )
+    """The reference first, then the ways to run our network."""
+    ours = ["ours", "ours+memory_efficient" if case.mode == "train" else "ours+compile"]
+    if can_export(case):
+        ours += ["ours+onnx", "ours+openvino", "ours+openvino-int8"]
+    if case.entry.task == "segmentation":
+        return ["plain", *ours]
+    known = hasattr(torchvision.models, case.arch)
+    return ["torchvision", "torchvision+channels_last", *ours] if known else ours

@@ -1,186 +1,189 @@
 """One step of a contender, ready to be timed."""
 
-import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+from torch.utils.flop_counter import FlopCounterMode
 
-from tiramisu.benchmark.cases import Case, Precision
-from tiramisu.benchmark.contenders import EXPORTED, Contender
-from tiramisu.benchmark.networks import (
-    UnavailableError,
-    build_network,
-    build_ours,
-    count_multiply_adds,
-)
+from tiramisu.benchmark.contenders import EXPORTED, Case
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.export.formats import export_model
-from tiramisu.inference.exported import SUFFIX_OF, load_exported
+from tiramisu.inference.exported import load_exported
+from tiramisu.models import DenseBlock, build_model
+from tiramisu.models.reference import ReferenceFCDenseNet
 from tiramisu.streets import draw_scene
 
-Network = Callable[[Tensor], Tensor]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+MATRIX_SIDES = {"cpu": 2048, "mps": 2048, "cuda": 8192}
+"""Sides of the matrices whose product shows what a device reaches at most."""
+Step = Callable[[], object]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ready:
-    """A contender that is loaded."""
+def load_contender(
+    contender: str, case: Case, *, folder: Path
+) -> tuple[Step, Callable[[], Tensor]]:
+    """Load a contender, without running it.
 
-    step: Callable[[], object]
-    """Does one step; on a GPU it may return before the step is done."""
-    infer: Callable[[], Tensor]
-    """Logits of the images, in evaluation mode, where dropout is off: call it before `step`."""
-    compiles: bool = False
-    """Whether the first step compiles."""
-
-
-def draw_images(case: Case) -> Tensor:
-    """Street scenes (B, 3, H, W), RGB uint8: no data set is needed, and all see the same."""
-    scenes = [
-        torch.from_numpy(draw_scene(seed, height=case.height, width=case.width)[0])
-        for seed in range(case.batch)
-    ]
-    return torch.stack(scenes).permute(0, 3, 1, 2).contiguous()  # (B, H, W, 3) -> (B, 3, H, W)
-
-
-def prepare(contender: Contender, case: Case, *, file: Path | None = None) -> Ready:
-    """Load a contender. Nothing is run yet.
-
-    Args:
-        contender: who.
-        case: at what; `check_contender` has found that the two go together.
-        file: what `export` made for this contender, for one that runs a file.
-
-    Raises:
-        UnavailableError: it cannot run on this machine.
+    Returns:
+        A function for one step, which may return before a GPU is done; and one for the logits
+        without dropout, to be called before the first step. Exported contenders write their file
+        into the folder, unless it is there already.
     """
     torch.backends.cudnn.benchmark = True
-    if contender.exported is not None:
-        assert file is not None, "an exported contender runs a file"
-        return _prepare_file(case, file)
-    network = build_network(contender, case).to(case.device)
-    images = (draw_images(case) / 255).to(case.device)
-    if contender.source == "ours" or "channels_last" in contender.ways:
+    source, *ways = contender.split("+")
+    images = draw_images(case)
+    if ways and ways[0] in EXPORTED:
+        path = folder / f"{ways[0]}{EXPORTED[ways[0]]}"
+        if not path.exists():
+            _export(case, path, int8="int8" in ways[0])
+        exported = load_exported(path)
+        return (lambda: exported(images)), (lambda: exported(images))
+    efficient = "memory_efficient" in ways
+    network = build_network(source, case, memory_efficient=efficient).to(case.device)
+    images = (images / 255).to(case.device)
+    if source == "ours" or "channels_last" in ways:
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    runner: Network = network
-    compiles = "compile" in contender.ways
-    if compiles:
-        torch.compiler.reset()  # or shapes of earlier cases would be generalised over
-        runner = torch.compile(network)
+    forward: Callable[[Tensor], Tensor] = network
+    if "compile" in ways:
+        torch.compiler.reset()  # otherwise, after two cases it would compile for any shape
+        forward = torch.compile(network)
 
-    infer = _inference(runner if case.mode == "infer" else network, images, case)
-    step = infer if case.mode == "infer" else _training(network, runner, images, case)
-    return Ready(step=step, infer=infer, compiles=compiles)
-
-
-def count_work(contender: Contender, case: Case) -> int:
-    """Multiply-adds of one step of a contender."""
-    plain_ways = dataclasses.replace(contender, ways=())
-    return count_multiply_adds(build_network(plain_ways, case), case)
-
-
-def export(contender: Contender, case: Case, folder: Path) -> tuple[Path, float]:
-    """Write the file that an exported contender runs; returns its path and the seconds it took.
-
-    Raises:
-        UnavailableError: what the export needs is not installed.
-    """
-    way = contender.exported
-    assert way is not None, "only what runs a file is exported"
-    path = folder / f"{case.arch}-{way}" / f"model{SUFFIX_OF[EXPORTED[way]]}"
-    path.parent.mkdir(exist_ok=True)
-    num_classes = case.num_classes
-    info = ModelInfo(
-        arch=case.arch,
-        class_names=tuple(f"class_{index}" for index in range(num_classes)),
-        colors=tuple((index, index, index) for index in range(num_classes)),
-    )
-    model = SegmentationModel(build_ours(case), info).eval()
-    started = time.perf_counter()
-    int8 = way.endswith("int8")
-    try:
-        export_model(model, path, calibration=[draw_images(case)] if int8 else (), int8=int8)
-    except ValueError as error:
-        raise UnavailableError(first_line(error)) from error
-    return path, time.perf_counter() - started
-
-
-def _prepare_file(case: Case, file: Path) -> Ready:
-    try:
-        model = load_exported(file)
-    except ValueError as error:
-        raise UnavailableError(first_line(error)) from error
-    images = draw_images(case)
-
-    def infer() -> Tensor:
-        return model(images)
-
-    return Ready(step=infer, infer=infer)
-
-
-def _inference(network: Network, images: Tensor, case: Case) -> Callable[[], Tensor]:
     @torch.inference_mode()
     def infer() -> Tensor:
-        with _autocast(case.device, case.precision):
-            return network(images)
+        with use_precision(case):
+            # Only the training step itself is compiled.
+            return forward(images) if case.mode == "infer" else network(images)
 
-    return infer
-
-
-def _training(
-    network: nn.Module, runner: Network, images: Tensor, case: Case
-) -> Callable[[], object]:
-    """Cross-entropy and AdamW."""
-    learn = make_training_step(
-        runner,
-        optimizer=torch.optim.AdamW(network.parameters(), lr=1e-4),
-        loss=lambda logits, labels: F.cross_entropy(logits.float(), labels),
-        device=case.device,
-        precision=case.precision,
-    )
+    if case.mode == "infer":
+        return infer, infer
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    train_on = make_training_step(forward, F.cross_entropy, optimizer, case)
     generator = torch.Generator().manual_seed(0)
-    shape = (case.batch, case.height, case.width) if case.segments else (case.batch,)
-    labels = torch.randint(case.num_classes, shape, generator=generator).to(case.device)
+    pixels = (case.height, case.width) if case.entry.task == "segmentation" else ()
+    shape = (case.batch, *pixels)
+    labels = torch.randint(case.entry.num_classes, shape, generator=generator).to(case.device)
 
     def train() -> None:
         network.train()
-        learn(images, labels)
+        train_on(images, labels)
 
-    return train
+    return train, infer
 
 
 def make_training_step(
-    network: Network,
-    *,
-    optimizer: torch.optim.Optimizer,
+    forward: Callable[[Tensor], Tensor],
     loss: Callable[[Tensor, Tensor], Tensor],
-    device: str,
-    precision: Precision,
+    optimizer: torch.optim.Optimizer,
+    case: Case,
 ) -> Callable[[Tensor, Tensor], None]:
-    """Gradients to zero, forward, loss, backward, optimiser's step, on images and labels."""
-    scaler = torch.amp.GradScaler(device, enabled=precision == "fp16")
+    """A training step on images and labels: forward, loss, backward, and the optimiser's step."""
+    scaler = torch.amp.GradScaler(case.device, enabled=case.precision == "fp16")
 
     def step(images: Tensor, labels: Tensor) -> None:
         optimizer.zero_grad()
-        with _autocast(device, precision):
-            value = loss(network(images), labels)
-        scaler.scale(value).backward()
+        with use_precision(case):
+            value = loss(forward(images).float(), labels)
+        torch.autograd.backward(scaler.scale(value))
         scaler.step(optimizer)
         scaler.update()
 
     return step
 
 
-def _autocast(device: str, precision: Precision) -> torch.autocast:
-    return torch.autocast(device, DTYPES[precision], enabled=precision != "fp32")
+def use_precision(case: Case) -> torch.autocast:
+    """The context in which a network computes in the case's number format."""
+    return torch.autocast(case.device, DTYPES[case.precision], case.precision != "fp32")
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, in short."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def make_matrix_products(case: Case) -> tuple[dict[str, Step], int]:
+    """Products of two large matrices; the fastest shows what the machine reaches at most.
+
+    On some processors a 1x1 convolution, channels last, with as many pixels and channels is twice
+    as fast as `torch.mm`. Returns both, and the operations of each (a multiply-add is two).
+    """
+    side, dtype = MATRIX_SIDES[case.device], DTYPES[case.precision]
+    left, right = (torch.randn(side, side, device=case.device).to(dtype) for _ in range(2))
+    pixels = left.t().reshape(1, side, 32, side // 32)  # (side, side) -> (1, side, 32, side / 32)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    weight = right.reshape(side, side, 1, 1).contiguous(memory_format=torch.channels_last)
+    products: dict[str, Step] = {
+        "product by torch.mm": lambda: torch.mm(left, right),
+        "product by convolution": lambda: F.conv2d(pixels, weight),
+    }
+    return products, 2 * side**3
+
+
+def draw_images(case: Case) -> Tensor:
+    """Drawn street scenes (B, 3, H, W), RGB uint8: the same for all, and no data set is needed."""
+    size = {"height": case.height, "width": case.width}
+    scenes = [torch.from_numpy(draw_scene(seed, **size)[0]) for seed in range(case.batch)]
+    return torch.stack(scenes).permute(0, 3, 1, 2).contiguous()  # (B, H, W, 3) -> (B, 3, H, W)
+
+
+def build_network(source: str, case: Case, *, memory_efficient: bool = False) -> nn.Module:
+    """Build a contender's network, in evaluation mode, in fp32 on the CPU.
+
+    Weights and batch norm are random, but the same for the sources ours, plain and torchvision:
+    these compute the same function.
+    """
+    torch.manual_seed(0)
+    if source.startswith("smp:"):
+        return build_model(source, num_classes=case.entry.num_classes).eval()
+    ours = build_model(
+        case.arch, num_classes=case.entry.num_classes, memory_efficient=memory_efficient
+    ).eval()
+    # A fresh batch norm does nothing in evaluation mode: the features of dense blocks would grow
+    # layer by layer, and a network that leaves a norm out would give the same logits.
+    for module in ours.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    update_bn([torch.rand(4, 3, 64, 64) for _ in range(2)], ours)
+    if source == "ours":
+        return ours
+    other: nn.Module
+    if source == "torchvision":
+        other = getattr(torchvision.models, case.arch)(memory_efficient=memory_efficient)
+        other.load_state_dict(ours.state_dict())
+        return other.eval()
+    blocks = [module for module in ours.modules() if isinstance(module, DenseBlock)]
+    block_layers = [len(list(block.children())) for block in blocks]
+    other = ReferenceFCDenseNet(
+        block_layers=block_layers,
+        growth_rate=blocks[0].new_channels // block_layers[0],
+        stem_width=blocks[0].in_channels,
+        num_classes=case.entry.num_classes,
+        dropout=0.2,
+    )
+    other.copy_weights(ours)
+    return other.eval()
+
+
+def count_multiply_adds(contender: str, case: Case) -> int:
+    """Multiply-adds of the convolutions and linear layers of one step, counted without running it.
+
+    A training step has those of the forward pass and of both gradients. What memory_efficient
+    computes again is not counted.
+    """
+    is_training = case.mode == "train"
+    network = build_network(contender.split("+")[0], case).to("meta").train(is_training)
+    images = torch.empty(case.batch, 3, case.height, case.width, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(is_training):
+        logits = network(images)
+        if is_training:
+            logits.sum().backward()
+    return int(counter.get_total_flops()) // 2
+
+
+def _export(case: Case, path: Path, *, int8: bool) -> None:
+    names = tuple(f"class_{index}" for index in range(case.entry.num_classes))
+    info = ModelInfo(arch=case.arch, class_names=names, colors=((0, 0, 0),) * len(names))
+    model = SegmentationModel(build_network("ours", case), info).eval()
+    export_model(model, path, calibration=[draw_images(case)] if int8 else (), int8=int8)

@@ -1,0 +1,176 @@
+"""The benchmark command."""
+
+import contextlib
+import dataclasses
+import datetime
+import itertools
+import json
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from tiramisu.atomic import write_then_rename
+from tiramisu.benchmark import comparison_report as report
+from tiramisu.benchmark.comparison import Comparison, UnavailableError, compare
+from tiramisu.benchmark.config import BenchmarkConfig, as_list
+from tiramisu.benchmark.contenders import Case, check_contender, default_contenders
+from tiramisu.benchmark.loading_speed import compare_loading
+from tiramisu.checkpoints.run_folder import make_folder
+from tiramisu.devices import pick_device
+from tiramisu.models.zoo import ZOO
+from tiramisu.text import did_you_mean
+from tiramisu.visual.pictures import save_png
+
+STANDARD: tuple[dict[str, Any], ...] = (
+    {"arch": "fc103"},
+    {"arch": "fc103", "batch": 8, "contenders": ["plain", "ours", "ours+compile"]},
+    {"arch": "densenet121"},
+    {"arch": "fc103", "mode": "train"},
+)
+"""Settings of the README's comparisons."""
+PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")
+"""Packages whose versions are noted."""
+Table = dict[Case, list[str]]
+"""The cases of one table, each with its contenders."""
+
+
+def run_benchmark(config: BenchmarkConfig) -> Path:
+    """Measure, print tables, and write a JSON file and a picture.
+
+    Returns:
+        The JSON file; the picture has the same name with .png.
+
+    Raises:
+        ValueError: an unknown network or contender, one that can never run the case, no contender
+            that can run here, or results of the same name in the folder.
+    """
+    given = (config.arch, config.mode, config.size, config.batch, config.contenders, config.study)
+    changes = STANDARD if all(value is None for value in given) else ({},)
+    tables = [_plan_table(dataclasses.replace(config, **change)) for change in changes]
+    first = next(iter(tables[0]))
+    name = f"compare_{_name_cases(list(tables[0]))}"
+    if len(tables) > 1:
+        name = f"standard_{first.precision}_{first.device}"
+    elif config.study == "data":
+        name = name.replace("compare", f"data_{Path(config.data).stem}", 1)
+    json_path, png_path = (Path(config.out, f"{name}.{ending}") for ending in ("json", "png"))
+    if (json_path.exists() or png_path.exists()) and not config.overwrite:
+        raise ValueError(
+            f"{json_path} exists already; give --overwrite, or another folder by --out"
+        )
+    make_folder(Path(config.out))
+    torch.set_num_threads(first.threads)
+    machine = _describe_machine(device=first.device, threads=first.threads)
+    print("  ".join(f"{key} {value}" for key, value in machine.items()))
+    measured: list[Comparison] = []
+    problems = []
+    for table in tables:
+        before = len(measured)
+        for case, contenders in table.items():
+            try:
+                measured.append(_compare(contenders, case, config))
+            except UnavailableError as problem:
+                problems.append(f"{case.title}: {problem}")
+                print(f"left out, {problems[-1]}", file=sys.stderr)
+                continue
+            # After each comparison: if a later one fails, the earlier ones are kept.
+            described = [report.describe_comparison(comparison) for comparison in measured]
+            document = {"machine": machine, "comparisons": described}
+            with write_then_rename(json_path) as partial:
+                partial.write_text(json.dumps(document, indent=2) + "\n")
+            grows = len(tables) == 1 and len(measured) > 1
+            picture = report.plot_growth(measured) if grows else report.plot_bars(measured)
+            save_png(png_path, picture)
+        if len(measured) > before:
+            print(f"\n{report.format_comparisons(measured[before:])}", flush=True)
+    if not measured:
+        raise ValueError("; ".join(problems))
+    print(f"\nwritten: {json_path}, {png_path}")
+    return json_path
+
+
+def _plan_table(config: BenchmarkConfig) -> Table:
+    """All combinations of the networks, sizes and batches, each with its contenders."""
+    trains = (config.mode or ("train" if config.study else "infer")) == "train"
+    lists = map(as_list, (config.arch or "fc103", config.size, config.batch))
+    cases = []
+    for arch, size, batch in itertools.product(*lists):
+        if arch not in ZOO:
+            known = f"expected one of {', '.join(ZOO)}{did_you_mean(arch, ZOO)}"
+            raise ValueError(f"--arch is {arch}; {known}")
+        trains_crops = trains and ZOO[arch].task == "segmentation"
+        # As in the paper, FC-DenseNets train on 3 crops of 224x224.
+        height, width = size or ((224, 224) if trains_crops else ZOO[arch].size)
+        case = Case(
+            arch=arch,
+            mode="train" if trains else "infer",
+            batch=batch or (3 if trains_crops else 8 if trains else 1),
+            height=height,
+            width=width,
+            precision=config.precision,
+            device=pick_device(config.accelerator).type,
+            threads=config.threads or torch.get_num_threads(),
+        )
+        cases.append(case)
+    if config.study == "data":
+        if (
+            len(cases) > 1
+            or config.contenders
+            or not trains
+            or cases[0].entry.task != "segmentation"
+        ):
+            raise ValueError(
+                "--study data: it trains one segmentation network of ours; leave out --contenders "
+                "and --mode, and give one of fc56, fc67 and fc103, one size and one batch"
+            )
+        return {cases[0]: []}
+    table = {}
+    for case in cases:
+        names = default_contenders(case)
+        names = names if len(cases) == 1 else [names[0], "ours"]
+        table[case] = list(dict.fromkeys(config.contenders or names))
+        for contender in table[case]:
+            check_contender(contender, case)
+    return table
+
+
+def _name_cases(cases: Sequence[Case]) -> str:
+    """Such as fc56_infer_1-2x96x128_fp32_cpu, with all values that the cases have."""
+    names = ("arch", "mode", "batch", "size", "precision", "device")
+    values = ["-".join(dict.fromkeys(str(getattr(case, name)) for case in cases)) for name in names]
+    return "{}_{}_{}x{}_{}_{}".format(*values)
+
+
+def _compare(contenders: Sequence[str], case: Case, config: BenchmarkConfig) -> Comparison:
+    if config.study is None:
+        options: dict[str, Any] = {"rounds": config.rounds, "seconds": config.seconds}
+        return compare(contenders, case, memory=config.memory, **options)
+    seconds = config.seconds / 12  # two speeds, from memory and from files, by 0, 1 and 2 workers
+    return compare_loading(case, data=config.data, data_root=config.data_root, seconds=seconds)
+
+
+def _describe_machine(*, device: str, threads: int) -> dict[str, object]:
+    """What results depend on besides the code."""
+    names = [platform.processor() or platform.machine()]
+    with contextlib.suppress(OSError):  # Linux knows the full name
+        names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or names
+    installed = {found.name: found.version for found in metadata.distributions()}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        "processor": names[0],
+        **({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": threads,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: installed[name] for name in PACKAGES if name in installed},
+        "date": now.isoformat(timespec="seconds"),
+    }
