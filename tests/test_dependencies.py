@@ -1,4 +1,4 @@
-"""Every package that the code imports is declared in pyproject.toml, and every declared one used."""
+"""Every imported package is declared in pyproject.toml, and every declared package is used."""
 
 import ast
 import re
