@@ -95,5 +95,5 @@ def test_style_sets_bias_and_epsilon() -> None:
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, 20])
 def test_style_refuses_an_impossible_dropout(dropout: float) -> None:
-    with pytest.raises(ValueError, match="expected 0 <= dropout < 1"):
+    with pytest.raises(ValueError, match="expected at least 0 and below 1"):
         LayerStyle(bias=True, eps=1e-4, dropout=dropout)

@@ -122,7 +122,7 @@ def test_dropout_is_off_unless_asked_for() -> None:
 def test_the_smallest_image() -> None:
     network = tiny().eval()
     assert network(torch.rand(1, 3, 29, 29)).shape == (1, 5)
-    with pytest.raises(ValueError, match=r"28x29 pixels, expected at least 29x29.*pad or enlarge"):
+    with pytest.raises(ValueError, match=r"28x29 pixels; expected at least 29x29.*pad or enlarge"):
         network(torch.rand(1, 3, 28, 29))
     # Two blocks pool once less than three: the limit follows.
     assert tiny(block_config=(1, 1)).eval()(torch.rand(1, 3, 5, 5)).shape == (1, 5)
@@ -138,12 +138,12 @@ def test_the_smallest_image() -> None:
         ({"block_config": ()}, r"block_config is \(\)"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"bottleneck": 0}, "bottleneck is 0"),
-        ({"bottleneck": True}, "bottleneck is True, expected at least 1"),
-        ({"compression": 0.0}, "compression is 0.0, expected 0 < compression <= 1"),
-        ({"activation": "gelu"}, "activation is 'gelu', expected one of: 'relu', 'prelu', 'silu'"),
-        ({"stem": "mnist"}, "stem is 'mnist', expected one of: 'imagenet', 'cifar', 'face'"),
-        ({"head": "conv"}, "head is 'conv', expected one of: 'linear', 'mlp', 'embedding', None"),
-        ({"dims": 4}, "dims is 4, expected one of: 2, 3"),
+        ({"bottleneck": True}, "bottleneck is True; expected at least 1"),
+        ({"compression": 0.0}, "compression is 0.0; expected above 0 and at most 1"),
+        ({"activation": "gelu"}, "activation is 'gelu'; expected one of 'relu', 'prelu', 'silu'"),
+        ({"stem": "mnist"}, "stem is 'mnist'; expected one of 'imagenet', 'cifar', 'face'"),
+        ({"head": "conv"}, "head is 'conv'; expected one of 'linear', 'mlp', 'embedding', None"),
+        ({"dims": 4}, "dims is 4; expected one of 2, 3"),
     ],
 )
 def test_refuses_arguments_no_network_has(change: dict, message: str) -> None:

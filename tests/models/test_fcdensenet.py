@@ -120,7 +120,7 @@ def assert_equal_networks(
     for mine, theirs in pairs:
         torch.testing.assert_close(mine.grad, theirs.grad)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    plain_norms = [m for m in plain.in_order if isinstance(m, nn.BatchNorm2d)]
+    plain_norms = [m for m in plain.modules_in_order() if isinstance(m, nn.BatchNorm2d)]
     for mine, theirs in zip(norms, plain_norms, strict=True):
         torch.testing.assert_close(mine.running_mean, theirs.running_mean)
         torch.testing.assert_close(mine.running_var, theirs.running_var)
@@ -141,10 +141,10 @@ def test_takes_other_channel_counts() -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 3, 31, 64), "31x64 pixels, expected at least 32x32.*pad or enlarge"),
-        ((1, 3, 64, 16), "64x16 pixels, expected at least 32x32"),
+        ((1, 3, 31, 64), "31x64 pixels; expected at least 32x32.*pad or enlarge"),
+        ((1, 3, 64, 16), "64x16 pixels; expected at least 32x32"),
         ((1, 4, 64, 64), "4 channels.*expected 3.*in_channels=4"),
-        ((3, 64, 64), r"shape \(3, 64, 64\), expected \(B, 3, H, W\).*unsqueeze"),
+        ((3, 64, 64), r"shape \(3, 64, 64\); expected \(B, 3, H, W\).*unsqueeze"),
     ],
 )
 def test_refuses_images_it_cannot_take(shape: tuple[int, ...], message: str) -> None:
@@ -156,15 +156,15 @@ def test_refuses_images_it_cannot_take(shape: tuple[int, ...], message: str) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_classes": 0}, "num_classes is 0, expected at least 1"),
+        ({"num_classes": 0}, "num_classes is 0; expected at least 1"),
         ({"in_channels": 0}, "in_channels is 0"),
         ({"growth_rate": -12}, "growth_rate is -12"),
         ({"stem_width": 0}, "stem_width is 0"),
         ({"bottleneck_layers": 0}, "bottleneck_layers is 0"),
         ({"down_blocks": (4, 0)}, r"down_blocks is \(4, 0\)"),
         ({"up_blocks": ()}, r"up_blocks is \(\)"),
-        ({"up_blocks": (4, 4, 4)}, "2 down_blocks and 3 up_blocks, expected as many of each"),
-        ({"dropout": 1.5}, "dropout is 1.5, expected 0 <= dropout < 1"),
+        ({"up_blocks": (4, 4, 4)}, "2 down_blocks and 3 up_blocks; expected as many of each"),
+        ({"dropout": 1.5}, "dropout is 1.5; expected at least 0 and below 1"),
     ],
 )
 def test_refuses_arguments_no_network_has(change: dict, message: str) -> None:

@@ -137,11 +137,11 @@ def test_public_weights_whole(hub, imagenet) -> None:
 
 def test_a_wrong_hash_or_no_network_is_one_line(hub, imagenet, monkeypatch) -> None:
     publish({"x": torch.zeros(1)}, hub, hash_prefix="0123abcd")
-    with pytest.raises(ValueError, match=r"came damaged.*invalid hash value"):
+    with pytest.raises(ValueError, match=r"arrived damaged.*invalid hash value"):
         densenet121(weights="DEFAULT")
     monkeypatch.setattr(DenseNet121_Weights, "url", "http://127.0.0.1:9/densenet121-0123abcd.pth")
     with pytest.raises(
-        OSError, match=r"cannot be fetched.*go online once, or put the file"
+        OSError, match=r"cannot be downloaded.*go online once, or put"
     ) as info:
         densenet121(weights="DEFAULT")
     assert "\n" not in str(info.value)
@@ -150,14 +150,14 @@ def test_a_wrong_hash_or_no_network_is_one_line(hub, imagenet, monkeypatch) -> N
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: densenet264(weights="DEFAULT"), "no public weights of densenet264"),
+        (lambda: densenet264(weights="DEFAULT"), "no published weights 'DEFAULT' for densenet264"),
         (
             lambda: build_model("densenet40_12", num_classes=10, weights="DEFAULT"),
-            "no public weights of densenet40_12",
+            "no published weights 'DEFAULT' for densenet40_12",
         ),
         (
             lambda: densenet121(weights="IMAGENET1K_V2"),
-            "densenet121 has no public weights 'IMAGENET1K_V2', expected one of: 'IMAGENET1K_V1'",
+            "densenet121 has no published weights 'IMAGENET1K_V2'; expected one of 'IMAGENET1K_V1'",
         ),
         (lambda: densenet121(weights=DenseNet169_Weights.DEFAULT), "DenseNet169_Weights"),
     ],
@@ -280,5 +280,5 @@ def test_bias_that_has_no_place_keeps_a_layer_out() -> None:
 
 
 def test_nothing_fits() -> None:
-    with pytest.raises(ValueError, match=r"Not one of the 1 layers fits .* train from scratch"):
+    with pytest.raises(ValueError, match=r"none of the 1 layers fits .* train from scratch"):
         load_fitting(classifier(), {"elsewhere.weight": torch.zeros(3)})

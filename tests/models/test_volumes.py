@@ -78,7 +78,7 @@ def test_one_slice_is_an_image() -> None:
 
 def test_says_what_it_expects() -> None:
     network = tiny_fcdensenet(3)
-    with pytest.raises(ValueError, match=r"expected \(B, 1, D, H, W\).*volumes.unsqueeze\(0\)"):
+    with pytest.raises(ValueError, match=r"expected \(B, 1, D, H, W\).*volume.unsqueeze\(0\)"):
         network(torch.rand(1, 1, 8, 8))
-    with pytest.raises(ValueError, match=r"8x3x8 voxels, expected at least 4x4x4.*the volumes"):
+    with pytest.raises(ValueError, match=r"8x3x8 voxels; expected at least 4x4x4.*the volumes"):
         network(torch.rand(1, 1, 8, 3, 8))

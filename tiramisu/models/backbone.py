@@ -20,37 +20,36 @@ class Level(NamedTuple):
     """One scale of a network's features."""
 
     layer: str
-    """The part of `features` that makes it: the stem's activation, a transition or the last norm.
-    """
+    """The layer whose output it is: the activation of the stem, a transition, or the last norm."""
     channels: int
     stride: int
     min_size: int
-    """Height and width of the smallest image that has a pixel left here."""
+    """Height and width of the smallest image that leaves one pixel here."""
 
 
 class Backbone(Freezable):
-    """The features of a DenseNet at each scale, normalised and activated, the finest first.
+    """The feature maps of a DenseNet at each scale, after BN and activation, the finest first.
 
-    They are what the next part of the network reads: the stem's output, that of each transition's
-    BN and activation, and that of the last BN, with its activation. DenseNet-121 gives 64, 256,
-    512, 1024 and 1024 channels at strides 2, 4, 8, 16 and 32; with the "cifar" stem, which
-    neither normalises nor divides, there are as many maps as dense blocks, from stride 1 on.
+    They are the output of the stem, of BN and activation of each transition, and of the last BN
+    with its activation. DenseNet-121 has 64, 256, 512, 1024 and 1024 channels at strides 2, 4, 8,
+    16 and 32. With the "cifar" stem, which has no BN and stride 1, there is one map for each dense
+    block.
 
     The modules are those of the network itself under the same names (`features.conv0`, ...), so
-    weights are shared with it. What no map needs is left out. `freeze()` holds all of it, or the
-    parts that are named. Hooks work on every part but one: a transition is run in two halves, so
-    hook its `norm`, `relu`, `conv` or `pool` and not the transition itself.
+    weights are shared with it. Layers that no map needs are left out. `freeze()` freezes all of it,
+    or the parts that are named. A transition is run in two halves: put hooks on its `norm`, `relu`,
+    `conv` or `pool`, not on the transition itself.
 
     Shapes: images (B, in_channels, H, W) -> a list of (B, channels[i], H / strides[i],
-    W / strides[i]): the stem rounds up, transitions down. Volumes if the network's `dims` is 3.
+    W / strides[i]): the stem rounds up, transitions down. Volumes for a network with dims=3.
 
     Args:
-        network: a DenseNet, with weights or without.
-        out_indices: which maps, counted from 0, the finest; None for all.
+        network: a DenseNet.
+        out_indices: indices of the maps to return, counted from 0, the finest; None for all.
 
     Raises:
-        ValueError: if the network is no DenseNet or has no such map, and, in `forward`, for images
-            of the wrong number of channels or too small.
+        ValueError: the network is no DenseNet or has no such map; in `forward`, images have the
+            wrong number of channels or are too small.
     """
 
     if TYPE_CHECKING:
@@ -60,16 +59,16 @@ class Backbone(Freezable):
         super().__init__()
         if not isinstance(network, DenseNet):
             raise ValueError(
-                f"A backbone is made of a DenseNet, and this is {type(network).__name__}: give "
-                f"Backbone(densenet121()), for example."
+                f"the network is a {type(network).__name__}; expected a DenseNet, such as "
+                "Backbone(densenet121())"
             )
         levels = _find_levels(network)
         indices = range(len(levels)) if out_indices is None else sorted(set(out_indices))
         if not indices or indices[0] < 0 or indices[-1] >= len(levels):
             raise ValueError(
-                f"out_indices is {out_indices}, expected some of 0 to {len(levels) - 1}: the "
+                f"out_indices is {out_indices}; expected some of 0 to {len(levels) - 1}: the "
                 f"network has {len(levels)} feature maps, with strides "
-                f"{', '.join(str(level.stride) for level in levels)}."
+                f"{', '.join(str(level.stride) for level in levels)}"
             )
         chosen = [levels[i] for i in indices]
         self.in_channels = network.in_channels
@@ -81,19 +80,19 @@ class Backbone(Freezable):
         self.features = _take_until(network, self._chosen[-1])
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, in_channels, H, W) -> the chosen feature maps, the finest first."""
         return self.make_maps(images)
 
     def make_maps(self, features: Tensor) -> list[Tensor]:
-        """What `forward` does, under a name that heirs can call in TorchScript, which has no
-        `super()`."""
-        if not torch.jit.is_scripting():
+        """The same as `forward`, for subclasses: TorchScript does not support `super()`."""
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             check_images(
                 features, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims
             )
             features = arrange(features)
         maps: list[Tensor] = []
-        # What kind of layer it is, is asked in the way that TorchScript understands: it writes
-        # the loop out, and leaves out of each turn what that layer has not.
+        # `hasattr` tells the kinds of layers apart in a way that TorchScript supports: it unrolls
+        # the loop and drops the branches that a layer does not take.
         for name, layer in self.features.items():
             if hasattr(layer, "pool"):  # a transition: norm, activation | convolution, pooling
                 features = layer.relu(layer.norm(features))
@@ -102,7 +101,7 @@ class Backbone(Freezable):
                 features = layer.pool(layer.dropout(layer.conv(features)))
             else:
                 if hasattr(layer, "new_channels"):  # a dense block
-                    if torch.jit.is_scripting():
+                    if torch.jit.is_scripting():  # type: ignore[attr-defined]
                         features = layer.run_plainly(features)
                     else:
                         features = _run_block(layer, features)
@@ -114,7 +113,7 @@ class Backbone(Freezable):
 
 
 def _find_levels(network: DenseNet) -> list[Level]:
-    """Every scale of a network's features, and where to read it."""
+    """All scales of the features of a network."""
     levels = []
     width = stride = 1
     halvings = 0
@@ -129,9 +128,9 @@ def _find_levels(network: DenseNet) -> list[Level]:
             if halvings == 0:
                 stem_stride = stride
         if name in ("relu0", "norm5") or isinstance(layer, TransitionDown):
-            # The last norm has its activation outside of `features`, see `_take_until`.
+            # The activation of the last norm is not in `features`; `_take_until` adds it.
             read = "relu5" if name == "norm5" else name
-            # Each transition rounds down, the stem up.
+            # Each transition rounds down, the stem rounds up.
             min_size = stem_stride * (2**halvings - 1) + 1
             levels.append(Level(read, width, stride, min_size))
         if isinstance(layer, TransitionDown):
@@ -142,7 +141,7 @@ def _find_levels(network: DenseNet) -> list[Level]:
 
 
 def _take_until(network: DenseNet, last: str) -> nn.ModuleDict:
-    """The layers of `features` that it takes to compute one of them, and the final activation."""
+    """The layers of `features` up to `last`, with the final activation if it is the last norm."""
     assert isinstance(network.pool, nn.Sequential)
     layers: dict[str, nn.Module] = {}
     for name, layer in network.features.named_children():
@@ -159,7 +158,8 @@ def _take_until(network: DenseNet, last: str) -> nn.ModuleDict:
 
 
 def _run_block(block: DenseBlock, features: Tensor) -> Tensor:
-    """A dense block; while the CPU's graph is compiled, one that leaves no gap in it."""
+    """Run a dense block; while a graph for the CPU is compiled, without a break in the graph."""
     if torch.compiler.is_compiling() and suits(features):
         return block.run_plainly(features)
-    return block(features)
+    stack: Tensor = block(features)
+    return stack

@@ -1,4 +1,4 @@
-"""The parts that DenseNet (arXiv 1608.06993) and FC-DenseNet (arXiv 1611.09326) share."""
+"""The blocks that DenseNet (arXiv 1608.06993) and FC-DenseNet (arXiv 1611.09326) share."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ Pooling = Literal["max", "average"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerStyle:
-    """What all layers of one network have in common, and where the two families differ.
+    """What all layers of one network have in common; here the two families differ.
 
     Raises:
-        ValueError: if the dropout probability lies outside 0 <= dropout < 1.
+        ValueError: a field is out of its range.
     """
 
     bias: bool
-    """Whether convolutions carry a bias: FC-DenseNet yes, DenseNet no."""
+    """Whether convolutions have a bias: in FC-DenseNet they have, in DenseNet not."""
 
     eps: float
-    """Batch normalisation's epsilon: FC-DenseNet 1e-4, DenseNet 1e-5."""
+    """Epsilon of batch norm: 1e-4 in FC-DenseNet, 1e-5 in DenseNet."""
 
     dropout: float
-    """Probability that one element is dropped after a convolution; 0 switches dropout off."""
+    """Probability of element-wise dropout after a convolution, 0 <= dropout < 1."""
 
     activation: Activation = "relu"
-    """The non-linearity after batch normalisation: the papers' ReLU, PReLU or SiLU."""
+    """The non-linearity after batch norm: ReLU, as in the papers, PReLU or SiLU."""
 
     dims: Dims = 2
-    """2 for images, 3 for volumes. Shapes below are those of images; volumes have D before H."""
+    """2 for images, 3 for volumes. Shapes in this file are for images; volumes have D before H."""
 
     memory_efficient: bool = False
-    """Keep only what convolutions make, and dropout's masks, from forward to backward pass;
-    concatenation, BN and ReLU are computed again. The CPU does so in any case in fp32."""
+    """Save memory in training: keep only the outputs of convolutions and the masks of dropout for
+    the backward pass, and compute concatenation, BN and ReLU again. On a CPU in fp32 this is always
+    done."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
             raise ValueError(
-                f"dropout is {self.dropout}, expected 0 <= dropout < 1: "
-                f"0.2 is the papers' choice, 0 switches it off."
+                f"dropout is {self.dropout}; expected at least 0 and below 1, such as 0.2"
             )
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("dims", self.dims, OPERATORS)
@@ -60,15 +60,14 @@ class LayerStyle:
         return OPERATORS[self.dims]
 
     def new_activation(self) -> nn.Module:
-        """The activation, not in place: nothing that a hook was shown is overwritten. What it
-        reads is not kept for the backward pass. (Each PReLU has a weight of its own.)"""
+        """A new activation. It does not work in place, so that hooks see unchanged tensors."""
         return ACTIVATIONS[self.activation]()
 
 
 class DenseLayer(nn.Sequential):
-    """BN, ReLU, 3x3 convolution, dropout: the k new features of one layer.
+    """BN, ReLU, 3x3 convolution, dropout: makes the k new features of one layer.
 
-    With a bottleneck, BN, ReLU, 1x1 convolution, dropout come first and narrow the stack to
+    With a bottleneck, BN, ReLU, 1x1 convolution and dropout come first and reduce the stack to
     `bottleneck * growth_rate` channels (DenseNet-B, 1608.06993 section 3). FC-DenseNet has none
     (1611.09326 table 1). Dropout is element-wise, as in both authors' code.
 
@@ -86,8 +85,8 @@ class DenseLayer(nn.Sequential):
         super().__init__()
         self.memory_efficient = style.memory_efficient
         conv, norm = style.operators.conv, style.operators.norm
-        # The attributes are torchvision's names, so its weights load as they are. relu1 is called
-        # that whatever the activation.
+        # The names are torchvision's, so that its weights can be loaded; relu1 is so called for
+        # every activation.
         self.norm1 = norm(in_channels, eps=style.eps)
         self.relu1 = style.new_activation()
         if bottleneck is None:
@@ -104,29 +103,30 @@ class DenseLayer(nn.Sequential):
 
     @torch.jit.unused
     def forward(self, *features: Tensor) -> Tensor:
-        """Take the stack, whole or in the parts that make it up when concatenated."""
+        """Take the stack (B, in_channels, H, W), whole or in parts that are concatenated here."""
         if not self.memory_efficient:
-            return super().forward(torch.cat(features, dim=1))
+            made: Tensor = super().forward(torch.cat(features, dim=1))  # type: ignore[no-untyped-call]
+            return made
         for stage in split_stages(list(self.children())):
-            made = recompute(stage.norm, stage.relu, stage.conv, *features)
-            features = (stage.dropout(made),)
+            convolved = recompute(stage.norm, stage.relu, stage.conv, *features)
+            features = (stage.dropout(convolved),)
         return features[0]
 
     def run_plainly(self, stack: Tensor) -> Tensor:
-        """What `forward` does, for TorchScript: it knows no `*features`."""
+        """The same as `forward`, for TorchScript, which does not support `*features`."""
         for part in self:
             stack = part(stack)
         return stack
 
 
 class DenseBlock(nn.Module):
-    """Dense layers that each read the stack of all features before them (1608.06993 equation 2).
+    """Dense layers; each reads the stack of all features before it (1608.06993 equation 2).
 
     `forward` returns the whole stack: the input, then the new features of layer 1, layer 2, ...
-    A caller that wants only the new features takes the last `new_channels` channels.
+    The last `new_channels` channels are the new features.
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H, W), out_channels = in_channels + L * k.
-    The input may come in several parts, which are concatenated: that saves a copy.
+    The input may come in several parts that are concatenated here, which saves a copy.
     """
 
     def __init__(
@@ -153,8 +153,9 @@ class DenseBlock(nn.Module):
 
     @torch.jit.unused
     def forward(self, *features: Tensor) -> Tensor:
+        """Input (B, in_channels, H, W), whole or in parts -> stack (B, out_channels, H, W)."""
         if fused.suits(features[0]):
-            fused_stack = self._run_fused(features)
+            fused_stack: Tensor | None = self._run_fused(features)
             if fused_stack is not None:
                 return fused_stack
         stack = list(features)
@@ -163,16 +164,16 @@ class DenseBlock(nn.Module):
         return torch.cat(stack, dim=1)
 
     def run_plainly(self, features: Tensor) -> Tensor:
-        """What `forward` does, layer by layer: one graph for TorchScript and the compiler."""
+        """The same as `forward` without the fast path, for TorchScript and the compiler."""
         stack = [features]
         for layer in self.children():
             stack.append(layer.run_plainly(torch.cat(stack, dim=1)))  # type: ignore[operator]
         return torch.cat(stack, dim=1)
 
-    # What the compiler makes of a dense block on the CPU is slower.
-    @torch.compiler.disable
+    # On the CPU, compiled dense blocks are slower than this.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _run_fused(self, features: tuple[Tensor, ...]) -> Tensor | None:
-        """The stack by the CPU's fast path, or None where someone changed or hooked a part."""
+        """The stack by the fast path of the CPU; None if a part was replaced or has a hook."""
         layers = [(layer, list(layer.children())) for layer in self.children()]
         for layer, parts in layers:
             if (
@@ -187,8 +188,8 @@ class DenseBlock(nn.Module):
 class TransitionDown(nn.Sequential):
     """BN, ReLU, 1x1 convolution, dropout, 2x2 pooling: halves height and width, rounding down.
 
-    FC-DenseNet keeps the width and takes the maximum (1611.09326 table 1); DenseNet-C compresses
-    the width by 0.5 and averages (1608.06993 section 3).
+    FC-DenseNet keeps the number of channels and uses max pooling (1611.09326 table 1); DenseNet-C
+    halves the number of channels and uses average pooling (1608.06993 section 3).
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H // 2, W // 2),
     out_channels = in_channels * compression, rounded down.
@@ -210,33 +211,41 @@ class TransitionDown(nn.Sequential):
 
     @torch.jit.unused
     def forward(self, stack: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H // 2, W // 2)."""
         if fused.suits(stack):
-            features = self._run_fused(stack)
-            if features is not None:
-                return features
+            fused_features: Tensor | None = self._run_fused(stack)
+            if fused_features is not None:
+                return fused_features
+        features: Tensor
         if self.memory_efficient:
-            return self.pool(self.dropout(recompute(self.norm, self.relu, self.conv, stack)))
-        return super().forward(stack)
+            convolved = recompute(self.norm, self.relu, self.conv, stack)
+            features = self.pool(self.dropout(convolved))
+        else:
+            features = super().forward(stack)  # type: ignore[no-untyped-call]
+        return features
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _run_fused(self, stack: Tensor) -> Tensor | None:
-        """As that of `DenseBlock`."""
+        """The features by the fast path of the CPU; None if a part was replaced or has a hook."""
         *parts, pool = self.children()
         if not fused.are_plain(parts):
             return None
-        in_use = not (self.training or self.dropout.training or fused.is_hooked(pool))
-        if isinstance(pool, nn.AvgPool2d) and in_use:
-            # They commute, and a 1x1 convolution of what is pooled has a quarter of the work.
-            return self.conv(pool(self.relu(self.norm(stack))))
-        (stage,) = split_stages(parts)
-        return pool(fused.norm_relu_conv(stack, stage))
+        evaluating = not (self.training or self.dropout.training)
+        if isinstance(pool, nn.AvgPool2d) and evaluating and not fused.is_hooked(pool):
+            # Pooling and 1x1 convolution commute, and pooling first leaves a quarter of the work.
+            features: Tensor = self.conv(pool(self.relu(self.norm(stack))))
+        else:
+            (stage,) = split_stages(parts)
+            features = pool(fused.norm_relu_conv(stack, stage))
+        return features
 
 
 class TransitionUp(nn.Module):
-    """Doubles the new features of the block below, to be joined to the skip connection.
+    """Up-samples the new features of the block below to the size of the skip connection.
 
-    3x3 transposed convolution of stride 2, with bias (1611.09326 table 1). Of the stack it takes
-    the new features alone: all of it would be too wide at full resolution (section 3.2).
+    3x3 transposed convolution of stride 2, with bias (1611.09326 table 1). It is applied only to
+    the new features, because the whole stack would have too many channels at full resolution
+    (section 3.2).
 
     Shapes: stack (B, in_channels or more, H, W) and skip (B, any, 2H or 2H + 1, 2W or 2W + 1)
     -> (B, in_channels, the skip's height and width).
@@ -248,12 +257,13 @@ class TransitionUp(nn.Module):
         self.conv = OPERATORS[dims].transposed_conv(in_channels, in_channels, 3, stride=2)
 
     def forward(self, stack: Tensor, skip: Tensor) -> Tensor:
+        """Up-sample the last `in_channels` channels of a stack to the size of a skip connection."""
         new_features = stack[:, -self.in_channels :]
         upsampled = self.conv(new_features)  # (B, C, H, W) -> (B, C, 2H + 1, 2W + 1)
-        # The skip is 2H or 2H + 1 high: there is at most one row too many, and centring rounds to
-        # dropping the last one. Negative padding crops like a slice, but torch.export understands
-        # it for even and odd sizes at once.
+        # The skip has 2H or 2H + 1 rows, so at most one row is cut off; a centred crop, rounded
+        # down, cuts off the last. Negative padding crops like a slice, but torch.export traces it
+        # for even and odd sizes at once.
         crop = []
-        for axis in range(skip.ndim - 1, 1, -1):  # F.pad begins with the last one
+        for axis in range(skip.ndim - 1, 1, -1):  # F.pad starts with the last axis
             crop += [0, skip.shape[axis] - upsampled.shape[axis]]
         return F.pad(upsampled, crop)

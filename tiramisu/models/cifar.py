@@ -1,6 +1,6 @@
 """The DenseNets for images of 32x32 pixels (arXiv 1608.06993, section 4 and table 2).
 
-With `stem="imagenet"` or other options they serve larger images as well.
+For larger images give `stem="imagenet"`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def densenet100_24(*, num_classes: int = 10, **options: Unpack[DenseNetOptions])
 
 
 def densenet_bc40_12(*, num_classes: int = 10, **options: Unpack[DenseNetOptions]) -> DenseNet:
-    """DenseNet-BC, L = 40, k = 12: 0.2 M parameters. Not in the paper: small, for first steps."""
+    """DenseNet-BC, L = 40, k = 12: 0.2 M parameters. Not in the paper; for first runs."""
     return _bc(growth_rate=12, layers=6, num_classes=num_classes, **options)
 
 

@@ -26,7 +26,7 @@ from tiramisu.models.stem_and_head import (
 
 
 class DenseNetOptions(TypedDict, total=False):
-    """What the published networks leave open: keywords of `DenseNet`, explained there."""
+    """Keywords of `DenseNet` that the published networks take too."""
 
     in_channels: int
     dropout: float
@@ -40,38 +40,39 @@ class DenseNetOptions(TypedDict, total=False):
 class DenseNet(Freezable):
     """A DenseNet (1608.06993): stem, dense blocks with transitions between them, head.
 
-    `features` makes features, `pool` averages them, `classifier` is the head, and may be replaced
-    by any module that takes (B, num_features). State-dict keys are torchvision's.
+    `features` computes feature maps, `pool` averages them, and `classifier` is the head, which may
+    be replaced by any module that takes (B, num_features). The keys of the state dict are
+    torchvision's.
 
     Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes), for any height and
     width that leave at least one pixel after the last pooling: 29 for the ImageNet networks.
-    Volumes (B, in_channels, D, H, W) if `dims` is 3.
+    With dims=3, volumes (B, in_channels, D, H, W).
 
     Args:
         growth_rate: k, the number of new features of each dense layer.
         block_config: number of layers of each dense block.
-        bottleneck: width of the 1x1 convolution before each 3x3 one, in growth rates: 4 for the
-            paper's DenseNet-B; None for no such convolution.
-        compression: share of the channels that a transition keeps, 0 < compression <= 1: 0.5 for
-            the paper's DenseNet-C.
-        dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
-            It follows every convolution but the first, as in the paper (section 4.2).
+        bottleneck: channels of the 1x1 convolution before each 3x3 convolution, in multiples of the
+            growth rate: 4 in the paper's DenseNet-B; None for no such convolution.
+        compression: part of the channels that a transition keeps, 0 < compression <= 1: 0.5 in the
+            paper's DenseNet-C.
+        dropout: probability of element-wise dropout after every convolution but the first, as in
+            the paper (section 4.2), 0 <= dropout < 1.
         activation: "relu" (the paper's), "prelu" or "silu".
-        stem: what comes before the dense blocks. "imagenet": 7x7 convolution of stride 2, then
-            pooling; "cifar": 3x3 convolution, nothing else; "face": 3x3 convolution, then pooling.
-        stem_width: number of filters of the first convolution; None for 2 * growth_rate, which is
-            the rule of all DenseNet-BC.
-        head: "linear": one layer; "mlp": a hidden layer of half the features' width before it;
-            "embedding": InsightFace's, a vector of `num_classes` normalised numbers; None: the
-            pooled features (B, num_features) as they are, and `num_classes` means nothing.
-        num_classes: number of logits, or of the embedding's dimensions.
+        stem: layers before the dense blocks. "imagenet": 7x7 convolution of stride 2, then
+            pooling; "cifar": 3x3 convolution only; "face": 3x3 convolution, then pooling.
+        stem_width: number of filters of the first convolution; None for 2 * growth_rate, as in all
+            DenseNet-BC.
+        head: "linear": one linear layer; "mlp": a hidden layer of half the width before it;
+            "embedding": the head of InsightFace, with `num_classes` normalised outputs; None: no
+            head, the output is the pooled features (B, num_features).
+        num_classes: number of logits, or of dimensions of the embedding.
         in_channels: number of channels of an image.
         dims: 2 for images, 3 for volumes.
-        memory_efficient: train in less memory: see `LayerStyle`.
+        memory_efficient: save memory in training; see `LayerStyle`.
 
     Raises:
-        ValueError: for arguments no network can be built from, and, in `forward`, for images of
-            the wrong number of channels or too small.
+        ValueError: an argument is out of its range; in `forward`, images have the wrong number of
+            channels or are too small.
     """
 
     def __init__(
@@ -99,8 +100,7 @@ class DenseNet(Freezable):
             check_count("bottleneck", bottleneck)
         if not 0 < compression <= 1:
             raise ValueError(
-                f"compression is {compression}, expected 0 < compression <= 1: 0.5 is the paper's "
-                f"choice, 1 keeps the width."
+                f"compression is {compression}; expected above 0 and at most 1, such as 0.5"
             )
         check_choice("stem", stem, STEM_STRIDES)
         check_count("stem_width", stem_width)
@@ -109,7 +109,7 @@ class DenseNet(Freezable):
         check_count("in_channels", in_channels)
         self.in_channels = in_channels
         self.dims = dims
-        # Convolution and pooling of a stem round up; each transition divides by 2 and rounds down.
+        # Convolution and pooling of a stem round up; each transition halves and rounds down.
         self.min_size = STEM_STRIDES[stem] * (2 ** (len(block_config) - 1) - 1) + 1
 
         style = LayerStyle(
@@ -138,7 +138,7 @@ class DenseNet(Freezable):
                 )
                 width = transition.out_channels
                 self.features.add_module(f"transition{i}", transition)
-        # The name is torchvision's: the norm after the four blocks of the ImageNet nets.
+        # torchvision's name: the norm after the four blocks of the ImageNet networks.
         self.features.add_module("norm5", style.operators.norm(width, eps=style.eps))
         self.num_features = width
 
@@ -148,7 +148,7 @@ class DenseNet(Freezable):
         self._init_weights()
 
     def _init_weights(self) -> None:
-        """He's normal distribution for convolutions. Batch normalisation starts as the identity."""
+        """HeNormal for convolutions, 0 for biases; batch norm starts as the identity."""
         for module in self.modules():
             if isinstance(module, CONVOLUTIONS):
                 nn.init.kaiming_normal_(module.weight)
@@ -156,14 +156,16 @@ class DenseNet(Freezable):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> logits (B, num_classes)."""
         check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
         stack = self.features(arrange(images))  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
         pooled = self.pool(stack)  # (B, m, h, w) -> (B, m)
-        return self.classifier(pooled)  # (B, m) -> (B, num_classes)
+        logits: Tensor = self.classifier(pooled)  # (B, m) -> (B, num_classes)
+        return logits
 
 
-# `weights` of the builders are torchvision's, such as "IMAGENET1K_V1": see `load_public`. What they
-# do not fit, such as the head for another number of classes, starts afresh.
+# The argument `weights` of the builders names weights of torchvision, such as "IMAGENET1K_V1"; see
+# `load_public`. Layers that do not fit, such as a head for other classes, keep their fresh weights.
 
 
 def densenet121(

@@ -16,7 +16,7 @@ from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 
 
 class FCDenseNetOptions(TypedDict, total=False):
-    """What the three published networks leave open: keywords of `FCDenseNet`, explained there."""
+    """Keywords of `FCDenseNet` that the three published networks take too."""
 
     in_channels: int
     dropout: float
@@ -26,10 +26,10 @@ class FCDenseNetOptions(TypedDict, total=False):
 
 
 class FCDenseNet(Freezable):
-    """A DenseNet that goes down, then up again, and labels every pixel (1611.09326 figure 1).
+    """A fully convolutional DenseNet for semantic segmentation (1611.09326 figure 1).
 
     Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W), for any height
-    and width of at least 2 ** len(down_blocks) pixels, odd ones included.
+    and width of at least 2 ** len(down_blocks) pixels, odd or even.
 
     Args:
         growth_rate: k, the number of new features of each dense layer.
@@ -37,16 +37,16 @@ class FCDenseNet(Freezable):
         bottleneck_layers: number of layers of the dense block at the bottom.
         up_blocks: number of layers of each dense block on the way up, from the bottom.
         stem_width: number of filters of the first convolution.
-        dropout: probability that one element is dropped after a convolution, 0 <= dropout < 1.
+        dropout: probability of element-wise dropout after a convolution, 0 <= dropout < 1.
         activation: "relu" (the paper's), "prelu" or "silu".
         dims: 2 for images, 3 for volumes (B, in_channels, D, H, W).
-        memory_efficient: train in less memory: see `LayerStyle`.
+        memory_efficient: save memory in training; see `LayerStyle`.
         in_channels: number of channels of an image.
         num_classes: number of channels of the logits.
 
     Raises:
-        ValueError: for arguments no network can be built from, and, in `forward`, for images of
-            the wrong number of channels or too small.
+        ValueError: an argument is out of its range; in `forward`, images have the wrong number of
+            channels or are too small.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class FCDenseNet(Freezable):
         check_count("num_classes", num_classes)
         if len(down_blocks) != len(up_blocks):
             raise ValueError(
-                f"There are {len(down_blocks)} down_blocks and {len(up_blocks)} up_blocks, "
-                f"expected as many of each: give every block on the way up one on the way down, "
-                f"whose output it takes over."
+                f"there are {len(down_blocks)} down_blocks and {len(up_blocks)} up_blocks; "
+                "expected as many of each, because every block on the way up takes the skip "
+                "connection of one on the way down"
             )
         self.dims = dims
         self.in_channels = in_channels
@@ -124,7 +124,7 @@ class FCDenseNet(Freezable):
         self._init_weights()
 
     def _init_weights(self) -> None:
-        """HeUniform, biases 0 (section 4.1). Batch normalisation starts as the identity anyway."""
+        """HeUniform, biases 0 (section 4.1); batch norm starts as the identity."""
         for module in self.modules():
             if isinstance(module, CONVOLUTIONS):
                 nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
@@ -132,6 +132,7 @@ class FCDenseNet(Freezable):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
         check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
         stack = images
         skips = []
@@ -148,7 +149,8 @@ class FCDenseNet(Freezable):
             upsampled = self.decoder[f"transition{i}"](stack, skip)
             stack = self.decoder[f"denseblock{i}"](upsampled, skip)
 
-        return self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
+        logits: Tensor = self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
+        return logits
 
 
 def fc_densenet56(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:

@@ -1,4 +1,4 @@
-"""Holding a part of a network as it is, while the rest learns."""
+"""Freezing: parts of a network keep their weights while the rest is trained."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing_extensions import Self
 class Freezable(nn.Module):
     """A network of which parts can be frozen, its `features` by default.
 
-    A frozen part gets no gradients and stays in evaluation mode, whatever `train` says: running
-    statistics of batch normalisation do not move, and dropout is off.
+    A frozen part gets no gradients and stays in evaluation mode after `train()` too: the running
+    statistics of batch norm do not change, and dropout is off.
     """
 
     def freeze(self, *names: str) -> Self:
         """Freeze parts by their names, such as "features" or "features.denseblock1".
 
         Raises:
-            ValueError: if the network has no part of that name.
+            ValueError: the network has no part of that name.
         """
         for name in names or ("features",):
             try:
@@ -25,17 +25,17 @@ class Freezable(nn.Module):
             except AttributeError:
                 parts = [name for name, _ in self.named_children()]
                 raise ValueError(
-                    f"The network has no part {name!r} to freeze, expected a module's name such "
-                    f"as {', '.join(parts)}."
+                    f"the network has no part {name!r} to freeze; expected the name of a module, "
+                    f"such as {', '.join(parts)}"
                 ) from None
             part.requires_grad_(False)
-            # Each module knows it by itself: it may be a part of several networks.
+            # Kept in each module, because a module may be a part of several networks.
             for module in part.modules():
                 module.is_frozen = True  # type: ignore[assignment]
         return self.train(self.training)
 
     def unfreeze(self) -> Self:
-        """Let all frozen parts learn again."""
+        """Train all frozen parts again."""
         for module in self.modules():
             if getattr(module, "is_frozen", False):
                 module.is_frozen = False  # type: ignore[assignment]
@@ -43,6 +43,7 @@ class Freezable(nn.Module):
         return self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
+        """Set training mode, except for frozen parts."""
         super().train(mode)
         for module in self.modules():
             if getattr(module, "is_frozen", False):

@@ -1,4 +1,4 @@
-"""PyTorch's own layers that networks are made of, for images and for volumes alike."""
+"""PyTorch's layers for images and for volumes, by the number of dimensions."""
 
 from __future__ import annotations
 
@@ -50,4 +50,5 @@ class GlobalAveragePool(nn.Module):
     """The mean over all pixels or voxels: (B, C, H, W) or (B, C, D, H, W) -> (B, C)."""
 
     def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C)."""
         return features.mean(dim=tuple(range(2, features.ndim)))

@@ -1,8 +1,8 @@
-"""Weights from elsewhere: a network takes what fits, and says what that was.
+"""Weights of other networks: each layer that fits is loaded, and a `Transfer` lists which.
 
-`load_fitting` matches layers by name and shape, wherever the weights come from: ImageNet, another
-data set's classes, or a DenseNet of which an FC-DenseNet takes the way down.
-`load_public` fetches torchvision's weights first.
+`load_fitting` matches layers by name and shape: of the same network trained on ImageNet or for
+other classes, or of a DenseNet whose dense blocks fit the way down of an FC-DenseNet. `load_public`
+downloads weights of torchvision first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tiramisu.models.operators import CONVOLUTIONS
+from tiramisu.text import list_some
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -28,36 +29,32 @@ _log = logging.getLogger(__name__)
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-"""`norm.1.` of torchvision's files, which is `norm1.` today."""
+"""Finds `norm.1.`, the name in torchvision's files of what is `norm1.` today."""
 
 _TRANSITION = re.compile(r"\bfeatures\.transition(\d+)\.")
 
 _WRAPPERS = re.compile(r"^(?:network\.)?(?:encoder\.)?")
-"""What stands before a network's own names where it is an encoder of another."""
+"""The prefix of the names of a network that is the encoder of another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """What a network took over from other weights, by names of its layers.
-
-    `str()` says it in one line.
-    """
+    """The layers that a network took over from other weights, by name; `str()` gives one line."""
 
     taken: tuple[str, ...]
-    """Layers whose weights were taken as they are."""
+    """Layers whose weights were taken unchanged."""
     adapted: tuple[str, ...]
-    """Layers whose weights were changed to fit: another number of input channels, or of
-    dimensions."""
+    """Layers whose weights were adapted to another number of input channels or of dimensions."""
     new: tuple[str, ...]
-    """Layers that keep their own weights: nothing of their name and shape was there."""
+    """Layers that keep their own weights, because no layer of that name and shape was found."""
     unused: tuple[str, ...]
-    """Layers of the other network that found no place."""
+    """Layers of the other network that were not used."""
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.adapted) + len(self.new)
-        said = [f"{len(self.taken)} of {total} layers taken"]
-        said += [
-            f"{word}: {_list_briefly(names)}"
+        parts = [f"{len(self.taken)} of {total} layers taken"]
+        parts += [
+            f"{word}: {list_some(names, most=3)}"
             for word, names in (
                 ("adapted", self.adapted),
                 ("new", self.new),
@@ -65,37 +62,36 @@ class Transfer:
             )
             if names
         ]
-        return "; ".join(said)
+        return "; ".join(parts)
 
 
 @torch.no_grad()
 def load_fitting(
     network: nn.Module, weights: nn.Module | Mapping[str, Tensor], *, leave: Sequence[str] = ()
 ) -> Transfer:
-    """Give a network every layer of other weights whose name and shape fit.
+    """Load every layer of other weights that fits a network by name and shape.
 
     A layer is taken whole or not at all. Names are compared without the prefix of an encoder, so
-    `features.denseblock1.denselayer1.conv1` of a DenseNet fits the layer of that name in an
-    FC-DenseNet, a `Backbone`, or a network of segmentation-models-pytorch with our encoder. The
-    block below an FC-DenseNet's last transition down, `bottleneck`, is a DenseNet's next block.
+    that `features.denseblock1.denselayer1.conv1` of a DenseNet fits the layer of that name in an
+    FC-DenseNet, a `Backbone`, or a network of segmentation-models-pytorch with such an encoder. The
+    `bottleneck` of an FC-DenseNet takes the next dense block of a DenseNet.
 
-    What is adapted:
+    Adapted are:
 
-    - the first convolution to another number of channels: for a single one the filters are added
-      up, for several they are repeated and scaled so that activations keep their size;
-    - a network of images to one of volumes: filters are repeated in depth and divided by it, so
-      that a volume of equal slices is seen as one slice was (I3D, arXiv 1705.07750 section 2.1).
+    - the first convolution, to another number of input channels: for a single channel the filters
+      are summed, for several they are repeated and scaled so that activations keep their size;
+    - convolutions for images, to volumes: filters are repeated in depth and divided by it, so that
+      a volume of equal slices gives what one slice gave (I3D, arXiv 1705.07750 section 2.1).
 
-    A convolution without bias fits one with a bias, which is then 0.
+    The weights of a convolution without bias fit one with a bias; its bias is then 0.
 
     Args:
-        network: takes the weights, in place.
+        network: the network to load into, in place.
         weights: a network, or the state dict of one.
-        leave: names of parts that keep their own weights, such as "classifier", even if the
-            others fit.
+        leave: names of parts that keep their own weights, such as "classifier".
 
     Raises:
-        ValueError: if nothing fits, or `network` has no part of a name in `leave`.
+        ValueError: no layer fits, or `network` has no part of a name in `leave`.
     """
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     others = _group_by_layer(state)
@@ -104,8 +100,8 @@ def load_fitting(
         if part not in modules:
             parts = ", ".join(name for name, _ in network.named_children())
             raise ValueError(
-                f"The network has no part {part!r} to leave as it is, expected a module's name "
-                f"such as {parts}."
+                f"the network has no part {part!r} to leave as it is; expected the name of a "
+                f"module, such as {parts}"
             )
     first = next((m for m in modules.values() if isinstance(m, CONVOLUTIONS)), None)
     taken: list[str] = []
@@ -133,8 +129,8 @@ def load_fitting(
             own.tensors[entry].copy_(value)
     if not used:
         raise ValueError(
-            f"Not one of the {len(others)} layers fits the network by name and shape: give weights "
-            f"of the same family, growth rate and width, or train from scratch."
+            f"none of the {len(others)} layers fits the network by name and shape: give weights of "
+            "the same family, growth rate and width, or train from scratch"
         )
     return Transfer(
         taken=tuple(taken),
@@ -145,19 +141,19 @@ def load_fitting(
 
 
 def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Transfer:
-    """Download torchvision's weights of a network, and load what fits.
+    """Download weights of torchvision, and load the layers that fit.
 
-    They are kept in torch.hub's folder, so they are downloaded once; the file is checked against
-    the hash in its name.
+    The file is downloaded once, into the folder of torch.hub, and checked against the hash in its
+    name.
 
     Args:
-        network: a DenseNet, a `Backbone`, or anything with such an encoder.
-        name: the network's name at torchvision, such as "densenet121".
-        weights: a member of torchvision's enum, such as `DenseNet121_Weights.IMAGENET1K_V1`, its
-            name with or without that of the enum, or "DEFAULT".
+        network: a DenseNet, a `Backbone`, or a network with such an encoder.
+        name: name of the network at torchvision, such as "densenet121".
+        weights: a member of torchvision's enum, such as `DenseNet121_Weights.IMAGENET1K_V1`; or its
+            name, with or without that of the enum; or "DEFAULT".
 
     Raises:
-        ValueError: there are no such weights, or the file's hash is wrong.
+        ValueError: there are no such weights, or the hash of the file is wrong.
         OSError: the download failed.
     """
     found = _find_public(name, weights)
@@ -167,40 +163,39 @@ def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Tr
         if "invalid hash" not in str(error):
             raise
         raise ValueError(
-            f"The weights {found!r} from {found.url} came damaged ({error}): try again, and "
-            f"mistrust the network in between if it happens again."
+            f"the weights {found!r} from {found.url} arrived damaged ({error}): try again"
         ) from None
     except OSError as error:
         raise OSError(
-            f"The weights {found!r} cannot be fetched ({error}): go online once, or put the file "
-            f"of {found.url} into {torch.hub.get_dir()}/checkpoints."
+            f"the weights {found!r} cannot be downloaded ({error}): go online once, or put "
+            f"{found.url} into {torch.hub.get_dir()}/checkpoints"
         ) from None
     return load_fitting(network, state)
 
 
 def start_from_public(network: NetworkT, name: str, weights: PublicWeights) -> NetworkT:
-    """The network itself, after `load_public` unless `weights` is None; logs what was taken."""
+    """Return the network, after `load_public` unless `weights` is None; logs the `Transfer`."""
     if weights is not None:
         _log.info("%s: %s", name, load_public(network, name, weights))
     return network
 
 
 def _find_public(name: str, weights: str | WeightsEnum) -> WeightsEnum:
-    from torchvision.models import get_model_weights  # slow to import, and seldom needed
+    from torchvision.models import get_model_weights  # slow to import, and rarely needed
 
     try:
         known = get_model_weights(name)
     except ValueError:
         raise ValueError(
-            f"There are no public weights of {name} (asked for {weights!r}), only of densenet121, "
-            f"densenet161, densenet169 and densenet201: leave weights out."
+            f"there are no published weights {weights!r} for {name}, only for densenet121, "
+            "densenet161, densenet169 and densenet201: leave weights out"
         ) from None
     try:
         found: WeightsEnum = known.verify(weights)
     except (KeyError, TypeError):
         members = ", ".join(repr(member.name) for member in known)
         raise ValueError(
-            f"{name} has no public weights {weights!r}, expected one of: {members}, 'DEFAULT'."
+            f"{name} has no published weights {weights!r}; expected one of {members}, 'DEFAULT'"
         ) from None
     return found
 
@@ -208,11 +203,11 @@ def _find_public(name: str, weights: str | WeightsEnum) -> WeightsEnum:
 class _Layer(NamedTuple):
     name: str
     tensors: dict[str, Tensor]
-    """Weights and buffers by their own names, such as "running_mean"."""
+    """Weights and buffers by name, such as "running_mean"."""
 
 
 def _group_by_layer(state: Mapping[str, Tensor]) -> dict[str, _Layer]:
-    """A state dict's tensors by layers, each under the name it would have in a DenseNet today."""
+    """The tensors of a state dict by layer, under the layer's present name in a DenseNet."""
     transitions = {match[1] for name in state if (match := _TRANSITION.search(name))}
     below = f"features.denseblock{len(transitions) + 1}."
     layers: dict[str, _Layer] = {}
@@ -228,11 +223,11 @@ def _group_by_layer(state: Mapping[str, Tensor]) -> dict[str, _Layer]:
 def _fit(
     own: Mapping[str, Tensor], other: Mapping[str, Tensor], module: nn.Module, *, is_first: bool
 ) -> dict[str, Tensor] | None:
-    """Another layer's tensors in this one's shapes, or None if it does not fit."""
+    """The tensors of another layer in the shapes of this one; None if it does not fit."""
     if (own.keys() ^ other.keys()) - {"bias", "num_batches_tracked"}:
         return None
     if "bias" in other.keys() - own.keys():
-        return None  # without it, the layer would be another function
+        return None  # without its bias, the layer would compute something else
     values = {}
     for entry, target in own.items():
         if entry not in other:
@@ -254,8 +249,8 @@ def _fit(
 def adapt_channels(weight: Tensor, in_channels: int) -> Tensor:
     """Filters for another number of input channels: (K, C, ...) -> (K, in_channels, ...).
 
-    For a single channel, the filters of all old ones added up: grey is what RGB shows where its
-    channels are equal. For several, the old ones in turn, scaled so that their sum stays in size.
+    For a single channel the filters of all channels are summed, which is exact for grey images. For
+    several channels they are repeated in turn, and scaled so that their sum keeps its size.
     """
     old_channels = weight.shape[1]
     if in_channels == 1:
@@ -268,8 +263,3 @@ def _inflate(weight: Tensor) -> Tensor:
     """Filters for volumes: (K, C, k, k) -> (K, C, k, k, k)."""
     depth = weight.shape[-1]
     return weight.unsqueeze(2).repeat(1, 1, depth, 1, 1) / depth
-
-
-def _list_briefly(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

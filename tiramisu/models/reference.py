@@ -96,7 +96,8 @@ class ReferenceFCDenseNet(nn.Module):
             # Section 3.2: only the new features of the block below are up-sampled.
             upsampled = crop_center(up(new_features), height=skip.shape[2], width=skip.shape[3])
             x, new_features = self.run_block(number, torch.cat([upsampled, skip], dim=1))
-        return self.classifier(x)
+        logits: Tensor = self.classifier(x)
+        return logits
 
     def modules_in_order(self) -> list[nn.Module]:
         """All modules with weights, in the order in which the forward pass uses them."""

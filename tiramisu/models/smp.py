@@ -1,12 +1,13 @@
 """The bridge to segmentation-models-pytorch, both ways.
 
-Importing this module registers our DenseNets as its encoders, `tiramisu-densenet121` and so on:
+Importing this module registers the DenseNets of this package as its encoders, named
+`tiramisu-densenet121` and so on:
 
     import tiramisu
     tiramisu.register_smp_encoders()
     smp.Unet("tiramisu-densenet264", encoder_weights=None, in_channels=5)
 
-`build_with_smp` makes its networks ones of ours: for images of any size.
+`build_with_smp` builds its networks for images of any size.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ BUILDERS = {
 PREFIX = "tiramisu-"
 
 
-class DenseNetEncoder(Backbone, EncoderMixin):
-    """A DenseNet as an encoder of segmentation-models-pytorch: the image, then `depth` maps.
+class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
+    """A DenseNet as an encoder of segmentation-models-pytorch: returns the image and `depth` maps.
 
-    Differs from that library's own DenseNets in three ways: layers below `depth` are not there,
-    the last map is activated like all others, and DenseNet-264 is among them.
+    It differs from that library's own DenseNets in three ways: layers below `depth` are left out,
+    the last map has its activation like all others, and there is DenseNet-264.
 
     Args:
         name: "densenet121", 161, 169, 201 or 264.
         in_channels, dropout, memory_efficient: as for `DenseNet`.
         depth: number of feature maps, 1 to 5: strides 2, 4, 8, 16, 32.
-        output_stride: only 32; see `make_dilated`.
+        output_stride: must be 32; see `make_dilated`.
 
     Raises:
-        ValueError: for a depth out of range.
+        ValueError: the depth is out of its range.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class DenseNetEncoder(Backbone, EncoderMixin):
         memory_efficient: bool = False,
     ) -> None:
         if not 1 <= depth <= 5:
-            raise ValueError(f"depth is {depth}, expected 1 to 5: the number of feature maps.")
+            raise ValueError(f"depth is {depth}; expected 1 to 5, the number of feature maps")
         network = BUILDERS[name](
             in_channels=in_channels,
             head=None,
@@ -74,19 +75,20 @@ class DenseNetEncoder(Backbone, EncoderMixin):
             memory_efficient=memory_efficient,
         )
         super().__init__(network, out_indices=range(depth))
-        # The names are those that `EncoderMixin` reads.
+        # `EncoderMixin` reads these names.
         self._in_channels = in_channels
         self._out_channels = [in_channels, *self.channels]
         self._depth = depth
         self._output_stride = output_stride
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, in_channels, H, W) -> the images, and feature maps at strides 2, 4, 8, ..."""
         maps = [images]
-        maps.extend(self.make_maps(images))  # TorchScript does not know [images, *maps]
+        maps.extend(self.make_maps(images))  # TorchScript does not support [images, *maps]
         return maps
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:
-        """Take images of another number of channels; pretrained filters are adapted."""
+        """Change the number of input channels; pretrained filters are adapted."""
         conv = self.features["conv0"]
         if in_channels == conv.in_channels:
             return
@@ -102,23 +104,26 @@ class DenseNetEncoder(Backbone, EncoderMixin):
     def make_dilated(self, output_stride: int) -> None:
         """Always raises ValueError: DenseNets halve images by pooling, which cannot be dilated."""
         raise ValueError(
-            f"DenseNet encoders have no dilated mode (output stride {output_stride}): they halve "
-            f"images by pooling. Leave the output stride at 32, or choose a decoder that asks for "
-            f"no other, such as Unet, FPN or UPerNet."
+            f"DenseNet encoders cannot be dilated to output stride {output_stride}, because they "
+            "halve images by pooling: leave it at 32, or choose a decoder that allows that, such "
+            "as Unet, FPN or UPerNet"
         )
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Load weights; those of a whole DenseNet may be more than this depth has layers."""
+        """Load weights; those of layers that this depth leaves out are ignored."""
         own = self.state_dict()
         kept = {name: value for name, value in state_dict.items() if name in own}
         return super().load_state_dict(kept, strict=strict, assign=assign)
 
 
 def register_smp_encoders() -> list[str]:
-    """Make our DenseNets known to segmentation-models-pytorch; returns their names.
+    """Register the DenseNets of this package with segmentation-models-pytorch.
 
-    Importing this module has already done so. `encoder_weights="imagenet"` gives the weights
-    which that library publishes of the same networks; torchvision's are loaded by `load_public`.
+    Importing this module does so already. `encoder_weights="imagenet"` loads the weights that that
+    library publishes for the same networks; `load_public` loads those of torchvision.
+
+    Returns:
+        The names of the encoders.
     """
     known = smp.encoders.encoders
     for name in BUILDERS:
@@ -137,19 +142,18 @@ register_smp_encoders()
 class AnySize(Freezable):
     """A network of segmentation-models-pytorch for images of any size.
 
-    Most of its networks ask for height and width that their encoder divides without remainder.
-    Here the last row and column are repeated below and on the right until that holds, and the
-    logits are cropped.
+    Most of its networks need a height and width that are multiples of the stride of their encoder.
+    Here the last row and column are repeated until they are, and the logits are cropped.
 
     Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W).
 
     Args:
-        network: the network, whose encoder is its `encoder`.
+        network: the network; its attribute `encoder` is its encoder.
         in_channels: number of channels of an image.
         num_classes: number of channels of the logits.
 
     Raises:
-        ValueError: in `forward`, for images of the wrong number of channels, or too small for PAN.
+        ValueError: in `forward`, images have the wrong number of channels or are too small.
     """
 
     def __init__(self, network: nn.Module, *, in_channels: int, num_classes: int) -> None:
@@ -159,31 +163,32 @@ class AnySize(Freezable):
         self.num_classes = num_classes
         encoder: Any = network.encoder
         self.stride = max(32, encoder.output_stride)
-        # PAN pools three times more, what its encoder has divided by 16.
+        # PAN pools three times more, after its encoder has divided by 16.
         self.min_size = 97 if isinstance(network, smp.PAN) else 1
 
     @property
     def features(self) -> nn.Module:
-        """The encoder, which `freeze()` holds by default."""
+        """The encoder, which `freeze()` freezes by default."""
         encoder = self.network.encoder
         assert isinstance(encoder, nn.Module)
         return encoder
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
         check_images(images, in_channels=self.in_channels, min_size=self.min_size)
         height, width = images.shape[2:]
         rows = _divisible(height, by=self.stride)
         columns = _divisible(width, by=self.stride)
-        # By index and not by F.pad, and cropped by negative padding and not by a slice: so
-        # torch.export finds one graph for sizes with and without a remainder.
+        # Padded by indexing and cropped by negative padding, because torch.export then traces one
+        # graph for all sizes.
         row = torch.arange(rows, device=images.device).clamp(max=height - 1)
         column = torch.arange(columns, device=images.device).clamp(max=width - 1)
-        logits = self.network(images[:, :, row][:, :, :, column])
+        logits: Tensor = self.network(images[:, :, row][:, :, :, column])
         return F.pad(logits, (0, width - columns, 0, height - rows))
 
 
 def _divisible(size: int, *, by: int) -> int:
-    """The size, rounded up."""
+    """The size, rounded up to a multiple of `by`."""
     return (size + by - 1) // by * by
 
 
@@ -200,17 +205,17 @@ def build_with_smp(
 
     Args:
         name: "smp:DECODER/ENCODER" with names of that library, such as smp:unet/resnet34 or
-            smp:fpn/tu-convnext_tiny; "DECODER:DENSENET" with one of our encoders, such as
+            smp:fpn/tu-convnext_tiny; "DECODER:DENSENET" with a DenseNet of this package, such as
             unet:densenet121.
-        num_classes, in_channels: as for `build_model`.
-        dropout, memory_efficient: as for `build_model`, for our encoders alone.
-        weights: None for fresh ones; for our encoders torchvision's, such as "IMAGENET1K_V1",
-            for others what their library knows, such as "imagenet".
+        num_classes, in_channels: see `build_model`.
+        dropout, memory_efficient: see `build_model`; only for the DenseNets of this package.
+        weights: None for fresh weights; "IMAGENET1K_V1" and others of torchvision for the DenseNets
+            of this package; for other encoders those of their library, such as "imagenet".
 
     Raises:
-        ValueError: for an unknown decoder or encoder, two that do not go together, or an option
-            that the encoder does not have.
-        OSError: if weights cannot be downloaded.
+        ValueError: the decoder or the encoder is unknown, the two cannot be combined, or the
+            encoder has no such option.
+        OSError: the weights cannot be downloaded.
     """
     check_count("num_classes", num_classes)
     check_count("in_channels", in_channels)
@@ -220,8 +225,8 @@ def build_with_smp(
     if not is_ours and (dropout is not None or memory_efficient):
         option = "memory_efficient" if dropout is None else f"dropout={dropout}"
         raise ValueError(
-            f"{name} has no {option}, which belongs to our DenseNets: leave it out, or choose one "
-            f"of them, such as {decoder}:densenet121."
+            f"{name} has no {option}: leave it out, or choose a DenseNet of this package, such as "
+            f"{decoder}:densenet121"
         )
     try:
         network = smp.create_model(
@@ -250,10 +255,10 @@ def build_with_smp(
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Decoder and encoder as segmentation-models-pytorch knows them.
+    """The names of decoder and encoder in segmentation-models-pytorch.
 
     Raises:
-        ValueError: if it knows one of them not.
+        ValueError: one of them is unknown.
     """
     decoders = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
     library, _, rest = name.partition(":")
@@ -261,20 +266,19 @@ def split_name(name: str) -> tuple[str, str]:
         decoder, slash, encoder = rest.partition("/")
         if not slash or not encoder:
             raise ValueError(
-                f"{name!r} is incomplete, expected smp:DECODER/ENCODER: smp:unet/resnet34, "
-                f"for example."
+                f"{name!r} is incomplete; expected smp:DECODER/ENCODER, such as smp:unet/resnet34"
             )
         known = list(smp.encoders.encoders)
     else:
         if library in decoders and rest in smp.encoders.encoders and rest not in BUILDERS:
             raise ValueError(
-                f"{rest!r} in {name!r} is no DenseNet of ours but an encoder of theirs: "
+                f"{rest!r} in {name!r} is an encoder of segmentation-models-pytorch: give "
                 f"smp:{library}/{rest}"
             )
         decoder, encoder = library, PREFIX + rest
         known = [PREFIX + ours for ours in BUILDERS]
     _check_known("decoder", decoder, decoders, name)
-    # Names that begin with tu- are timm's, which says itself whether it knows them.
+    # Names that begin with tu- are checked by timm.
     if not encoder.startswith("tu-"):
         _check_known("encoder", encoder, known, name)
     return decoder, encoder
@@ -290,7 +294,7 @@ def _check_known(what: str, given: str, known: list[str], name: str) -> None:
     given = given.removeprefix(PREFIX)
     close = get_close_matches(given, shown, n=3)
     if close:
-        hint = f"Did you mean {' or '.join(repr(c) for c in close)}?"
+        hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
     else:
-        hint = f"Known are {', '.join(shown)}."
-    raise ValueError(f"Unknown {what} {given!r} in {name!r}. {hint}")
+        hint = f"expected one of {', '.join(shown)}"
+    raise ValueError(f"unknown {what} {given!r} in {name!r}; {hint}")

@@ -1,4 +1,4 @@
-"""The two ends of a DenseNet: what comes before its dense blocks, and what comes after them."""
+"""The layers of a DenseNet before its dense blocks (stem) and after them (head)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiramisu.models.operators import GlobalAveragePool
 
 Stem = Literal["imagenet", "cifar", "face"]
 STEM_STRIDES = {"imagenet": 4, "cifar": 1, "face": 2}
-"""By how much each stem divides height and width, rounding up."""
+"""The factor by which each stem reduces height and width, rounding up."""
 
 Head = Literal["linear", "mlp", "embedding"]
 HEADS = ("linear", "mlp", "embedding", None)
@@ -21,8 +21,9 @@ HEADS = ("linear", "mlp", "embedding", None)
 def new_stem(stem: Stem, *, in_channels: int, width: int, style: LayerStyle) -> nn.Sequential:
     """The first layers: (B, in_channels, H, W) -> (B, width, H, W divided by the stem's stride).
 
-    "imagenet" is the paper's table 1, "cifar" its section 3 (implementation details), and "face"
-    InsightFace's: an image of 112x112 keeps its size until the pooling. Names are torchvision's.
+    "imagenet" is that of the paper's table 1, "cifar" that of its section 3 (implementation
+    details), and "face" that of InsightFace, where an image of 112x112 keeps its size until the
+    pooling. The names are torchvision's.
     """
     conv, norm, max_pool = style.operators.conv, style.operators.norm, style.operators.max_pool
     if stem == "imagenet":
@@ -44,7 +45,7 @@ def new_stem(stem: Stem, *, in_channels: int, width: int, style: LayerStyle) -> 
 def new_pool(head: Head | None, *, width: int, style: LayerStyle) -> nn.Sequential:
     """Activation and average over all pixels: (B, width, H, W) -> (B, width).
 
-    An embedding has another BN and activation between them (InsightFace's "E" output).
+    For an embedding, another BN and activation stand between them (output "E" of InsightFace).
     """
     layers = OrderedDict[str, nn.Module](relu=style.new_activation())
     if head == "embedding":

@@ -1,10 +1,9 @@
-"""Every network by its name."""
+"""All networks by name: one dictionary of names and builders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 
 from torch import nn
@@ -31,22 +30,23 @@ from tiramisu.models.densenet import (
 )
 from tiramisu.models.fcdensenet import fc_densenet56, fc_densenet67, fc_densenet103
 from tiramisu.models.pretrained import PublicWeights, start_from_public
+from tiramisu.text import did_you_mean
 
 TASKS = ("segmentation", "classification")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZooEntry:
-    """How one network is built, and what its logits label."""
+    """How a network is built, its task, and the sizes in its paper."""
 
     build: Callable[..., nn.Module]
-    """Takes num_classes, in_channels, dropout and memory_efficient, by keyword."""
+    """Takes the keywords num_classes, in_channels, dropout and memory_efficient."""
 
     task: str
     """"segmentation": logits (B, C, H, W), or "classification": logits (B, C)."""
 
     size: tuple[int, int]
-    """(H, W) of an image in its paper."""
+    """Height and width of the images in its paper."""
 
     num_classes: int
     """Number of classes in its paper."""
@@ -95,22 +95,21 @@ def build_model(
     """Build a network with fresh weights.
 
     Args:
-        name: one of `list_models()`, or a network of segmentation-models-pytorch: its decoder
-            and encoder, as in "smp:unet/resnet34", or a decoder of theirs over a DenseNet of
-            ours, as in "unet:densenet121".
-        num_classes: number of classes of the logits.
+        name: one of `list_models()`; or smp:DECODER/ENCODER, such as "smp:unet/resnet34", for a
+            network of segmentation-models-pytorch; or DECODER:DENSENET, such as
+            "unet:densenet121", for one of its decoders on a DenseNet of this package.
+        num_classes: number of classes.
         in_channels: number of channels of an image.
-        dropout: probability of element-wise dropout, 0 <= dropout < 1; None takes the network's
-            own: 0.2 for FC-DenseNets, 0 for DenseNets.
-        memory_efficient: keep only what convolutions make, and dropout's masks, from forward to
-            backward pass; the rest is computed again. The CPU does so in any case in fp32.
-        weights: public ones to start from, for networks that have them: torchvision's for
-            DenseNets ("IMAGENET1K_V1"), an encoder's own for `smp:...` ("imagenet").
+        dropout: probability of element-wise dropout, 0 <= dropout < 1; None for the default of the
+            network: 0.2 for FC-DenseNets, 0 for DenseNets.
+        memory_efficient: save memory in training; see `LayerStyle`.
+        weights: published weights to start from: "IMAGENET1K_V1" of torchvision for DenseNets,
+            "imagenet" for the encoder of `smp:...`.
 
     Raises:
-        ValueError: for an unknown name (the message lists the known ones), a number that no
-            network can be built from, or weights that there are not.
-        OSError: if weights cannot be downloaded.
+        ValueError: the name is unknown (the message lists the known ones), an argument is out of
+            its range, or there are no such weights.
+        OSError: the weights cannot be downloaded.
     """
     if ":" in name:
         from tiramisu.models.smp import build_with_smp
@@ -123,41 +122,41 @@ def build_model(
             memory_efficient=memory_efficient,
             weights=weights,
         )
-    own_dropout = {} if dropout is None else {"dropout": dropout}
+    options = {} if dropout is None else {"dropout": dropout}
     network = find_entry(name).build(
         num_classes=num_classes,
         in_channels=in_channels,
         memory_efficient=memory_efficient,
-        **own_dropout,
+        **options,
     )
     return start_from_public(network, name, weights)
 
 
 def task_of(name: str) -> str:
-    """What a network's logits label: "segmentation", each pixel; "classification", the image.
+    """The task of a network: "segmentation" or "classification".
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: the name is unknown.
     """
     return find_entry(name).task
 
 
 def list_models(task: str | None = None) -> list[str]:
-    """List the names that `build_model` knows: all of them, or those of one task.
+    """List the names of all networks, or of those for one task.
 
     Raises:
-        ValueError: if the task is neither "segmentation" nor "classification".
+        ValueError: the task is neither "segmentation" nor "classification".
     """
     if task is not None and task not in TASKS:
-        raise ValueError(f"Unknown task {task!r}, expected one of: {', '.join(TASKS)}.")
+        raise ValueError(f"unknown task {task!r}; expected one of {', '.join(TASKS)}")
     return [name for name, entry in ZOO.items() if task in (None, entry.task)]
 
 
 def find_entry(name: str) -> ZooEntry:
-    """How a network is built, and what its paper uses it for.
+    """The entry of a network.
 
     Raises:
-        ValueError: for an unknown name (the message lists the known ones).
+        ValueError: the name is unknown; the message lists the known ones.
     """
     if ":" in name:
         from tiramisu.models.smp import split_name
@@ -165,12 +164,10 @@ def find_entry(name: str) -> ZooEntry:
         split_name(name)
         return _for_camvid(partial(build_model, name))
     if name not in ZOO:
-        close = get_close_matches(name, ZOO, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ValueError(
-            f"Unknown model {name!r}. {hint}Known models: {', '.join(ZOO)}, "
-            f"smp:DECODER/ENCODER and DECODER:DENSENET, such as smp:unet/resnet34 and "
-            f"unet:densenet121."
+            f"unknown model {name!r}; expected one of {', '.join(ZOO)}, smp:DECODER/ENCODER such "
+            f"as smp:unet/resnet34, or DECODER:DENSENET such as unet:densenet121"
+            + did_you_mean(name, ZOO)
         )
     return ZOO[name]
 
@@ -187,17 +184,17 @@ def densenet_backbone(
     Args:
         name: one of `list_models("classification")`.
         out_indices: see `Backbone`.
-        weights: torchvision's, such as "IMAGENET1K_V1", for the networks that have them.
-        options: keywords of `DenseNet`, such as in_channels and stem.
+        weights: weights of torchvision, such as "IMAGENET1K_V1", for the networks that have them.
+        **options: keywords of `DenseNet`, such as in_channels and stem.
 
     Raises:
-        ValueError: for an unknown name, or arguments no network can be built from.
+        ValueError: the name is unknown, or an argument is out of its range.
     """
     entry = find_entry(name)
     if entry.task != "classification":
         raise ValueError(
-            f"{name} segments and has no DenseNet to be a backbone: give a DenseNet's name, such "
-            f"as densenet121."
+            f"{name} is a network for segmentation; expected the name of a DenseNet, such as "
+            "densenet121"
         )
     network = entry.build(head=None, **options)
     assert isinstance(network, DenseNet)

@@ -1,10 +1,10 @@
-"""Dense blocks in use: batch normalisation is fixed, no gradient is asked for, nothing is kept.
+"""Dense blocks for inference: batch norm is fixed, and no gradient is needed.
 
-As in `fused`, layers write into one channels-last buffer, piece by piece. What is gained beyond
-that: a bottleneck's second BN is part of its first convolution, and what lies between its two
-convolutions never leaves the cache.
+As in `fused`, layers write into one channels-last buffer, piece by piece. In addition, the second
+BN of a bottleneck becomes part of its first convolution, and the features between its two
+convolutions stay in the cache.
 
-Tensors here are (B, H, W, C), which is how channels-last memory lies.
+Tensors here are (B, H, W, C): the order of channels-last memory.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tiramisu.models.fast.stages import Stage, split_pieces, uses_batch
 
 
 def suits(layers: Sequence[Sequence[Stage]]) -> bool:
-    """Whether this path can stand in: no gradient, no batch statistics, no active dropout."""
+    """Whether this path can be used: no gradient, no batch statistics, no active dropout."""
     if torch.is_grad_enabled():
         return False
-    # Someone may have replaced a bottleneck's 1x1 convolution by a wider one.
+    # The 1x1 convolution of a bottleneck may have been replaced by a larger one.
     if any(stage.conv.kernel_size != (1, 1) for layer in layers for stage in layer[:-1]):
         return False
     stages = [stage for layer in layers for stage in layer]
@@ -32,11 +32,14 @@ def suits(layers: Sequence[Sequence[Stage]]) -> bool:
 
 
 def run_layers(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
-    """Fill a dense block's stack: C channels, in parts (B, C1, H, W), ... -> (B, H, W, C + L * k).
+    """Compute the stack of a dense block.
 
     Args:
-        features: what the block starts with.
+        features: input of the block, in parts (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
+
+    Returns:
+        The stack (B, H, W, C + L * k).
     """
     batch, _, *size = features[0].shape
     width = sum(part.shape[1] for part in features)
@@ -59,7 +62,7 @@ def _run_layer(
     *,
     out: Tensor,
 ) -> None:
-    """Make new features (B, H, W, k) from those of the stack so far."""
+    """Compute the new features (B, H, W, k) of a layer from the stack so far."""
     scale, shift = folded[0]
     conv = layer[-1].conv
     if len(layer) == 2:
@@ -77,7 +80,7 @@ def _run_layer(
         piece = piece.permute(0, 3, 1, 2)
         if len(layer) == 2:
             piece = F.conv2d(piece, weight, shift_narrow).relu_()
-        # Above and below a part of an image lies more of it; only its own border is zeros.
+        # Zeros only beyond the border of the image; elsewhere the piece has more rows around it.
         above, below = top - (rows.start - margin), rows.stop + margin - bottom
         if above != below:
             piece = F.pad(piece, (0, 0, above, below))
@@ -87,9 +90,10 @@ def _run_layer(
 
 
 def _fold(norms: Sequence[nn.BatchNorm2d]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batch norms with their running statistics, each as features * scale + shift: (C,) each.
+    """Scale and shift, (C,) each, that stand for a batch norm with its running statistics.
 
-    All in one go: these are tiny tensors, and a small image waits for every operation on them.
+    All norms are computed together, because for small images each operation on such small tensors
+    takes noticeable time.
     """
     weight, bias, mean, variance = (
         torch.cat([getattr(norm, name) for norm in norms])
@@ -98,4 +102,4 @@ def _fold(norms: Sequence[nn.BatchNorm2d]) -> Iterator[tuple[Tensor, Tensor]]:
     scale = weight * torch.rsqrt(variance + norms[0].eps)
     shift = torch.addcmul(bias, mean, scale, value=-1)
     widths = [norm.num_features for norm in norms]
-    return zip(scale.split(widths), shift.split(widths), strict=True)
+    return zip(torch.split(scale, widths), torch.split(shift, widths), strict=True)

@@ -39,14 +39,14 @@ from tiramisu.models.fast.stages import (
 )
 
 KINDS = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
-"""What a stage is made of, in order."""
+"""The modules of a stage, in order."""
 
 
 def suits(features: Tensor) -> bool:
-    """Whether the fused functions can take features (B, C, H, W).
+    """Whether the fused functions can be used for features (B, C, H, W).
 
-    They cannot with volumes, on another device or at mixed precision, while the graph is traced or
-    exported, or where batch normalisation would refuse its input.
+    They cannot for volumes, on other devices, at mixed precision, while a graph is traced or
+    exported, or where batch norm would refuse its input.
     """
     return (
         features.ndim == 4
@@ -54,18 +54,18 @@ def suits(features: Tensor) -> bool:
         and features.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_exporting()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and features.numel() > features.shape[1]
     )
 
 
 def arrange(images: Tensor) -> Tensor:
-    """Images in the memory layout in which the first convolution hands on to fused layers."""
+    """Images in the memory layout that is fastest for the fused layers."""
     return images.contiguous(memory_format=torch.channels_last) if suits(images) else images
 
 
 def are_plain(parts: Sequence[nn.Module]) -> bool:
-    """Whether fused stages may stand in for a layer's modules: none was changed or hooked."""
+    """Whether fused stages may replace the modules of a layer: none was replaced or has a hook."""
     return len(parts) % 4 == 0 and all(
         type(part) is kind and _is_usual(part) and not is_hooked(part)
         for part, kind in zip(parts, cycle(KINDS), strict=False)
@@ -100,18 +100,20 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
     """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
 
     Args:
-        features: what the block starts with, (B, C1, H, W), (B, C2, H, W), ...
+        features: input of the block, in parts (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
     if folded.suits(layers):
         return folded.run_layers(features, layers).permute(0, 3, 1, 2)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
-    return _DenseBlock.apply(layers, len(features), *features, *parameters)
+    stack: Tensor = _DenseBlock.apply(layers, len(features), *features, *parameters)
+    return stack
 
 
 def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
     """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
-    return _NormReluConv.apply(features, stage, *stage.parameters)
+    convolved: Tensor = _NormReluConv.apply(features, stage, *stage.parameters)
+    return convolved
 
 
 class _DenseBlock(torch.autograd.Function):
@@ -145,7 +147,7 @@ class _DenseBlock(torch.autograd.Function):
                 made = narrow.settle(0, narrow.values.shape[3])
             of_parameters[:0] = undo_stage(first, steps.pop(), made, stack)
             end = start
-        of_features = stack.settle(0, end).permute(0, 3, 1, 2).split(ctx.widths, dim=1)
+        of_features = torch.split(stack.settle(0, end).permute(0, 3, 1, 2), ctx.widths, dim=1)
         return None, None, *of_features, *of_parameters
 
 

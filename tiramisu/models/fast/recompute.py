@@ -1,4 +1,4 @@
-"""Training in less memory on any device: compute again what is cheap, keep what is not."""
+"""Training in less memory on any device: the backward pass repeats cheap operations."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute(norm: nn.Module, relu: nn.Module, conv: nn.Module, *features: Tensor) -> Tensor:
-    """Concatenate, normalise, ReLU, convolve; in the backward pass all again but the convolution.
+    """Concatenation, BN, ReLU and convolution; all but the last are repeated in the backward pass.
 
-    The last tensor that the backward pass asks for is the convolution's input, so recomputation
-    stops there. Running statistics are updated once, in the forward pass.
+    The backward pass needs the input of the convolution, so recomputation stops before it. Running
+    statistics are updated once, in the forward pass.
 
     Shapes: features (B, C1, H, W), (B, C2, H, W), ... -> (B, K, H, W); volumes likewise.
     """
 
     def run(*features: Tensor) -> Tensor:
-        return conv(relu(norm(torch.cat(features, dim=1))))
+        convolved: Tensor = conv(relu(norm(torch.cat(features, dim=1))))
+        return convolved
 
     if not torch.is_grad_enabled():
         return run(*features)
     if torch.compiler.is_compiling():
-        # The compiler repeats arithmetic, never the update of a buffer.
+        # The compiler repeats computations, but never the update of a buffer.
         return checkpoint(run, *features, use_reentrant=False, preserve_rng_state=False)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_held(norm)
+        return nullcontext(), _keep_statistics(norm)
 
     return checkpoint(
         run, *features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
@@ -37,8 +38,8 @@ def recompute(norm: nn.Module, relu: nn.Module, conv: nn.Module, *features: Tens
 
 
 @contextmanager
-def _statistics_held(norm: nn.Module) -> Iterator[None]:
-    """Let batch norm update copies of its running statistics, which are then thrown away."""
+def _keep_statistics(norm: nn.Module) -> Iterator[None]:
+    """A context in which batch norm updates copies of its running statistics, not themselves."""
     buffers = dict(norm.named_buffers())
     for name, buffer in buffers.items():
         setattr(norm, name, buffer.clone())
