@@ -140,9 +140,7 @@ def test_a_wrong_hash_or_no_network_is_one_line(hub, imagenet, monkeypatch) -> N
     with pytest.raises(ValueError, match=r"arrived damaged.*invalid hash value"):
         densenet121(weights="DEFAULT")
     monkeypatch.setattr(DenseNet121_Weights, "url", "http://127.0.0.1:9/densenet121-0123abcd.pth")
-    with pytest.raises(
-        OSError, match=r"cannot be downloaded.*go online once, or put"
-    ) as info:
+    with pytest.raises(OSError, match=r"cannot be downloaded.*go online once, or put") as info:
         densenet121(weights="DEFAULT")
     assert "\n" not in str(info.value)
 

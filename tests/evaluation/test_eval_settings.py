@@ -1,0 +1,168 @@
+"""Every setting of an evaluation changes what it names: a test for each field of `EvalConfig`."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from setting_tests import missing_tests
+from torch import Tensor
+
+from tiramisu.checkpoints.checkpoint import save_model
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.catalog import load_spec
+from tiramisu.evaluation.config import EvalConfig
+from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.train import build_model_for
+
+Make = Callable[..., EvalConfig]
+
+
+def test_every_field_has_its_test() -> None:
+    assert missing_tests(EvalConfig, globals()) == []
+
+
+@pytest.fixture
+def run(model: SegmentationModel, tmp_path: Path) -> Path:
+    """An untrained model, saved."""
+    save_model(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def make(run: Path, rectangles: Path) -> Make:
+    return lambda **changes: EvalConfig(
+        **{"checkpoint": str(run), "data": str(rectangles), "accelerator": "cpu", **changes}
+    )
+
+
+@pytest.fixture
+def shapes(model: SegmentationModel) -> list[tuple[int, ...]]:
+    """Shapes of what the network is shown."""
+    seen: list[tuple[int, ...]] = []
+    model.network.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
+    return seen
+
+
+def saved(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "scores.json").read_text())
+
+
+def first_norm(model: SegmentationModel) -> torch.nn.BatchNorm2d:
+    return model.network.get_submodule("features.denseblock1.denselayer1.norm1")
+
+
+def test_checkpoint(make: Make, model: SegmentationModel, tmp_path: Path) -> None:
+    before = evaluate_checkpoint(make(out=str(tmp_path / "a")))
+    with torch.no_grad():
+        model.network.classifier.bias[:] = torch.tensor([0.0, 0.0, 1e6])
+    save_model(model, tmp_path / "other")
+    after = evaluate_checkpoint(make(checkpoint=str(tmp_path / "other"), out=str(tmp_path / "b")))
+    assert after.matrix[:, 2].sum() == after.matrix.sum()
+    assert before.matrix[:, 2].sum() < before.matrix.sum()
+
+
+def test_data(make: Make, rectangles: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(rectangles, other)
+    for folder in ("images", "masks"):
+        next((other / folder / "val").iterdir()).unlink()
+    for data, images in ((rectangles, 3), (other, 2)):
+        evaluate_checkpoint(make(data=str(data), out=str(tmp_path / data.name)))
+        assert saved(tmp_path / data.name)["images"] == images
+
+
+def test_data_root(make: Make, tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    for folder in ("val", "valannot"):
+        (root / folder).mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(root / "val" / "a.png")
+    Image.new("L", (64, 64), 3).save(root / "valannot" / "a.png")
+    camvid = build_model_for(load_spec("camvid"), TrainConfig(arch="fc56", data="camvid"))
+    save_model(camvid, tmp_path / "camvid")
+    scores = evaluate_checkpoint(
+        make(checkpoint=str(tmp_path / "camvid"), data="camvid", data_root=str(root))
+    )
+    assert scores.matrix[3].sum() == 64 * 64
+
+
+def test_split(make: Make, run: Path) -> None:
+    for split, images in (("val", 3), ("train", 6)):
+        evaluate_checkpoint(make(split=split))
+        (folder,) = (run / "eval").glob(f"*_{split}_running")
+        assert saved(folder)["images"] == images
+
+
+def statistics(make: Make, model: SegmentationModel, **changes: object) -> Tensor | None:
+    """The running mean with which the first batch norm of an evaluation computes."""
+    seen: list[Tensor | None] = []
+    hook = first_norm(model).register_forward_pre_hook(
+        lambda norm, _: seen.append(None if norm.running_mean is None else norm.running_mean + 0)
+    )
+    evaluate_checkpoint(make(overwrite=True, **changes), model=model)
+    hook.remove()
+    return seen[-1]
+
+
+def test_bn(make: Make, model: SegmentationModel) -> None:
+    stored = first_norm(model).running_mean.clone()
+    running = statistics(make, model, bn="running")
+    recalibrated = statistics(make, model, bn="recalibrated")
+    assert statistics(make, model, bn="batch") is None  # only the batch to go by
+    assert running is not None
+    assert recalibrated is not None
+    assert torch.equal(running, stored)
+    assert not torch.allclose(recalibrated, stored, atol=1e-3)
+    assert torch.equal(first_norm(model).running_mean, stored)  # the model itself is unchanged
+
+
+def test_train_split(make: Make, model: SegmentationModel) -> None:
+    means = [
+        statistics(make, model, bn="recalibrated", train_split=split) for split in ("train", "val")
+    ]
+    assert not torch.equal(means[0], means[1])
+
+
+def test_batch_size(make: Make, model: SegmentationModel, shapes: list) -> None:
+    evaluate_checkpoint(make(batch_size=2), model=model)
+    assert shapes == [(2, 3, 64, 64), (1, 3, 64, 64)]
+    shapes.clear()
+    evaluate_checkpoint(make(overwrite=True), model=model)
+    assert shapes == [(1, 3, 64, 64)] * 3
+    shapes.clear()
+    evaluate_checkpoint(make(bn="batch"), model=model)
+    assert shapes == [(3, 3, 64, 64)]  # up to ten, as the authors of the paper did
+
+
+def test_tta(make: Make, model: SegmentationModel, shapes: list) -> None:
+    evaluate_checkpoint(make(tta=True), model=model)
+    assert sorted(shape[-1] for shape in shapes) == sorted(3 * 2 * [48, 64, 80])
+
+
+def test_mc_dropout(make: Make, model: SegmentationModel, shapes: list) -> None:
+    evaluate_checkpoint(make(mc_dropout=4), model=model)
+    # Four passes over each image for the scores, and again for the picture of uncertainty.
+    assert len(shapes) in (12, 24)
+
+
+def test_out(make: Make, tmp_path: Path) -> None:
+    evaluate_checkpoint(make(out=str(tmp_path / "here")))
+    assert (tmp_path / "here" / "scores.json").is_file()
+
+
+def test_overwrite(make: Make, tmp_path: Path) -> None:
+    evaluate_checkpoint(make(out=str(tmp_path / "here")))
+    with pytest.raises(ValueError, match="--overwrite"):
+        evaluate_checkpoint(make(out=str(tmp_path / "here")))
+    evaluate_checkpoint(make(out=str(tmp_path / "here"), overwrite=True))
+
+
+def test_accelerator(make: Make) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("has a GPU")
+    with pytest.raises(ValueError, match="--accelerator gpu"):
+        evaluate_checkpoint(make(accelerator="gpu"))

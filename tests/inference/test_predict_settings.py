@@ -1,0 +1,117 @@
+"""Every setting of `tiramisu predict` changes what it names: a test for each field."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from setting_tests import missing_tests
+from torch import nn
+
+from tiramisu import cli
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference import load as load_module
+from tiramisu.inference.config import PredictConfig
+
+Run = Callable[..., Path]
+
+
+def test_every_field_has_its_test() -> None:
+    assert missing_tests(PredictConfig, globals()) == []
+
+
+@pytest.fixture
+def shapes() -> list[tuple[int, ...]]:
+    """Shapes of what the network is shown."""
+    return []
+
+
+@pytest.fixture
+def run(
+    make_model: Callable[..., SegmentationModel],
+    shapes: list[tuple[int, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Predicts an image of 200x130 pixels on the command line; returns the folder."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (130, 200, 3), np.uint8)).save(tmp_path / "a.png")
+    network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(3, 3, 3, padding=1))
+    network.register_forward_pre_hook(lambda _, args: shapes.append(tuple(args[0].shape[2:])))
+    monkeypatch.setattr(load_module, "load_predictor", lambda *_, **__: make_model(network))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Path:
+        shapes.clear()
+        cli.predict([str(tmp_path / "a.png"), "--checkpoint", "model", *arguments])
+        return tmp_path / "predictions"
+
+    return run
+
+
+@pytest.fixture
+def asked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, make_model: Callable[..., SegmentationModel]
+) -> list[tuple[str, str]]:
+    """What models were loaded, for which accelerator."""
+    asked: list[tuple[str, str]] = []
+
+    def load(checkpoint: str, *, accelerator: str) -> SegmentationModel:
+        asked.append((checkpoint, accelerator))
+        return make_model()
+
+    monkeypatch.setattr(load_module, "load_predictor", load)
+    return asked
+
+
+def test_checkpoint(run: Run, asked: list) -> None:
+    run()
+    assert asked == [("model", "auto")]
+
+
+def test_accelerator(run: Run, asked: list) -> None:
+    run("--accelerator", "cpu")
+    assert asked == [("model", "cpu")]
+
+
+def test_out(run: Run, tmp_path: Path) -> None:
+    run("--out", str(tmp_path / "here"))
+    assert (tmp_path / "here" / "a_mask.png").is_file()
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_tile(run: Run, shapes: list) -> None:
+    run("--overwrite")
+    assert shapes == [(130, 200)]
+    run("--tile", "off", "--overwrite")
+    assert shapes == [(130, 200)]
+    run("--tile", "auto", "--overwrite")
+    assert shapes == [(130, 200)]
+    run("--tile", "96", "--overwrite")
+    assert set(shapes) == {(96, 96)}
+    assert len(shapes) == 2 * 3
+
+
+def test_tta(run: Run, shapes: list) -> None:
+    run("--tta")
+    assert sorted(shapes) == sorted(2 * [(98, 150), (130, 200), (162, 250)])
+
+
+def test_uncertainty(run: Run, shapes: list) -> None:
+    folder = run("--uncertainty")
+    assert (folder / "a_entropy.png").is_file()
+    assert (folder / "a_mutual_information.png").is_file()
+    assert len(shapes) == 20
+
+
+def test_mc_dropout(run: Run, shapes: list) -> None:
+    run("--uncertainty", "--mc-dropout", "3")
+    assert len(shapes) == 3
+
+
+def test_overwrite(run: Run) -> None:
+    run()
+    with pytest.raises(ValueError, match="--overwrite"):
+        run()
+    run("--overwrite")
