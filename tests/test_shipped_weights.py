@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tiramisu import draw_scene, list_weights, load_model, predict
-from tiramisu.checkpoints.checkpoint import find_results_folder
+from tiramisu.checkpoints.model_files import find_results_folder
 from tiramisu.data.catalog import load_spec
 from tiramisu.shipped import WEIGHTS
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from tiramisu.checkpoints.card import write_card
+from tiramisu.checkpoints.card import make_card
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.catalog import load_spec
 from tiramisu.training.config import TrainConfig
@@ -38,7 +38,7 @@ SCORES = {
 
 
 def card_of(info: ModelInfo = INFO, **options: Any) -> ModelCard:
-    return ModelCard(write_card(info, network="FCDenseNet", parameters=1_376_795, **options))
+    return make_card(info, network="FCDenseNet", num_parameters=1_376_795, **options)
 
 
 def section(card: ModelCard, name: str) -> str:
@@ -163,7 +163,7 @@ def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
     assert "not at hand" in section(card, "Training")
     assert "None were at hand" in section(card, "Figures")
     assert "not measured" in section(card, "Limits")
-    assert "none is granted" in section(card, "Licence")
+    assert "no licence is granted" in section(card, "Licence")
     known = card_of(dataclasses.replace(INFO, metrics={"mean_iou": 12.5}))
     assert "| val |  | 12.5 |  |" in section(known, "Figures")
 

@@ -130,5 +130,5 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing to load"):
         load_model(tmp_path)
     (tmp_path / "photo.jpg").write_bytes(b"x")
-    with pytest.raises(ValueError, match="no checkpoint"):
+    with pytest.raises(ValueError, match="not a Tiramisu checkpoint"):
         load_model(tmp_path / "photo.jpg")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tiramisu.checkpoints.checkpoint import find_model_file
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model_files import find_model_file
 from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.spec import DatasetSpec

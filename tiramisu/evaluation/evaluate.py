@@ -7,13 +7,13 @@ import torch
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from tiramisu.checkpoints.checkpoint import (
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.checkpoints.model_files import (
     CHECKPOINT_SUFFIXES,
     find_model_file,
     find_results_folder,
-    load_model,
 )
-from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, SegmentationDataset, open_split
 from tiramisu.data.loader import make_loader
