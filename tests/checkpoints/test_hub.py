@@ -310,7 +310,7 @@ def test_half_refuses_what_16_bit_cannot_hold(tmp_path: Path) -> None:
     model.network.classifier.weight.data[0, 0] = 1e6
     save_model(model, tmp_path / "run")
     where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
-    with pytest.raises(ValueError, match="publish without it"):
+    with pytest.raises(ValueError, match="publish without --half"):
         cli.publish([*where, "--half", "true"])
 
 
@@ -320,7 +320,7 @@ def test_the_command_replaces_nothing_but_a_published_model(tmp_path: Path) -> N
     (tmp_path / "out" / "README.md").write_text("somebody's own")
     for out in ("out", "run"):
         where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / out)]
-        with pytest.raises(ValueError, match="something else than a published model"):
+        with pytest.raises(ValueError, match="not a published model"):
             cli.publish([*where, "--overwrite", "true"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
     with pytest.raises(ValueError, match=r"--out FOLDER, --push USER/NAME"):

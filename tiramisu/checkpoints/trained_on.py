@@ -12,12 +12,19 @@ from tiramisu.data.spec import DatasetSpec
 def find_data(
     info: ModelInfo, *, checkpoint: str | Path, data: str | None, data_root: str | None
 ) -> tuple[str, DatasetSpec, str | None]:
-    """The data set to judge a model on: its name or path, itself, and its folder if not its own.
+    """The data set to evaluate a model on; by default the one it was trained on.
 
-    By default it is the one the model was trained on, where its run found it.
+    Args:
+        info: the model's.
+        checkpoint: the model's file or folder; the settings of its run are read.
+        data: name, YAML file or folder of a data set, or None.
+        data_root: folder of the data set's files; None for the one that the run used.
+
+    Returns:
+        Its name or path, the data set, and the folder of its files (None for the data set's own).
 
     Raises:
-        ValueError, FileNotFoundError: there is no such data set, or it has other classes.
+        ValueError: there is no such data set, or it has another task or other classes.
     """
     trained_with = read_settings(find_model_file(checkpoint))
     data = data or trained_with.get("data", info.dataset)
