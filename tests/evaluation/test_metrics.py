@@ -65,7 +65,7 @@ def test_table_and_json_name_absent_classes_and_the_papers_row() -> None:
     matrix[2, 2] = 0
     scores = score(matrix)
     table = format_scores(scores, spec, arch="fc103")
-    assert "in no mean: Pole" in table
+    assert "left out of the mean: Pole." in table
     assert "66.9" in table  # the paper's mean IoU
     assert max(map(len, table.splitlines())) <= 100
     values = json.loads(scores_to_json(scores, spec, settings={"split": "val"}))

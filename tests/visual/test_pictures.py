@@ -119,7 +119,7 @@ def test_grid_takes_samples_of_different_sizes_and_all_void() -> None:
 
 def test_grid_refuses_a_prediction_of_another_size() -> None:
     image, truth = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
-    with pytest.raises(ValueError, match="one: the truth is 4 x 4"):
+    with pytest.raises(ValueError, match="one: the label is 4 x 4"):
         sample_grid([image], [truth], [truth[:2]], names=["one"], class_names=NAMES, colors=COLORS)
 
 
