@@ -42,6 +42,6 @@ def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
         )
     if info.class_names != spec.class_names:
         raise ValueError(
-            f"the model knows the classes {', '.join(info.class_names)}, the data set {data} "
+            f"the model has the classes {', '.join(info.class_names)}, the data set {data} "
             f"has {', '.join(spec.class_names)}: evaluate it on the data set it was trained for"
         )
