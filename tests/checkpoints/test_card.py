@@ -169,9 +169,11 @@ def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     assert "| val |  | 12.5 |  |" in section(known, "Figures")
 
 
-def test_a_checkpoint_of_a_run_does_not_show_the_scores_of_its_model(source: Path) -> None:
+def test_a_checkpoint_does_not_show_scores_that_may_be_of_another_epoch(source: Path) -> None:
     checkpoint = source.parent / "checkpoints" / "last.ckpt"
-    checkpoint.parent.mkdir()
+    write_scores(checkpoint.parent / "eval" / "mine_val_running" / "scores.json")  # of any epoch
+    checkpoint.write_bytes(b"")
+    os.utime(checkpoint, (1, 1))
     card = card_of(source=checkpoint)
     assert "0.0125" in section(card, "Training")
     assert "None were at hand" in section(card, "Figures")

@@ -64,7 +64,7 @@ def read_evaluations(
     """
     data_names = (settings.get("data"), info.dataset)
     found: list[Evaluation] = []
-    # Evaluations in the folder belong to the published model, not to a checkpoint (.ckpt) of it.
+    # An evaluation beside a checkpoint (.ckpt) may be that of another epoch.
     if source is not None and source.suffix == ".safetensors":
         folder = source.parent
         later = [

@@ -73,8 +73,8 @@ def find_model_file(checkpoint: str | Path) -> Path:
 def find_results_folder(checkpoint: str | Path) -> Path:
     """The folder for results about a model: the folder of its file.
 
-    For a model from the Hub, or one that comes with the package, it is the working folder: nobody
-    would look for results in a cache or inside the package.
+    For a model from the Hub, or one that comes with the package, it is the working folder: results
+    would be hard to find in a cache or inside the package.
     """
     if is_hub_name(checkpoint):
         return Path()
