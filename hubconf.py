@@ -1,4 +1,4 @@
-"""The networks for `torch.hub`, from a clone or straight from GitHub, without installing them.
+"""The networks for `torch.hub`, from a clone or from GitHub, without installing Tiramisu.
 
 torch.hub.load("OWNER/tiramisu", "fc_densenet56", num_classes=11)   # fresh weights
 torch.hub.load("OWNER/tiramisu", "model", "hf://USER/NAME")         # a trained model
@@ -49,10 +49,11 @@ __all__ = [
 
 
 def model(checkpoint: str, *, device: str = "cpu") -> _ImageModel:
-    """A trained model with its weights, ready to predict: RGB images in 0..255 -> logits.
+    """A trained model, ready to predict: RGB images in 0..255 -> logits.
 
-    checkpoint: a run's folder, a model.safetensors, the name of a model in tiramisu/weights/, or
-        hf://USER/NAME on Hugging Face's Hub.
-    device: where the weights go.
+    Args:
+        checkpoint: the folder of a run, a model.safetensors, the name of a model in
+            tiramisu/weights/, or hf://USER/NAME on Hugging Face's Hub.
+        device: where the weights go.
     """
     return _load_model(checkpoint, device=device)

@@ -1,4 +1,4 @@
-"""The door of torch.hub: the networks and trained models, from a clone that is not installed."""
+"""torch.hub: networks and trained models, from a clone that is not installed."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.models import zoo
 
 CLONE = Path(__file__).parents[1]
-# As someone would who never installed Tiramisu: what finds an editable install is taken away.
+# Libraries that loading by torch.hub must not import.
 OTHERS = (
     *("lightning", "torchvision", "torchmetrics", "segmentation_models_pytorch", "timm", "cv2"),
     *("albumentations", "matplotlib", "jsonargparse", "psutil"),
@@ -27,6 +27,7 @@ USER = (
     f"OTHERS = {OTHERS}"
     + """
 import json, sys
+# Tiramisu is not installed: remove what finds an editable install.
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
 import torch
 clone, checkpoint = sys.argv[1:]
@@ -58,7 +59,7 @@ def hubconf() -> ModuleType:
 
 
 def entries(hubconf: ModuleType) -> list[str]:
-    """As torch.hub.list finds them, which itself looks on GitHub only."""
+    """The entries as torch.hub.list finds them; that function only looks on GitHub."""
     return [n for n in dir(hubconf) if callable(getattr(hubconf, n)) and not n.startswith("_")]
 
 
@@ -69,7 +70,7 @@ def test_the_entries_are_the_published_networks_and_one_for_trained_models(
     assert set(entries(hubconf)) == builders | {"model"} == set(hubconf.__all__)
 
 
-def test_each_entry_tells_what_it_is(hubconf: ModuleType) -> None:
+def test_each_entry_has_a_docstring(hubconf: ModuleType) -> None:
     for name in entries(hubconf):
         assert inspect.getdoc(getattr(hubconf, name)), name
 
@@ -95,7 +96,7 @@ def test_a_clone_serves_torch_hub_without_being_installed(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert Path(told["home"]).is_relative_to(clone)
-    # Tiramisu's other libraries need not be there: torch.hub asks for `dependencies` alone.
+    # torch.hub only checks `dependencies`, so other libraries may be missing.
     assert told["loaded"] == []
     assert told["parameters"] == 1_376_795
     assert told["task"] == "segmentation"

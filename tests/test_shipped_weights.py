@@ -1,4 +1,4 @@
-"""The trained models that travel with the package."""
+"""The trained models that come with the package."""
 
 import json
 import re
@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from tiramisu import draw_scene, list_weights, load_model, predict
-from tiramisu.checkpoints.checkpoint import find_results_folder
+from tiramisu.checkpoints.model_files import find_results_folder
 from tiramisu.data.catalog import load_spec
 from tiramisu.shipped import WEIGHTS
 
 MOST_BYTES = 32_000_000
 
 
-def test_there_are_some_and_they_are_small() -> None:
+def test_the_shipped_models_are_small() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert list_weights()
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
@@ -27,14 +27,14 @@ def test_there_are_some_and_they_are_small() -> None:
 
 
 @pytest.mark.parametrize("name", list_weights())
-def test_loads_by_its_name_and_knows_what_a_street_is(name: str) -> None:
+def test_a_shipped_model_is_loaded_by_its_name_and_finds_road_and_sky(name: str) -> None:
     model = load_model(name)
     assert model.info.class_names == load_spec(model.info.dataset).class_names
     assert {p.dtype for p in model.network.parameters()} == {torch.float32}
     stored = load_file(WEIGHTS / name / "model.safetensors")
     assert stored["classifier.weight"].dtype == torch.float16
     assert all(values.isfinite().all() for values in stored.values())
-    # A drawn scene is far from what it was trained on, but road is below and sky above.
+    # A drawn scene differs much from its training images, but road is below and sky above.
     prediction = predict(model, draw_scene(1, height=144, width=192)[0])
     sky, road = (model.info.class_names.index(n) for n in ("Sky", "Road"))
     upper, lower = prediction.mask[:36], prediction.mask[-36:]
@@ -43,7 +43,7 @@ def test_loads_by_its_name_and_knows_what_a_street_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list_weights())
-def test_the_card_says_how_it_came_about(name: str) -> None:
+def test_the_card_shows_how_it_was_trained(name: str) -> None:
     card = (WEIGHTS / name / "README.md").read_text()
     for heading in ("Model", "Use", "Training", "Figures", "Limits", "Licence"):
         assert f"## {heading}" in card
@@ -55,7 +55,7 @@ def test_the_card_says_how_it_came_about(name: str) -> None:
         assert f"| {class_name} |" in card
 
 
-def test_a_folder_of_ones_own_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_the_user_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (name, *_) = list_weights()
     monkeypatch.chdir(tmp_path)
     assert load_model(name).source == WEIGHTS / name / "model.safetensors"
@@ -64,13 +64,13 @@ def test_a_folder_of_ones_own_goes_first(tmp_path: Path, monkeypatch: pytest.Mon
         load_model(name)
 
 
-def test_results_do_not_go_into_the_package() -> None:
+def test_results_are_not_written_into_the_package() -> None:
     (name, *_) = list_weights()
     for checkpoint in (name, WEIGHTS / name, WEIGHTS / name / "model.safetensors"):
         assert find_results_folder(checkpoint) == Path()
 
 
-def test_a_mistyped_name_is_answered_by_those_there_are() -> None:
+def test_a_mistyped_name_is_answered_with_the_closest_one() -> None:
     (name, *_) = list_weights()
     with pytest.raises(FileNotFoundError, match=f"did you mean {name}"):
         load_model(f"{name}s")

@@ -131,7 +131,8 @@ def test_holds_the_package_its_tables_and_nothing_else(wheel: Path) -> None:
         for path in (CLONE / "tiramisu" / "weights").glob("*/*")
     }
     shipped = {name for name in names if name.startswith("tiramisu/")}
-    assert shipped == modules | tables | weights | {"tiramisu/py.typed"}
+    others = {"tiramisu/py.typed", "tiramisu/checkpoints/card_template.md"}
+    assert shipped == modules | tables | weights | others
 
 
 def test_the_new_environment_uses_the_wheel(environment: Path, tmp_path: Path) -> None:

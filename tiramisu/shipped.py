@@ -1,26 +1,32 @@
-"""What travels with the package: the YAML of `datasets/` and `configs/`, and trained weights."""
+"""What comes with the package: the YAML files of `datasets/` and `configs/`, and trained models."""
 
-import difflib
 from pathlib import Path
 from typing import Literal
+
+from tiramisu.text import did_you_mean
 
 Kind = Literal["datasets", "configs"]
 
 _PACKAGE = Path(__file__).resolve().parent
 WEIGHTS = _PACKAGE / "weights"
-"""A folder for each trained model, in Hugging Face's layout."""
+"""Holds a folder for each trained model, in Hugging Face's layout."""
 
 
 def list_shipped(kind: Kind) -> list[str]:
     """Names (file names without .yaml) of the shipped files of one kind, sorted."""
-    # The template is there to be copied, not used.
+    # The template is meant to be copied.
     return sorted(p.stem for p in _folder(kind).glob("*.yaml") if p.stem != "template")
 
 
 def find_shipped(kind: Kind, name: str) -> Path:
-    """Path of a YAML file: an existing path as given, else the shipped file of that name.
+    """The path of a YAML file.
 
-    Raises ValueError, listing the shipped names, if there is neither.
+    Args:
+        kind: which of the shipped folders to look in.
+        name: path of a file, or the name of a shipped one. A file is preferred.
+
+    Raises:
+        ValueError: there is neither; the message lists the shipped names.
     """
     given = Path(name).expanduser()
     if given.is_file():
@@ -29,19 +35,18 @@ def find_shipped(kind: Kind, name: str) -> Path:
     if shipped.is_file():
         return shipped
     names = list_shipped(kind)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
     raise ValueError(
-        f"{name}: neither a file nor a name shipped in {kind}/ ({', '.join(names)}).{hint}"
+        f"{name}: neither a file nor a name shipped in {kind}/ ({', '.join(names)})"
+        + did_you_mean(name, names)
     )
 
 
 def list_weights() -> list[str]:
-    """Names of the trained models that travel with the package, sorted."""
+    """Names of the trained models that come with the package, sorted."""
     return sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))
 
 
 def _folder(kind: Kind) -> Path:
-    # A wheel holds the folder inside the package; a clone (editable install) beside the package.
+    # A wheel holds the folder inside the package; in a clone it is beside the package.
     inside, beside = _PACKAGE / kind, _PACKAGE.parent / kind
     return inside if inside.is_dir() else beside

@@ -1,4 +1,4 @@
-"""The model card: what it says comes from the run, and what it does not know it does not say."""
+"""The model card: it states the facts of the run, and leaves out what is not known."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from tiramisu.checkpoints.card import write_card
+from tiramisu.checkpoints.card import make_card
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.catalog import load_spec
 from tiramisu.training.config import TrainConfig
@@ -38,7 +38,7 @@ SCORES = {
 
 
 def card_of(info: ModelInfo = INFO, **options: Any) -> ModelCard:
-    return ModelCard(write_card(info, network="FCDenseNet", parameters=1_376_795, **options))
+    return make_card(info, network="FCDenseNet", num_parameters=1_376_795, **options)
 
 
 def section(card: ModelCard, name: str) -> str:
@@ -53,7 +53,7 @@ def write_scores(path: Path, **changes: Any) -> None:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """The weights of a run with its settings and scores; the weights themselves are not read."""
+    """The file of weights in the folder of a run, beside its settings and scores."""
     config = TrainConfig(
         data="/home/somebody/mine", data_root="/home/somebody/mine", lr=0.0125, epochs=17
     )
@@ -64,7 +64,7 @@ def source(tmp_path: Path) -> Path:
     return weights
 
 
-def test_the_front_matter_is_the_hubs(source: Path) -> None:
+def test_the_front_matter_is_what_the_hub_reads(source: Path) -> None:
     card = card_of(source=source)
     assert card.data.library_name == "tiramisu"
     assert card.data.pipeline_tag == "image-segmentation"
@@ -87,7 +87,7 @@ def test_figures_come_from_the_scores(source: Path) -> None:
     assert "| a\\_b\\_c | - | - |" in figures
 
 
-def test_the_recipe_is_the_runs_and_paths_stay_at_home(source: Path) -> None:
+def test_the_settings_are_those_of_the_run_without_its_paths(source: Path) -> None:
     card = card_of(source=source)
     (block,) = re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)
     recipe = yaml.safe_load(block)
@@ -95,10 +95,11 @@ def test_the_recipe_is_the_runs_and_paths_stay_at_home(source: Path) -> None:
     assert recipe["epochs"] == 17
     assert recipe["data"] == "mine"
     assert "somebody" not in str(card)
+    assert "started from" not in card.text
     TrainConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in recipe.items()})
 
 
-def test_other_evaluations_of_the_same_weights_have_their_lines(source: Path) -> None:
+def test_other_evaluations_of_the_same_weights_are_listed(source: Path) -> None:
     folder = source.parent / "eval"
     write_scores(folder / "mine_test_running" / "scores.json", split="test", mean_iou=0.4)
     write_scores(folder / "mine_val_batch10" / "scores.json", bn="batch", mean_iou=0.6)
@@ -115,7 +116,7 @@ def test_other_evaluations_of_the_same_weights_have_their_lines(source: Path) ->
     card = card_of(source=source)
     figures = section(card, "Figures")
     assert "| test | 7 | 40.0 | 87.5 |  |" in figures
-    assert figures.count("| val | 7 | 51.2 |") == 1  # the run's own, judged once more
+    assert figures.count("| val | 7 | 51.2 |") == 1  # a repeated evaluation is left out
     assert "| val | 7 | 60.0 | 87.5 | batch norm batch |" in figures
     assert "| val | 7 | 65.0 | 87.5 | test-time augmentation |" in figures
     assert "| val | 7 | 66.0 | 87.5 | mean of 20 passes with dropout |" in figures
@@ -138,7 +139,7 @@ def test_limits_follow_from_the_run(source: Path) -> None:
     assert "validation split alone" not in section(card_of(source=source), "Limits")
 
 
-def test_a_shipped_data_set_brings_its_licence_and_one_of_the_same_name_does_not() -> None:
+def test_the_licence_is_that_of_the_shipped_data_set_and_not_of_another_of_the_same_name() -> None:
     spec = load_spec("camvid")
     assert spec.source is not None
     colors = tuple(tuple(map(int, color)) for color in spec.colors)
@@ -151,32 +152,34 @@ def test_a_shipped_data_set_brings_its_licence_and_one_of_the_same_name_does_not
     assert "author's own" in section(other, "Training")
 
 
-def test_drawings_are_named_as_such() -> None:
+def test_drawn_data_sets_are_named_as_a_limit() -> None:
     spec = load_spec("streets")
     info = dataclasses.replace(INFO, dataset="streets", class_names=spec.class_names)
     assert "photographs" in section(card_of(info), "Limits")
 
 
-def test_what_is_not_known_is_not_said(tmp_path: Path) -> None:
+def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     card = card_of(source=tmp_path / "model.safetensors")
     assert card.data.eval_results is None
     assert "not at hand" in section(card, "Training")
     assert "None were at hand" in section(card, "Figures")
     assert "not measured" in section(card, "Limits")
-    assert "none is granted" in section(card, "Licence")
+    assert "no licence is granted" in section(card, "Licence")
     known = card_of(dataclasses.replace(INFO, metrics={"mean_iou": 12.5}))
     assert "| val |  | 12.5 |  |" in section(known, "Figures")
 
 
-def test_the_epochs_of_a_run_do_not_borrow_its_figures(source: Path) -> None:
+def test_a_checkpoint_does_not_show_scores_that_may_be_of_another_epoch(source: Path) -> None:
     checkpoint = source.parent / "checkpoints" / "last.ckpt"
-    checkpoint.parent.mkdir()
+    write_scores(checkpoint.parent / "eval" / "mine_val_running" / "scores.json")  # of any epoch
+    checkpoint.write_bytes(b"")
+    os.utime(checkpoint, (1, 1))
     card = card_of(source=checkpoint)
     assert "0.0125" in section(card, "Training")
     assert "None were at hand" in section(card, "Figures")
 
 
-def test_damaged_scores_end_in_one_line(source: Path) -> None:
+def test_damaged_scores_are_an_error(source: Path) -> None:
     (source.parent / "scores" / "scores.json").write_text("{")
     with pytest.raises(ValueError, match=r"scores\.json is damaged.*--overwrite"):
         card_of(source=source)
@@ -212,10 +215,50 @@ def test_a_classifier_is_described_as_one(source: Path) -> None:
     assert ".mask" not in section(card, "Use")
 
 
-def test_many_classes_do_not_fill_the_card() -> None:
+def test_only_the_first_100_classes_are_named() -> None:
     names = tuple(f"class{i}" for i in range(1000))
     card = card_of(
         dataclasses.replace(INFO, arch="densenet121", task="classification", class_names=names)
     )
-    assert "class99 and 900 more" in section(card, "Model")
+    assert "class99 and 900 more, in config.json" in section(card, "Model")
     assert "class100" not in card.text
+
+
+def test_the_model_section_has_the_numbers_of_the_model() -> None:
+    info = dataclasses.replace(
+        INFO, dropout=0.1, image_scale=0.5, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+    model = section(card_of(info, half=True), "Model")
+    assert "`fc56` (`FCDenseNet`), 1,376,795 parameters, dropout 0.1, stored in 16 bit" in model
+    assert "mean 0.485 0.456 0.406, std 0.229 0.224 0.225" in model
+    assert "0.5 times their size" in model
+    assert "logits of 3 classes for each pixel" in model
+    assert "1611.09326" in model
+    assert "road, sky \\| clouds, a\\_b\\_c" in model
+    plain = section(card_of(), "Model")
+    assert "dropout" not in plain
+    assert "16 bit" not in plain
+    assert "times their size" not in plain
+
+
+def test_a_network_with_an_encoder_is_of_the_family_of_the_encoder() -> None:
+    card = card_of(dataclasses.replace(INFO, arch="unet:densenet121"))
+    assert "densenet" in card.data.tags
+    assert "1608.06993" in section(card, "Model")
+    other = card_of(dataclasses.replace(INFO, arch="smp:unet/resnet34"))
+    assert card.data.tags != other.data.tags == ["tiramisu", "pytorch", "semantic-segmentation"]
+    assert "Paper" not in section(other, "Model")
+
+
+def test_the_start_of_a_run_is_named_without_its_path(source: Path) -> None:
+    config = TrainConfig(data="mine", init_from="/home/somebody/runs/first")
+    save_config(config, source.parent)
+    assert "another model, `first` on" in section(card_of(source=source), "Training")
+
+
+def test_sections_are_separated_by_one_empty_line(source: Path) -> None:
+    for card in (card_of(), card_of(source=source), card_of(source=source, repo_id="me/mine")):
+        text = re.sub(r"```.*?```", "CODE", card.content, flags=re.DOTALL)
+        assert "\n\n\n" not in text
+        assert re.findall(r"[^\n]\n## ", text) == []
+        assert "{" not in text

@@ -1,4 +1,4 @@
-"""Models on disk: what is saved comes back, and nothing else is let in."""
+"""Saving and loading models: what is saved is loaded again, and anything else is refused."""
 
 import json
 import os
@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tiramisu.checkpoints import weights_file
 from tiramisu.checkpoints.checkpoint import load_model, save_model
-from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.checkpoints.info import ModelInfo, read_info, write_hub_config
+from tiramisu.checkpoints.model import ClassificationModel, ImageModel, SegmentationModel
+from tiramisu.checkpoints.model_files import find_results_folder
 
 
 def make_model(num_classes: int = 3, arch: str = "fc56") -> SegmentationModel:
@@ -57,13 +59,73 @@ def test_uint8_images_are_normalised_by_the_model() -> None:
     torch.testing.assert_close(seen[0], expected)
 
 
-def test_logits_come_in_the_size_asked_for() -> None:
+def test_logits_have_the_requested_size() -> None:
     images = torch.zeros(1, 3, 32, 40)
     assert make_model()(images, size=(64, 81)).shape == (1, 3, 64, 81)
 
 
+def test_a_network_for_another_task_is_refused() -> None:
+    info = ModelInfo(arch="fc56", class_names=("a",), colors=((0, 0, 0),))
+    with pytest.raises(ValueError, match=r"fc56 is a network for segm.*for class.*densenet121"):
+        ClassificationModel.build(info)
+
+
+def write_checkpoint(path: Path, model: SegmentationModel) -> None:
+    """A checkpoint as Lightning writes it, with other state beside the model's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {f"model.network.{n}": v for n, v in model.network.state_dict().items()}
+    state["loss.weight"] = torch.ones(3)
+    torch.save({"state_dict": state, "model_info": vars(model.info)}, path)
+
+
+def test_a_run_folder_gives_its_model_else_its_best_else_its_last_epoch(tmp_path: Path) -> None:
+    published, best, last = (make_model(num_classes) for num_classes in (2, 3, 4))
+    write_checkpoint(tmp_path / "checkpoints" / "last.ckpt", last)
+    assert load_model(tmp_path).info == last.info
+    assert SegmentationModel.from_pretrained(tmp_path).info == last.info
+    write_checkpoint(tmp_path / "checkpoints" / "best.ckpt", best)
+    loaded = ImageModel.from_pretrained(tmp_path)
+    assert loaded.info == load_model(tmp_path).info == best.info
+    assert torch.equal(loaded.network.classifier.weight, best.network.classifier.weight)
+    assert loaded.source == tmp_path / "checkpoints" / "best.ckpt"
+    save_model(published, tmp_path)
+    assert load_model(tmp_path).info == published.info
+    assert load_model(tmp_path / "checkpoints" / "last.ckpt").info == last.info
+
+
+def test_results_go_beside_the_file(tmp_path: Path) -> None:
+    save_model(make_model(), tmp_path / "run")
+    (tmp_path / "model.onnx").write_bytes(b"")
+    assert find_results_folder(tmp_path / "run") == tmp_path / "run"
+    assert find_results_folder(tmp_path / "model.onnx") == tmp_path
+    assert find_results_folder("hf://you/streets") == Path()
+
+
+def test_model_json_is_preferred_to_config_json(tmp_path: Path) -> None:
+    write_hub_config(make_model(num_classes=4).info, tmp_path)
+    assert len(read_info(tmp_path).class_names) == 4
+    save_model(make_model(), tmp_path)
+    assert len(read_info(tmp_path).class_names) == 3
+
+
+def test_a_failed_save_keeps_the_earlier_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(make_model(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(weights: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(weights_file, "save_file", fail)
+    with pytest.raises(OSError, match="full"):
+        save_model(make_model(num_classes=4), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 class Trap:
-    """A pickle that makes a file when opened."""
+    """A pickle that makes a folder when it is opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,7 +134,7 @@ class Trap:
         return os.mkdir, (str(self.path),)
 
 
-def test_pickle_that_runs_code_is_refused_unopened(tmp_path: Path) -> None:
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Trap(tmp_path / "sprung"), "model_info": {}}, tmp_path / "a.ckpt")
     (tmp_path / "b.ckpt").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     for name in ("a.ckpt", "b.ckpt"):
@@ -116,9 +178,10 @@ def test_missing_or_damaged_description(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(ValueError, match="JSON"):
         load_model(tmp_path)
-    (tmp_path / "model.json").write_text('{"arch": "fc56"}')
-    with pytest.raises(ValueError, match="does not describe"):
-        load_model(tmp_path)
+    for text in ('{"arch": "fc56"}', "[1, 2]"):
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(ValueError, match="does not describe"):
+            load_model(tmp_path)
     (tmp_path / "model.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.json"):
         load_model(tmp_path)
@@ -130,5 +193,5 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing to load"):
         load_model(tmp_path)
     (tmp_path / "photo.jpg").write_bytes(b"x")
-    with pytest.raises(ValueError, match="no checkpoint"):
+    with pytest.raises(ValueError, match="not a Tiramisu checkpoint"):
         load_model(tmp_path / "photo.jpg")

@@ -1,4 +1,4 @@
-"""Hugging Face's layout: what is saved or pushed comes back, and mistakes are told in one line."""
+"""Hugging Face's layout and Hub: models are saved, pushed and loaded; errors are one line."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def assert_same(model: ImageModel, loaded: ImageModel) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub without any model, a cache without any file, and nobody logged in."""
+    """An empty stand-in for the Hub, an empty cache, and no login."""
     with serve() as server:
         template = "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
@@ -75,14 +75,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def put_on(hub: Hub, name: str, model: ImageModel, folder: Path) -> str:
-    """Put a model on the Hub without its help; returns the commit."""
+    """Put a model on the stand-in directly, without an upload; returns the commit."""
     model.save_pretrained(folder)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return hub.repos.setdefault(name, Repo()).commit(files)
 
 
 @pytest.mark.parametrize("arch", ["fc56", "densenet_bc100_12"])
-def test_saved_comes_back(arch: str, tmp_path: Path) -> None:
+def test_a_saved_model_is_loaded_again(arch: str, tmp_path: Path) -> None:
     model = make_model(arch)
     model.save_pretrained(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
@@ -92,7 +92,7 @@ def test_saved_comes_back(arch: str, tmp_path: Path) -> None:
     assert_same(model, load_model(tmp_path / "out" / "model.safetensors"))
 
 
-def test_files_are_what_the_hub_expects(tmp_path: Path) -> None:
+def test_files_have_the_layout_of_the_hub(tmp_path: Path) -> None:
     model = make_model()
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -106,7 +106,7 @@ def test_files_are_what_the_hub_expects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arch", ["fc56", "densenet_bc100_12"])
-def test_the_card_shows_how_to_use_it(arch: str, tmp_path: Path) -> None:
+def test_the_code_in_the_card_runs(arch: str, tmp_path: Path) -> None:
     make_model(arch).save_pretrained(tmp_path)
     Image.new("RGB", (40, 33)).save(tmp_path / "photo.jpg")
     (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "README.md").read_text(), re.DOTALL)
@@ -118,7 +118,7 @@ def test_the_card_shows_how_to_use_it(arch: str, tmp_path: Path) -> None:
     assert namespace["model"].info.arch == arch
 
 
-def test_saved_again_it_describes_what_the_model_is_now(tmp_path: Path) -> None:
+def test_saving_again_replaces_the_description(tmp_path: Path) -> None:
     make_model(num_classes=4).save_pretrained(tmp_path)
     model = make_model()
     model.save_pretrained(tmp_path)
@@ -133,7 +133,7 @@ def test_a_run_folder_is_not_overwritten(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_the_other_task_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
     make_model().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"SegmentationModel\.from_pretrained"):
         ClassificationModel.from_pretrained(tmp_path)
@@ -154,7 +154,7 @@ def test_a_foreign_or_partial_folder_is_refused(tmp_path: Path) -> None:
         SegmentationModel.from_pretrained(tmp_path)
 
 
-def test_pushed_comes_back(hub: Hub, tmp_path: Path) -> None:
+def test_a_pushed_model_is_loaded_again(hub: Hub, tmp_path: Path) -> None:
     model = make_model()
     commit = model.push_to_hub("me/streets", token=TOKEN, private=True)
     repo = hub.repos["me/streets"]
@@ -213,7 +213,7 @@ def test_a_mistyped_path_never_goes_to_the_network(hub: Hub, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["hf://streets", "hf://a/b/c", "hf://", "hf://a/b@", "a b/c"])
-def test_a_name_that_names_nothing(name: str, hub: Hub) -> None:
+def test_a_name_that_is_not_valid(name: str, hub: Hub) -> None:
     with pytest.raises(ValueError, match="hf://USER/NAME") as caught:
         ImageModel.from_pretrained(name)
     assert len(str(caught.value).splitlines()) == 1
@@ -231,7 +231,7 @@ def test_no_such_model_or_revision(hub: Hub, tmp_path: Path) -> None:
         load_model("hf://you/streets")
 
 
-def test_a_push_that_is_not_allowed(hub: Hub) -> None:
+def test_a_push_without_permission(hub: Hub) -> None:
     for token in (None, "hf_somebody_else"):
         with pytest.raises(ValueError, match="hf auth login") as caught:
             make_model().push_to_hub("me/streets", token=token)
@@ -241,7 +241,7 @@ def test_a_push_that_is_not_allowed(hub: Hub) -> None:
         make_model().push_to_hub("me/../streets", token=TOKEN)
 
 
-def test_a_hub_that_is_out_of_order_or_gone(
+def test_a_hub_that_fails_or_cannot_be_reached(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.broken = 400
@@ -279,7 +279,7 @@ def test_the_command_publishes_a_run(
     assert "# fc56 trained on nowhere" in (out / "README.md").read_text()
 
 
-def test_a_published_model_takes_its_card_along(tmp_path: Path) -> None:
+def test_the_card_of_a_published_model_is_kept_when_it_is_published_again(tmp_path: Path) -> None:
     save_model(make_model(), tmp_path / "run")
     cli.publish(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "first")])
     card = tmp_path / "first" / "README.md"
@@ -288,7 +288,7 @@ def test_a_published_model_takes_its_card_along(tmp_path: Path) -> None:
     assert "Written by hand." in (tmp_path / "second" / "README.md").read_text()
 
 
-def test_half_of_the_size_gives_nearly_the_same(tmp_path: Path) -> None:
+def test_half_halves_the_file_and_hardly_changes_the_logits(tmp_path: Path) -> None:
     model = make_model().eval()
     save_model(model, tmp_path / "run")
     for out, half in (("whole", "false"), ("half", "true")):
@@ -296,6 +296,12 @@ def test_half_of_the_size_gives_nearly_the_same(tmp_path: Path) -> None:
         cli.publish([*where, "--half", half])
     sizes = [(tmp_path / out / "model.safetensors").stat().st_size for out in ("whole", "half")]
     assert sizes[1] < 0.6 * sizes[0]
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    norms = {n for n, m in model.network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    for name, values in stored.items():
+        if values.is_floating_point():
+            in_norm = name.rpartition(".")[0] in norms
+            assert values.dtype == (torch.float32 if in_norm else torch.float16)
     assert "stored in 16 bit" in (tmp_path / "half" / "README.md").read_text()
     assert "stored in 16 bit" not in (tmp_path / "whole" / "README.md").read_text()
     loaded = load_model(tmp_path / "half")
@@ -305,22 +311,22 @@ def test_half_of_the_size_gives_nearly_the_same(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(image), model(image), atol=0.02, rtol=0.02)
 
 
-def test_half_refuses_what_16_bit_cannot_hold(tmp_path: Path) -> None:
+def test_half_refuses_weights_that_are_too_large(tmp_path: Path) -> None:
     model = make_model()
     model.network.classifier.weight.data[0, 0] = 1e6
     save_model(model, tmp_path / "run")
     where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
-    with pytest.raises(ValueError, match="publish without it"):
+    with pytest.raises(ValueError, match="publish without --half"):
         cli.publish([*where, "--half", "true"])
 
 
-def test_the_command_replaces_nothing_but_a_published_model(tmp_path: Path) -> None:
+def test_the_command_only_replaces_a_published_model(tmp_path: Path) -> None:
     save_model(make_model(), tmp_path / "run")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "README.md").write_text("somebody's own")
     for out in ("out", "run"):
         where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / out)]
-        with pytest.raises(ValueError, match="something else than a published model"):
+        with pytest.raises(ValueError, match="not a published model"):
             cli.publish([*where, "--overwrite", "true"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
     with pytest.raises(ValueError, match=r"--out FOLDER, --push USER/NAME"):

@@ -1,44 +1,91 @@
-"""The three statistics that batch norm can go by."""
+"""The statistics of batch norm in an evaluation."""
 
+import pytest
 import torch
 from torch import nn
 
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 
+FIRST_NORM = "features.denseblock1.denselayer1.norm1"
 
-def test_recalibrated_statistics_are_the_mean_over_the_split(dataset, model) -> None:
+
+def test_recalibrated_statistics_are_the_mean_over_the_split(
+    dataset: SegmentationDataset, model: SegmentationModel
+) -> None:
     first_inputs: list[torch.Tensor] = []
-    norm = "features.denseblock1.denselayer1.norm1"
-    hook = model.network.get_submodule(norm).register_forward_pre_hook(
+    hook = model.network.get_submodule(FIRST_NORM).register_forward_pre_hook(
         lambda _, inputs: first_inputs.append(inputs[0].clone())
     )
     with torch.inference_mode():
         for i in range(len(dataset)):
             model(dataset[i]["image"][None])
     hook.remove()
-    # Each image counts the same; variances are the mean of the images' own.
+    # Each image has the same weight; the variance is the mean of the images' variances.
     mean = torch.stack([x.mean(dim=(0, 2, 3)) for x in first_inputs]).mean(dim=0)
     var = torch.stack([x.var(dim=(0, 2, 3)) for x in first_inputs]).mean(dim=0)
 
     calibrated = recalibrate_batch_norm(model, dataset)
-    layer = calibrated.network.get_submodule(norm)
+    layer = calibrated.network.get_submodule(FIRST_NORM)
     torch.testing.assert_close(layer.running_mean, mean, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(layer.running_var, var, rtol=1e-4, atol=1e-5)
-    # The original, and the dropout, are as before.
-    assert model.network.get_submodule(norm).running_mean.abs().max() == 0
+    # The original is unchanged, and the copy has its dropout again.
+    assert model.network.get_submodule(FIRST_NORM).running_mean.abs().max() == 0
     assert {m.p for m in calibrated.modules() if isinstance(m, nn.Dropout)} == {0.2}
     assert not calibrated.training
 
 
-def test_batch_statistics_depend_on_the_batch_and_drop_nothing(dataset, model) -> None:
+def test_recalibration_is_without_dropout(
+    dataset: SegmentationDataset, model: SegmentationModel
+) -> None:
+    """Statistics do not change from time to time, and are those of a dropout rate of 0."""
+    first, second = (recalibrate_batch_norm(model, dataset).state_dict() for _ in range(2))
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    without = recalibrate_batch_norm(model, dataset).state_dict()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value)
+        torch.testing.assert_close(without[name], value)
+
+
+def test_recalibration_reaches_frozen_parts(
+    dataset: SegmentationDataset, model: SegmentationModel
+) -> None:
+    model.network.freeze("features")
+    calibrated = recalibrate_batch_norm(model, dataset)
+    assert calibrated.network.get_submodule(FIRST_NORM).running_mean.abs().max() > 0.01
+    assert not model.network.features.conv0.weight.requires_grad
+
+
+def test_recalibration_of_a_single_pixel_is_refused(model: SegmentationModel) -> None:
+    class OnePixel(SegmentationDataset):
+        def __init__(self) -> None:
+            pass
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, key: int) -> dict[str, torch.Tensor]:
+            return {"image": torch.zeros(3, 32, 32), "label": torch.zeros(32, 32)}
+
+    with pytest.raises(ValueError, match="64 pixels or more"):
+        recalibrate_batch_norm(model, OnePixel())
+
+
+def test_batch_statistics_depend_on_the_batch_but_nothing_is_random(
+    dataset: SegmentationDataset, model: SegmentationModel
+) -> None:
     by_batch = use_batch_statistics(model)
     images = torch.stack([dataset[i]["image"] for i in range(3)])
     with torch.inference_mode():
         assert torch.equal(by_batch(images), by_batch(images))
         alone, together = by_batch(images[:1]), by_batch(images)[:1]
         assert not torch.allclose(alone, together, atol=1e-3)
-        # Batch norm after the first convolution really normalises this batch.
+        # The first batch norm after the first convolution normalises this batch.
         x = by_batch.network.features.conv0((images - model.mean) / model.std)
-        y = by_batch.network.get_submodule("features.denseblock1.denselayer1.norm1")(x)
+        y = by_batch.network.get_submodule(FIRST_NORM)(x)
+        assert torch.allclose(model(images[:1]), model(images)[:1], atol=1e-3)  # the original
     assert y.mean(dim=(0, 2, 3)).abs().max() < 1e-4
     torch.testing.assert_close(y.std(dim=(0, 2, 3)), torch.ones(48), atol=1e-2, rtol=0)

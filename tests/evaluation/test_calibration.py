@@ -1,4 +1,4 @@
-"""Confidence against accuracy, by hand."""
+"""Calibration error, compared with values computed by hand."""
 
 import math
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tiramisu.evaluation.calibration import BINS, ReliabilityMeter, reliability
-from tiramisu.evaluation.plots import plot_reliability
 from tiramisu.inference.averaging import as_logits
 
 
@@ -17,9 +16,9 @@ def probabilities_of(*confidences: float) -> torch.Tensor:
     return torch.stack([first, 1 - first])[None, :, None]
 
 
-def test_the_error_by_hand() -> None:
+def test_the_error_is_that_computed_by_hand() -> None:
     meter = ReliabilityMeter(ignore_index=255)
-    # Of the four pixels at 0.9 two are right, of the two at 0.6 both; void does not count.
+    # Two of the four pixels at 0.9 are right, and both at 0.6; the last one is void.
     logits = as_logits(probabilities_of(0.9, 0.9, 0.9, 0.9, 0.6, 0.6, 0.99))
     meter.update(logits, torch.tensor([[[0, 0, 1, 1, 0, 0, 255]]]))
     found = reliability(meter.compute())
@@ -32,7 +31,7 @@ def test_the_error_by_hand() -> None:
     assert np.isnan(found.confidence[0])
 
 
-def test_updates_add_up_and_a_sure_pixel_is_in_the_last_bin() -> None:
+def test_updates_add_up_and_confidence_1_is_in_the_last_bin() -> None:
     meter = ReliabilityMeter(ignore_index=255)
     for _ in range(3):
         meter.update(torch.tensor([[50.0, -50.0]]), torch.tensor([0]))  # (B, C), as a classifier's
@@ -43,7 +42,7 @@ def test_updates_add_up_and_a_sure_pixel_is_in_the_last_bin() -> None:
     assert math.isnan(reliability(meter.compute()).expected_calibration_error)
 
 
-def test_a_random_network_is_as_right_as_it_says() -> None:
+def test_labels_drawn_from_the_probabilities_give_no_error() -> None:
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.rand(1, 3, 200, 200, generator=generator).softmax(dim=1)
     flat = probabilities.flatten(2)[0].T  # (H * W, C)
@@ -53,19 +52,10 @@ def test_a_random_network_is_as_right_as_it_says() -> None:
     assert reliability(meter.compute()).expected_calibration_error < 0.01
 
 
-def test_a_network_that_broke_down_is_sure_of_nothing() -> None:
+def test_logits_that_are_not_finite_have_no_confidence() -> None:
     meter = ReliabilityMeter(ignore_index=255)
     broken = torch.tensor([[math.nan, math.nan], [math.inf, 0.0], [-math.inf, -math.inf]])
     meter.update(broken, torch.tensor([0, 1, 1]))
     found = reliability(meter.compute())
     assert found.count[0] == 3
     assert found.confidence[0] == 0
-
-
-def test_plot() -> None:
-    meter = ReliabilityMeter(ignore_index=255)
-    empty = plot_reliability(reliability(meter.compute()))
-    meter.update(as_logits(probabilities_of(0.9, 0.7)), torch.tensor([[[0, 0]]]))
-    full = plot_reliability(reliability(meter.compute()))
-    blue = [(p[..., 2].astype(int) - p[..., 0] > 60).sum() for p in (empty, full)]
-    assert blue[1] > 10 * blue[0]

@@ -1,89 +1,227 @@
-"""Evaluation: scores, in all ways of measuring them, and the folder it leaves."""
+"""Evaluation of a model: its scores in all modes, and the files it writes."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 
-from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.checkpoint import load_model, save_model
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.evaluation import evaluate as evaluate_module
+from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate, evaluate_checkpoint
 from tiramisu.evaluation.metrics import score
+from tiramisu.inference.averaging import Draws, augmented_logits
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.train import train
 
+Settings = Callable[..., EvalConfig]
 
-def test_scores_are_those_of_a_plain_loop(dataset, model) -> None:
-    expected = torch.zeros(3, 3, dtype=torch.int64)
-    for i in range(len(dataset)):
-        image, label = dataset.read(i)
+
+def count(
+    run: Callable[[Tensor], Tensor], dataset: SegmentationDataset, *, indices: range | None = None
+) -> npt.NDArray[np.int64]:
+    """The confusion matrix of a data set, counted image by image."""
+    matrix = np.zeros((3, 3), np.int64)
+    for i in indices or range(len(dataset)):
+        label = dataset.read(i)[1]
         with torch.inference_mode():
-            predicted = model(torch.from_numpy(image).permute(2, 0, 1)[None])[0].argmax(0)
-        for t, p in zip(label.ravel().tolist(), predicted.ravel().tolist(), strict=True):
-            if t != 255:
-                expected[t, p] += 1
+            predicted = run(dataset[i]["image"][None])[0].argmax(0).numpy()
+        known = label != 255
+        np.add.at(matrix, (label[known], predicted[known]), 1)
+    return matrix
+
+
+@pytest.fixture
+def saved(model: SegmentationModel, tmp_path: Path) -> Path:
+    """The folder of a model with random weights and random batch norm statistics."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+    save_model(model, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def settings(saved: Path, rectangles: Path) -> Settings:
+    def make(**changes: object) -> EvalConfig:
+        values = {"checkpoint": str(saved), "data": str(rectangles), "accelerator": "cpu"}
+        return EvalConfig(**{**values, **changes})
+
+    return make
+
+
+def read_scores(folder: Path) -> dict[str, object]:
+    values: dict[str, object] = json.loads((folder / "scores.json").read_text())
+    return values
+
+
+def test_scores_are_those_of_a_plain_loop(
+    dataset: SegmentationDataset, model: SegmentationModel
+) -> None:
+    expected = count(model, dataset)
     for batch_size in (1, 2, 3):
         scores = evaluate(model, dataset, batch_size=batch_size)
-        assert abs(scores.matrix - expected.numpy()).sum() <= 4  # ties, in another batch size
+        assert abs(scores.matrix - expected).sum() <= 4  # rounding differs with the batch size
     assert evaluate(model, dataset).mean_iou == pytest.approx(score(expected).mean_iou, abs=1e-3)
 
 
-def test_command_writes_its_folder_and_replaces_nothing(
-    quick: Callable[..., TrainConfig], rectangles: Path
+def test_limit_takes_images_at_even_distances(rectangles: Path, model: SegmentationModel) -> None:
+    dataset = SegmentationDataset(load_spec(str(rectangles)), "train", root=None)
+    assert len(dataset) == 6
+    expected = count(model, dataset, indices=range(0, 6, 2))
+    assert abs(evaluate(model, dataset, limit=3).matrix - expected).sum() <= 2
+    assert evaluate(model, dataset, limit=99).matrix.sum() == 2 * expected.sum()
+
+
+def test_time_augmentation_reaches_the_scores(
+    dataset: SegmentationDataset, model: SegmentationModel
 ) -> None:
-    run = train(quick(epochs=1)).folder
-    for bn in ("running", "recalibrated", "batch"):
-        config = EvalConfig(
-            checkpoint=str(run), bn=bn, accelerator="cpu", overwrite=True, batch_size=3
-        )
-        scores = evaluate_checkpoint(config)
-        name = f"{rectangles.name}_val_{'batch3' if bn == 'batch' else bn}"
-        saved = json.loads((run / "eval" / name / "scores.json").read_text())
-        assert saved["bn"] == bn
-        assert saved["mean_iou"] == pytest.approx(scores.mean_iou, abs=1e-6)
-        assert saved["confusion_matrix"] == scores.matrix.tolist()
+    expected = count(lambda images: augmented_logits(model, images), dataset)
+    assert abs(evaluate(model, dataset, tta=True).matrix - expected).sum() <= 4
+    assert abs(evaluate(model, dataset).matrix - expected).sum() > 4
+    with pytest.raises(ValueError, match="give one of them"):
+        evaluate(model, dataset, tta=True, mc_dropout=2)
+
+
+def test_each_mode_of_batch_norm_has_its_folder_and_its_scores(
+    settings: Settings, saved: Path, rectangles: Path, dataset: SegmentationDataset
+) -> None:
+    model = load_model(saved)
+    train_set = SegmentationDataset(load_spec(str(rectangles)), "train", root=None)
+    expected = {
+        "running": evaluate(model, dataset),
+        "recalibrated": evaluate(recalibrate_batch_norm(model, train_set), dataset),
+        "batch": evaluate(use_batch_statistics(model), dataset, batch_size=10),
+    }
+    for bn, scores in expected.items():
+        evaluate_checkpoint(settings(bn=bn))
+        name = f"{rectangles.name}_val_{'batch10' if bn == 'batch' else bn}"
+        values = read_scores(saved / "eval" / name)
+        assert values["bn"] == bn
+        assert values["batch_size"] == (10 if bn == "batch" else 1)
+        assert values["mean_iou"] == pytest.approx(scores.mean_iou, abs=1e-6)
+        assert values["confusion_matrix"] == scores.matrix.tolist()
+    matrices = [scores.matrix.tolist() for scores in expected.values()]
+    assert all(matrices.count(matrix) == 1 for matrix in matrices)
+
+
+def test_split_and_batch_size_are_those_of_the_settings(
+    settings: Settings, saved: Path, rectangles: Path
+) -> None:
+    evaluate_checkpoint(settings(bn="batch", batch_size=3, split="train"))
+    values = read_scores(saved / "eval" / f"{rectangles.name}_train_batch3")
+    assert (values["split"], values["images"], values["batch_size"]) == ("train", 6, 3)
+    train_set = SegmentationDataset(load_spec(str(rectangles)), "train", root=None)
+    scores = evaluate(use_batch_statistics(load_model(saved)), train_set, batch_size=3)
+    assert values["confusion_matrix"] == scores.matrix.tolist()
+
+
+def test_images_are_shrunk_as_the_model_wants_them_and_labels_are_not(
+    settings: Settings, model: SegmentationModel, tmp_path: Path, dataset: SegmentationDataset
+) -> None:
+    model.info = dataclasses.replace(model.info, image_scale=0.5)
+    save_model(model, tmp_path / "half")
+    seen = []
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
+    scores = evaluate_checkpoint(settings(checkpoint=str(tmp_path / "half")), model=model)
+    assert set(seen) == {(32, 32)}
+    labels = [dataset.read(i)[1] for i in range(len(dataset))]
+    assert scores.matrix.sum() == sum((label != 255).sum() for label in labels)
+
+
+def test_earlier_results_are_only_replaced_on_request(
+    settings: Settings, saved: Path, rectangles: Path
+) -> None:
+    evaluate_checkpoint(settings())
+    table = saved / "eval" / f"{rectangles.name}_val_running" / "scores.txt"
+    table.write_text("old")
     with pytest.raises(ValueError, match="--overwrite"):
-        evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu"))
+        evaluate_checkpoint(settings())
+    assert table.read_text() == "old"
+    evaluate_checkpoint(settings(overwrite=True))
+    assert "mean IoU" in table.read_text()
+
+
+def test_settings_that_do_not_fit_are_refused(
+    settings: Settings, model: SegmentationModel, saved: Path
+) -> None:
     with pytest.raises(ValueError, match="no split 'dev'"):
-        evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu", split="dev"))
-    with pytest.raises(ValueError, match="the model knows the classes"):
-        evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu", data="camvid"))
+        evaluate_checkpoint(settings(split="dev"))
+    with pytest.raises(ValueError, match=r"the model has the classes .*, the data set camvid"):
+        evaluate_checkpoint(settings(data="camvid"))
+    with pytest.raises(ValueError, match=r"the model \(fc56\) is for segmentation"):
+        evaluate_checkpoint(settings(data="objects"))
+
+    class Exported:
+        info, training, device = model.info, False, torch.device("cpu")
+
+    for bn in ("batch", "recalibrated"):
+        with pytest.raises(ValueError, match=f"--bn {bn}.*exported model.*run's folder"):
+            evaluate_checkpoint(settings(bn=bn), model=Exported())  # type: ignore[arg-type]
+    assert not (saved / "eval").exists()
 
 
-def test_checkpoint_file_and_published_model_agree(
-    quick: Callable[..., TrainConfig], dataset
+def test_results_of_an_epochs_checkpoint_stay_beside_it(
+    quick: Callable[..., TrainConfig], dataset: SegmentationDataset
 ) -> None:
     run = train(quick(epochs=1)).folder
-    ckpt = run / "checkpoints" / "last.ckpt"
-    evaluate_checkpoint(EvalConfig(checkpoint=str(ckpt), accelerator="cpu"))
-    assert not (run / "eval").exists()  # that is for the published model
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    evaluate_checkpoint(EvalConfig(checkpoint=str(checkpoint), accelerator="cpu"))
+    assert (run / "checkpoints" / "eval").is_dir()
+    assert not (run / "eval").exists()  # this one is for the published model
     published, best = load_model(run), load_model(run / "checkpoints" / "best.ckpt")
     image = dataset[0]["image"][None]
     with torch.inference_mode():
         assert torch.equal(published(image), best(image))
 
 
-def test_the_mean_of_random_passes_is_judged(quick: Callable[..., TrainConfig]) -> None:
-    run = train(quick(epochs=1, dropout=0.3)).folder
-    config = EvalConfig(checkpoint=str(run), accelerator="cpu", mc_dropout=4)
-    scores = evaluate_checkpoint(config)
-    plain = evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu"))
+def test_the_mean_of_random_passes_is_evaluated(
+    settings: Settings, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = np.zeros((3, 3), np.int64)
+    draw = evaluate_module.draw
+
+    def watch(model: SegmentationModel, images: Tensor, labels: Tensor, *, passes: int) -> Draws:
+        draws = draw(model, images, labels, passes=passes)
+        assert passes == 4
+        known = labels != 255
+        np.add.at(expected, (labels[known].numpy(), draws.mean.argmax(1)[known].numpy()), 1)
+        return draws
+
+    monkeypatch.setattr(evaluate_module, "draw", watch)
+    scores = evaluate_checkpoint(settings(mc_dropout=4))
+    assert scores.matrix.tolist() == expected.tolist()
+    plain = evaluate_checkpoint(settings())
     assert scores.matrix.sum() == plain.matrix.sum()
-    assert scores.reliability.confidence.tolist() != plain.reliability.confidence.tolist()
-    (folder,) = (run / "eval").glob("*_mc4")
-    saved = json.loads((folder / "scores.json").read_text())
-    assert saved["mc_dropout"] == 4
+    assert scores.matrix.tolist() != plain.matrix.tolist()
+    (folder,) = (saved / "eval").glob("*_mc4")
+    values = read_scores(folder)
+    assert values["mc_dropout"] == 4
+    assert scores.reliability is not None
     error = scores.reliability.expected_calibration_error
-    assert saved["expected_calibration_error"] == pytest.approx(error, abs=1e-6)
-    assert sum(saved["reliability"]["count"]) == scores.matrix.sum()
-    assert "calibration error" in (folder / "scores.txt").read_text()
-    assert (folder / "reliability.png").is_file()
-    assert (folder / "uncertainty.png").is_file()
+    assert values["expected_calibration_error"] == pytest.approx(error, abs=1e-6)
+    assert f"calibration error{100 * error:9.1f}" in (folder / "scores.txt").read_text()
+    assert {path.name for path in folder.iterdir()} == {
+        *("scores.json", "scores.txt", "confusion.png", "reliability.png", "uncertainty.png")
+    }
 
 
-def test_a_model_without_dropout_has_no_random_passes(quick: Callable[..., TrainConfig]) -> None:
-    run = train(quick(epochs=1, dropout=0.0)).folder
+def test_a_model_without_dropout_has_no_random_passes(
+    settings: Settings, model: SegmentationModel, tmp_path: Path
+) -> None:
+    model.info = dataclasses.replace(model.info, dropout=0.0)
+    save_model(model, tmp_path / "plain")
     with pytest.raises(ValueError, match="without dropout"):
-        evaluate_checkpoint(EvalConfig(checkpoint=str(run), accelerator="cpu", mc_dropout=4))
+        evaluate_checkpoint(settings(checkpoint=str(tmp_path / "plain"), mc_dropout=4))

@@ -1,4 +1,4 @@
-"""Scores against a count by hand and by plain loops."""
+"""Scores, compared with values computed by hand and by plain loops."""
 
 import json
 
@@ -12,7 +12,7 @@ from tiramisu.evaluation.report import format_scores, scores_to_json
 
 
 def test_scores_by_hand() -> None:
-    # Truth 0: 3 right, 1 taken for 1. Truth 1: 2 right, 2 taken for 0.
+    # Ground truth 0: 3 right, 1 predicted as 1. Ground truth 1: 2 right, 2 predicted as 0.
     scores = score(np.array([[3, 1], [2, 2]]))
     assert scores.iou == pytest.approx([3 / 6, 2 / 5])
     assert scores.mean_iou == pytest.approx(0.45)
@@ -20,32 +20,32 @@ def test_scores_by_hand() -> None:
     assert scores.mean_accuracy == pytest.approx((3 / 4 + 2 / 4) / 2)
 
 
-def test_class_in_neither_is_left_out_of_the_means_and_said() -> None:
+def test_an_absent_class_is_left_out_of_the_means() -> None:
     scores = score(np.array([[4, 0, 0], [0, 0, 0], [0, 0, 4]]))
     assert scores.absent == [1]
     assert scores.mean_iou == 1
     assert scores.mean_accuracy == 1
 
 
-def test_class_only_predicted_scores_zero() -> None:
+def test_a_class_that_is_only_predicted_has_iou_0() -> None:
     scores = score(np.array([[3, 1], [0, 0]]))
     assert scores.iou == pytest.approx([0.75, 0])
     assert scores.mean_iou == pytest.approx(0.375)
-    assert scores.mean_accuracy == pytest.approx(0.75)  # of the one class in the truth
+    assert scores.mean_accuracy == pytest.approx(0.75)  # of the only class in the labels
 
 
-def test_matrix_counts_no_void_pixel_and_pools_over_updates() -> None:
+def test_the_matrix_ignores_void_pixels_and_adds_up_updates() -> None:
     rng = np.random.default_rng(0)
-    truth = rng.choice([0, 1, 2, 255], (4, 9, 7))
+    labels = rng.choice([0, 1, 2, 255], (4, 9, 7))
     predicted = rng.integers(0, 3, (4, 9, 7))
     expected = np.zeros((3, 3), int)
-    for t, p in zip(truth.ravel(), predicted.ravel(), strict=True):
+    for t, p in zip(labels.ravel(), predicted.ravel(), strict=True):
         if t != 255:
             expected[t, p] += 1
     meter = Meter("segmentation", 3, ignore_index=255)
     for i in range(4):
         logits = torch.nn.functional.one_hot(torch.tensor(predicted[i : i + 1]), 3).movedim(-1, 1)
-        meter.update(logits.float(), torch.tensor(truth[i : i + 1]))
+        meter.update(logits.float(), torch.tensor(labels[i : i + 1]))
     counted = meter.compute().matrix
     assert counted.dtype == np.int64
     assert counted.tolist() == expected.tolist()
@@ -53,19 +53,19 @@ def test_matrix_counts_no_void_pixel_and_pools_over_updates() -> None:
     assert meter.compute().matrix.sum() == 0
 
 
-def test_matrix_of_void_alone_scores_nothing() -> None:
+def test_a_split_without_labels_has_no_scores() -> None:
     scores = score(np.zeros((3, 3), int))
     assert np.isnan(scores.mean_iou)
     assert scores.absent == [0, 1, 2]
 
 
-def test_table_and_json_name_absent_classes_and_the_papers_row() -> None:
+def test_table_and_json_show_absent_classes_and_published_scores() -> None:
     spec = load_spec("camvid")
     matrix = np.diag(np.arange(10, 21))
     matrix[2, 2] = 0
     scores = score(matrix)
     table = format_scores(scores, spec, arch="fc103")
-    assert "in no mean: Pole" in table
+    assert "left out of the mean: Pole." in table
     assert "66.9" in table  # the paper's mean IoU
     assert max(map(len, table.splitlines())) <= 100
     values = json.loads(scores_to_json(scores, spec, settings={"split": "val"}))
@@ -74,9 +74,9 @@ def test_table_and_json_name_absent_classes_and_the_papers_row() -> None:
     assert values["iou"]["Sky"] == 1
 
 
-def test_classification_counts_first_and_fifth_guesses() -> None:
+def test_classification_counts_top1_and_top5() -> None:
     logits = torch.tensor([[9.0, 8, 7, 6, 5, 4, 3]] * 4)
-    labels = torch.tensor([0, 4, 5, -1])  # first, fifth and sixth guess; and one to be ignored
+    labels = torch.tensor([0, 4, 5, -1])  # most likely, fifth, sixth; and one that is ignored
     meter = Meter("classification", 7, ignore_index=-1)
     for i in range(4):
         meter.update(logits[i : i + 1], labels[i : i + 1])
@@ -90,7 +90,7 @@ def test_classification_counts_first_and_fifth_guesses() -> None:
     assert scores.mean_accuracy == pytest.approx(1 / 3)
 
 
-def test_top5_of_five_classes_says_nothing() -> None:
+def test_there_is_no_top5_of_five_classes() -> None:
     meter = Meter("classification", 5, ignore_index=-1)
     meter.update(torch.eye(5), torch.arange(5))
     assert meter.compute().top1 == 1

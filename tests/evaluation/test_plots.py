@@ -1,82 +1,128 @@
+"""Plots, read from the matplotlib figures before they are rendered."""
+
 import math
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from tiramisu.evaluation.plots import plot_confusion, plot_curves
-
-
-def ink(picture: np.ndarray) -> int:
-    """Number of pixels that are not white."""
-    return int((picture != 255).any(axis=-1).sum())
-
-
-def blue(picture: np.ndarray) -> int:
-    """Number of pixels in the colour of the first line."""
-    return int((np.abs(picture.astype(int) - (31, 119, 180)).max(axis=-1) < 10).sum())
+from tiramisu.evaluation import plots
+from tiramisu.evaluation.calibration import BINS, ReliabilityMeter, reliability
+from tiramisu.evaluation.plots import plot_confusion, plot_curves, plot_reliability
+from tiramisu.inference.averaging import as_logits
 
 
-def test_curves_show_every_panel() -> None:
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plots return their figure, not a picture."""
+    monkeypatch.setattr(plots, "render", lambda figure: figure)
+
+
+def panels(*arguments: object, **options: object) -> list[Axes]:
+    figure = plot_curves(*arguments, **options)  # type: ignore[arg-type]
+    assert isinstance(figure, Figure)
+    return figure.axes
+
+
+def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """The points of each curve by the name in the legend; underscores start other marks."""
+    return {
+        str(line.get_label()): [(float(x), float(y)) for x, y in line.get_xydata()]
+        for line in axes.get_lines()
+        if not str(line.get_label()).startswith("_")
+    }
+
+
+ROWS = [
+    {"epoch": epoch, "train_loss": 2 / epoch, "val_miou": 10.0 * epoch, "lr": 10.0**-epoch}
+    for epoch in (1, 2, 3)
+]
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_each_value_has_its_panel() -> None:
+    loss, score, rate = panels(ROWS)
+    assert curves(loss) == {"train_loss": [(1, 2), (2, 1), (3, 2 / 3)]}
+    assert curves(score) == {"val_miou": [(1, 10), (2, 20), (3, 30)]}
+    assert curves(rate) == {"lr": [(1, 0.1), (2, 0.01), (3, pytest.approx(0.001))]}
+    assert loss.get_title() == "loss"
+    assert score.get_title() == "mIoU (best 30 at epoch 3)"
+    assert (loss.get_yscale(), rate.get_yscale()) == ("linear", "log")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_best_epoch_is_that_of_the_validation() -> None:
     rows = [
-        {
-            "epoch": epoch,
-            "train_loss": 2 / (1 + epoch),
-            "val_miou": 10.0 * epoch,
-            "lr": 10.0**-epoch,
-        }
-        for epoch in range(5)
+        {"epoch": 1, "train_top1": 90.0, "val_top1": 60.0},
+        {"epoch": 2, "train_top1": 99.0, "val_top1": 50.0},
     ]
-    picture = plot_curves(rows)
-    assert picture.dtype == np.uint8
-    assert picture.shape[2] == 3
-    panels = np.array_split(picture, 3, axis=1)
-    assert all(blue(panel) > 200 for panel in panels)
+    _, score, _ = panels(rows, task="classification")
+    assert score.get_title() == "top-1 (best 60 at epoch 1)"
+    assert set(curves(score)) == {"train_top1", "val_top1"}
 
 
-def test_curves_mark_the_final_epochs() -> None:
-    rows = [{"epoch": e, "train_loss": 1.0 / e, "val_miou": 40.0 + e, "lr": 0.1} for e in (1, 2, 3)]
-    plain, marked = plot_curves(rows), plot_curves(rows, final_from=2)
-    assert ink(marked) > ink(plain)
-    assert ink(plot_curves(rows, final_from=3)) == ink(plain)  # not begun yet
+@pytest.mark.usefixtures("unrendered")
+def test_final_epochs_are_marked_once_they_have_begun() -> None:
+    for axes in panels(ROWS, final_from=2):
+        assert [x for x, _ in curves(axes)["final epochs"]] == [2.5, 2.5]
+    for axes in panels(ROWS, final_from=3):
+        assert "final epochs" not in curves(axes)
 
 
-def test_curves_of_one_epoch() -> None:
-    assert blue(plot_curves([{"epoch": 0, "train_loss": 1.0, "val_miou": 3.0, "lr": 0.1}])) > 50
+@pytest.mark.usefixtures("unrendered")
+def test_a_single_epoch_is_a_point() -> None:
+    loss, *_ = panels(ROWS[:1])
+    assert curves(loss) == {"train_loss": [(1, 2)]}
+    assert loss.get_lines()[0].get_marker() == "o"
 
 
-def test_curves_leave_out_what_is_missing() -> None:
-    """Values as a CSV's reader gives them, with holes, are the same as no rows there at all."""
-    clean = [{"epoch": str(epoch), "loss": str(1.0 - 0.1 * epoch)} for epoch in (0, 1, 4)]
-    holes = [{"epoch": "2", "loss": ""}, {"epoch": "3", "loss": math.nan}, {"epoch": "3"}]
-    infinite = [{"epoch": "3", "loss": "inf"}, {"epoch": None, "loss": "5"}]
-    assert (plot_curves(clean) == plot_curves(clean + holes + infinite)).all()
+@pytest.mark.usefixtures("unrendered")
+def test_missing_values_are_left_out() -> None:
+    rows = [
+        *({"epoch": "1", "loss": "0.5"}, {"epoch": "2", "loss": ""}, {"epoch": "3"}),
+        *({"epoch": "4", "loss": math.nan}, {"epoch": "5", "loss": "inf"}),
+        *({"epoch": None, "loss": "5"}, {"epoch": "6", "loss": "0.25"}),
+    ]
+    assert curves(panels(rows)[0]) == {"loss": [(1, 0.5), (6, 0.25)]}
 
 
-def test_curves_of_nothing() -> None:
-    assert blue(plot_curves([])) == 0
-    assert ink(plot_curves([])) > 100
+@pytest.mark.usefixtures("unrendered")
+def test_panels_without_values_say_so() -> None:
+    for axes in panels([]):
+        assert curves(axes) == {}
+        assert [text.get_text() for text in axes.texts] == ["no values"]
 
 
-@pytest.mark.parametrize("num_classes", [2, 11, 30])
-def test_confusion_grows_with_its_classes(num_classes: int) -> None:
-    matrix = 90 * np.eye(num_classes, dtype=np.int64) + 1
-    picture = plot_confusion(matrix, [f"class {index}" for index in range(num_classes)])
-    assert min(picture.shape[:2]) > 40 * num_classes
-    dark = (picture < 110).all(axis=-1).sum()
-    assert dark > 100 * num_classes
+def confusion_axes(matrix: np.ndarray, names: list[str]) -> Axes:
+    figure = plot_confusion(matrix, names)
+    assert isinstance(figure, Figure)
+    return figure.axes[0]
 
 
-def test_confusion_is_normalised_by_row() -> None:
-    names = ("a", "b")
-    counts = np.array([[30, 10], [5, 5]], np.int64)
-    assert (plot_confusion(counts, names) == plot_confusion(counts * [[7], [1]], names)).all()
-    assert (plot_confusion(counts, names) != plot_confusion(counts * [[7, 1]], names)).any()
+@pytest.mark.usefixtures("unrendered")
+def test_confusion_is_in_percent_of_the_ground_truth() -> None:
+    axes = confusion_axes(np.array([[30, 10, 0], [1, 4, 0], [0, 0, 0]]), ["a", "b", "c"])
+    texts = {text.get_position(): text.get_text() for text in axes.texts}  # (column, row)
+    assert [texts[column, 0] for column in range(3)] == ["75", "25", ""]
+    assert [texts[column, 1] for column in range(3)] == ["20", "80", ""]
+    assert [texts[column, 2] for column in range(3)] == ["-", "-", "-"]  # an absent class
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "c"]
+    assert axes.get_ylabel() == "ground truth"
+    shown = axes.images[0].get_array()
+    assert shown is not None
+    assert shown[0].tolist() == [75, 25, 0]
 
 
-def test_confusion_with_an_absent_class() -> None:
-    plain = plot_confusion(np.array([[3, 1], [0, 0]], np.int64), ("a", "b"))
-    assert plain.shape[2] == 3
+@pytest.mark.usefixtures("unrendered")
+def test_confusion_of_many_classes_shows_no_values_and_fewer_names() -> None:
+    axes = confusion_axes(np.eye(300, dtype=np.int64), [f"class{i}" for i in range(300)])
+    assert not list(axes.texts)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[:2] == ["class0", "class3"]
+    assert len(names) == 100
 
 
 def test_confusion_needs_a_name_for_each_class() -> None:
@@ -84,7 +130,34 @@ def test_confusion_needs_a_name_for_each_class() -> None:
         plot_confusion(np.zeros((2, 2), np.int64), ("a", "b", "c"))
 
 
-def test_pyplot_is_left_alone() -> None:
-    plot_curves([])
-    plot_confusion(np.eye(2, dtype=np.int64), ("a", "b"))
+@pytest.mark.usefixtures("unrendered")
+def test_reliability_shows_accuracy_and_share_of_each_bin() -> None:
+    meter = ReliabilityMeter(ignore_index=255)
+    first = torch.tensor([0.9, 0.9, 0.9, 0.6])
+    logits = as_logits(torch.stack([first, 1 - first])[None, :, None])
+    meter.update(logits, torch.tensor([[[0, 0, 1, 0]]]))
+    figure = plot_reliability(reliability(meter.compute()))
+    assert isinstance(figure, Figure)
+    upper, lower = figure.axes
+    accuracies = [float(bar.get_height()) for bar in upper.patches]
+    shares = [float(bar.get_height()) for bar in lower.patches]
+    assert len(accuracies) == len(shares) == BINS
+    assert (accuracies[9], accuracies[13]) == (1, pytest.approx(2 / 3))
+    assert (shares[9], shares[13]) == (0.25, 0.75)
+    assert sum(shares) == 1
+    error = 0.25 * 0.4 + 0.75 * abs(0.9 - 2 / 3)
+    assert upper.get_title() == f"expected calibration error {100 * error:.1f} %"
+
+
+def test_plots_are_rgb_pictures_and_leave_pyplot_alone() -> None:
+    empty = ReliabilityMeter(ignore_index=255)
+    for picture in (
+        plot_curves(ROWS),
+        plot_curves([]),
+        plot_confusion(np.eye(2, dtype=np.int64), ("a", "b")),
+        plot_reliability(reliability(empty.compute())),
+    ):
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3
+        assert picture.shape[2] == 3
     assert pyplot.get_fignums() == []

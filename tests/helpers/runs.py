@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from tiramisu.checkpoints.checkpoint import read_checkpoint
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.train import fit, plan
 

@@ -1,4 +1,4 @@
-"""A stand-in for Hugging Face's Hub on loopback: the calls that huggingface_hub makes of it."""
+"""A stand-in for Hugging Face's Hub on this machine: it answers the calls of huggingface_hub."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ TOKEN = "hf_stand_in"
 
 
 class Repo:
-    """The files of a repository, commit by commit; branch main is the last one."""
+    """The files of a repository by commit; the last commit is the branch main."""
 
     def __init__(self) -> None:
         self.private = False
@@ -37,7 +37,10 @@ class Repo:
 
 
 class Hub(ThreadingHTTPServer):
-    """`repos` is what it holds, `calls` what was asked of it, `broken` the status of any answer."""
+    """The server. `repos` are its repositories, `calls` the requests so far.
+
+    `broken` is None, or the HTTP status of every answer.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training import callbacks
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history

@@ -18,9 +18,10 @@ from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import Tensor, nn
 
-from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint, save_model
+from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data.catalog import load_spec
 from tiramisu.training import train as train_module

@@ -9,7 +9,8 @@ import torch
 from runs import interrupt
 
 from tiramisu.checkpoints import checkpoint as checkpoint_module
-from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.evaluate import evaluate

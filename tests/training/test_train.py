@@ -11,7 +11,8 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from runs import assert_same_weights, checkpoint_weights
 
-from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm

@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tiramisu.checkpoints.checkpoint import load_model, read_checkpoint
+from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ClassificationModel
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm

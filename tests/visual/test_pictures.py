@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from tiramisu.evaluation.samples import sample_grid
 from tiramisu.visual.pictures import add_legend, color_labels, overlay, save_png
 
 COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
@@ -79,48 +78,6 @@ def test_legend_widens_for_a_long_name() -> None:
 def test_legend_of_nothing() -> None:
     picture = add_legend(np.zeros((9, 9, 3), np.uint8), NAMES, COLORS, shares={})
     assert picture.shape[1:] == (9, 3)
-
-
-def test_grid_shows_image_truth_prediction_and_errors() -> None:
-    image = np.full((30, 60, 3), 90, np.uint8)
-    truth = np.zeros((60, 120), np.uint8)  # labels may be larger than what the network saw
-    truth[:20] = 255
-    prediction = np.zeros((60, 120), np.uint8)
-    prediction[-20:] = 1
-    arguments = {"names": ["one"], "class_names": NAMES, "colors": COLORS, "cell_width": 120}
-    grid = sample_grid([image], [truth], [prediction], **arguments)
-    cells = grid[28:88]  # below the headings
-    assert cells[30, 60].tolist() == [90, 90, 90]
-    assert cells[30, 128 + 60].tolist() == list(COLORS[0])
-    assert cells[55, 2 * 128 + 60].tolist() == list(COLORS[1])
-    errors = cells[:, 3 * 128 :]
-    assert errors[10, 60].tolist() == [0, 0, 0]
-    assert len(set(errors[30, 60].tolist())) == 1
-    assert errors[55, 60, 0] > 2 * errors[55, 60, 1]
-    narrower = sample_grid([image], [truth], [prediction], errors=False, **arguments)
-    assert narrower.shape[1] == 3 * 128 - 8
-
-
-def test_grid_takes_samples_of_different_sizes_and_all_void() -> None:
-    images = [np.zeros(size, np.uint8) for size in ((40, 80, 3), (1200, 300, 3))]
-    truths = [np.full((40, 80), 255, np.uint8), np.zeros((1200, 300), np.uint8)]
-    predictions = [np.zeros_like(truth) for truth in truths]
-    grid = sample_grid(
-        images,
-        truths,
-        predictions,
-        names=["a", "a very long name of a file " * 5],
-        class_names=NAMES,
-        colors=COLORS,
-        cell_width=100,
-    )
-    assert grid.shape[0] > 50 + 400
-
-
-def test_grid_refuses_a_prediction_of_another_size() -> None:
-    image, truth = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
-    with pytest.raises(ValueError, match="one: the truth is 4 x 4"):
-        sample_grid([image], [truth], [truth[:2]], names=["one"], class_names=NAMES, colors=COLORS)
 
 
 def test_png_keeps_rgb(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How well a model did, as the files of its run tell it."""
+"""The scores of a model, read from the files of its run."""
 
 import dataclasses
 import json
@@ -9,76 +9,82 @@ from typing import Any
 
 from tiramisu.checkpoints.info import ModelInfo
 
-# As in scores.json and ModelInfo.metrics: the name for people, and the Hub's.
-REPORTED = {
+# Keys of scores.json and of ModelInfo.metrics: the name in the card, and the Hub's type of metric.
+SCORES = {
     "mean_iou": ("mean IoU", "mean_iou"),
     "pixel_accuracy": ("pixel accuracy", "accuracy"),
     "top1": ("top-1 accuracy", "accuracy"),
     "top5": ("top-5 accuracy", "accuracy"),
     "mean_accuracy": ("class accuracy", "accuracy"),
 }
-CLASS_FIGURES = {"iou": "IoU", "precision": "precision", "recall": "recall"}
+CLASS_SCORES = {"iou": "IoU", "precision": "precision", "recall": "recall"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """One evaluation of the model; all figures are shares from 0 to 1."""
+class Evaluation:
+    """One evaluation of a model; all scores are between 0 and 1."""
 
     split: str
+    """Name of the split."""
     how: str
-    """What makes it differ from the plain way; empty for that."""
-    images: int | None
-    figures: Mapping[str, float]
-    """By the keys of REPORTED."""
-    class_figures: Mapping[str, Mapping[str, float | None]]
-    """By the keys of CLASS_FIGURES, then by class."""
+    """What differs from a plain evaluation, such as "test-time augmentation"; empty if nothing."""
+    num_images: int | None
+    """Images in the split, if known."""
+    scores: Mapping[str, float]
+    """By the keys of SCORES."""
+    class_scores: Mapping[str, Mapping[str, float | None]]
+    """By the keys of CLASS_SCORES, then by the name of the class; None where it has no value."""
 
-    def equals(self, other: "Judgement") -> bool:
-        """Whether it says the same, but for what another number of threads rounds otherwise."""
+    def is_same_as(self, other: "Evaluation") -> bool:
+        """Whether it repeats another one; scores may differ by rounding."""
         return (
-            (self.split, self.how, self.images) == (other.split, other.how, other.images)
-            and self.figures.keys() == other.figures.keys()
+            (self.split, self.how, self.num_images) == (other.split, other.how, other.num_images)
+            and self.scores.keys() == other.scores.keys()
             and all(
-                math.isclose(v, other.figures[n], abs_tol=5e-4) for n, v in self.figures.items()
+                math.isclose(score, other.scores[name], abs_tol=5e-4)
+                for name, score in self.scores.items()
             )
         )
 
 
-def read_judgements(
+def read_evaluations(
     info: ModelInfo, *, source: Path | None, settings: Mapping[str, Any]
-) -> list[Judgement]:
-    """The evaluations of a published model that its run's folder holds, the run's own first.
+) -> list[Evaluation]:
+    """The evaluations of a published model in the folder of its run; the run's own comes first.
 
-    Without any, what the model says of itself.
+    If there are none, the scores in `info.metrics` are the only evaluation.
 
     Args:
         info: the model's.
         source: the file its weights were read from, if any.
-        settings: those of its run; may be empty.
+        settings: of its run; empty if not known.
+
+    Raises:
+        ValueError: a scores.json is damaged.
     """
-    names = (settings.get("data"), info.dataset)
-    found: list[Judgement] = []
-    # The files beside a checkpoint of some epoch are about the published one.
+    data_names = (settings.get("data"), info.dataset)
+    found: list[Evaluation] = []
+    # An evaluation beside a checkpoint (.ckpt) may be that of another epoch.
     if source is not None and source.suffix == ".safetensors":
         folder = source.parent
         later = [
             path
             for path in sorted(folder.glob("eval/*/scores.json"))
-            if path.stat().st_mtime >= source.stat().st_mtime  # not of weights since replaced
+            if path.stat().st_mtime >= source.stat().st_mtime  # older ones are of other weights
         ]
         for path in (folder / "scores" / "scores.json", *later):
-            judgement = _read_judgement(info, path, data_names=names)
-            if judgement is not None and not any(judgement.equals(other) for other in found):
-                found.append(judgement)
+            evaluation = _read_evaluation(info, path, data_names=data_names)
+            if evaluation and not any(evaluation.is_same_as(other) for other in found):
+                found.append(evaluation)
     if not found and info.metrics:
-        figures = {name: value / 100 for name, value in info.metrics.items() if name in REPORTED}
-        found = [Judgement(split="val", how="", images=None, figures=figures, class_figures={})]
+        scores = {name: value / 100 for name, value in info.metrics.items() if name in SCORES}
+        found = [Evaluation(split="val", how="", num_images=None, scores=scores, class_scores={})]
     return found
 
 
-def _read_judgement(
+def _read_evaluation(
     info: ModelInfo, path: Path, *, data_names: tuple[str | None, ...]
-) -> Judgement | None:
+) -> Evaluation | None:
     """One scores.json; None if there is none, or if it is about another model."""
     if not path.is_file():
         return None
@@ -86,14 +92,14 @@ def _read_judgement(
         scores = json.loads(path.read_text())
     except ValueError:
         raise ValueError(
-            f"{path} is damaged, not readable as JSON: evaluate anew with --overwrite, or remove it"
+            f"{path} is damaged, not readable as JSON; evaluate again with --overwrite or remove it"
         ) from None
-    class_figures = {
-        name: scores[name] for name in CLASS_FIGURES if isinstance(scores.get(name), dict)
+    class_scores = {
+        name: scores[name] for name in CLASS_SCORES if isinstance(scores.get(name), dict)
     }
-    ours = all(tuple(values) == info.class_names for values in class_figures.values())
+    same_classes = all(tuple(values) == info.class_names for values in class_scores.values())
     exported = Path(str(scores.get("checkpoint", ""))).suffix in (".onnx", ".xml", ".pt2")
-    if scores.get("arch") != info.arch or not ours or exported:
+    if scores.get("arch") != info.arch or not same_classes or exported:
         return None
     how = [f"batch norm {scores['bn']}"] if scores.get("bn", "running") != "running" else []
     if scores.get("tta"):
@@ -102,10 +108,10 @@ def _read_judgement(
         how.append(f"mean of {scores['mc_dropout']} passes with dropout")
     if "data" in scores and scores["data"] not in data_names:
         how.append(f"on {Path(scores['data']).stem}")
-    return Judgement(
+    return Evaluation(
         split=str(scores.get("split", "")),
         how=", ".join(how),
-        images=scores.get("images"),
-        figures={n: scores[n] for n in REPORTED if isinstance(scores.get(n), int | float)},
-        class_figures=class_figures,
+        num_images=scores.get("images"),
+        scores={n: scores[n] for n in SCORES if isinstance(scores.get(n), int | float)},
+        class_scores=class_scores,
     )

@@ -1,6 +1,5 @@
 """`save_pretrained`, `from_pretrained` and `push_to_hub` for a model."""
 
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import nn
 from typing_extensions import Self
 
-from tiramisu.checkpoints.card import write_card
+from tiramisu.checkpoints.card import make_card
 from tiramisu.checkpoints.hub import CARD_NAME, SCHEME, fetch_model, hub_errors
-from tiramisu.checkpoints.info import HUB_CONFIG_NAME, INFO_NAME, ModelInfo, config_of, read_info
-from tiramisu.checkpoints.weights_file import WEIGHTS_NAME, load_weights, read_weights, save_weights
+from tiramisu.checkpoints.info import HUB_CONFIG_NAME, INFO_NAME, ModelInfo, write_hub_config
+from tiramisu.checkpoints.model_files import find_checkpoint
+from tiramisu.checkpoints.weights_file import save_weights
 
 
 class HubMixin(ModelHubMixin, nn.Module, ABC):
@@ -21,16 +21,15 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
 
     network: nn.Module
     info: ModelInfo
-
     source: Path | None = None
-    """The file that `load_model` read the weights from. The card takes the recipe and the figures
-    from its run's folder; once the weights have changed, set it to
-    None and `info.metrics` to {}."""
+    """The file that the weights were loaded from. The model card takes training settings and scores
+    from the folder of its run. After you change the weights, set it to None and `info.metrics` to
+    {}."""
 
     @classmethod
     @abstractmethod
-    def build(cls, info: ModelInfo, *, memory_efficient: bool = False) -> Self:
-        """A model with fresh weights for what `info` describes."""
+    def load(cls, path: Path, *, device: str | torch.device = "cpu") -> Self:
+        """Load a model from its file, ready to predict (evaluation mode)."""
 
     @classmethod
     def from_pretrained(
@@ -49,22 +48,24 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
 
         Args:
             pretrained_model_name_or_path: a folder, or USER/NAME on the Hub.
-            force_download: fetch anew what is in the cache.
+            force_download: download again even if the model is in the cache.
             token: of the Hub, for private models; by default that of `hf auth login` or HF_TOKEN.
             cache_dir: where downloads are kept; by default Hugging Face's own cache.
-            local_files_only: use what is in the cache, without asking the Hub.
+            local_files_only: only use the cache, without asking the Hub.
             revision: branch, tag or commit on the Hub; by default its main branch.
             device: where the weights go.
+            **model_kwargs: none are accepted.
 
         Raises:
-            ValueError: there is no such model, it is none of ours, or of another task.
+            ValueError: there is no such model, Tiramisu did not write it, or it is for another
+                task.
             FileNotFoundError: the folder holds no model.
             OSError: the Hub cannot be reached.
         """
         if model_kwargs:
             raise ValueError(
-                f"from_pretrained does not know {', '.join(model_kwargs)}: a model is built as its "
-                f"{HUB_CONFIG_NAME} says"
+                f"from_pretrained does not know {', '.join(model_kwargs)}; the model is built from "
+                f"its {HUB_CONFIG_NAME}"
             )
         name = str(pretrained_model_name_or_path)
         folder = Path(name)
@@ -77,27 +78,23 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
                 cache_dir=cache_dir,
                 local_files_only=local_files_only,
             )
-        info = read_info(folder / INFO_NAME)
-        model = cls.build(info)
-        model.source = folder / WEIGHTS_NAME
-        load_weights(model.network, read_weights(model.source), origin=f"{name} ({info.arch})")
-        return model.to(device).eval()
+        return cls.load(find_checkpoint(folder), device=device)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload the model to the Hub, into a repository that is made if there is none.
+        """Upload the model to the Hub; its repository is created if it does not exist.
 
-        Weights, config.json and a new card go up in one commit.
+        Weights, config.json and the model card are uploaded in one commit.
 
         Args:
             repo_id: USER/NAME.
-            **options: private (True keeps a new repository to yourself), token, branch, create_pr,
-                commit_message and others, as `huggingface_hub.ModelHubMixin.push_to_hub` has them.
+            **options: private (True makes a new repository private), token, branch, create_pr,
+                commit_message and others of `huggingface_hub.ModelHubMixin.push_to_hub`.
 
         Returns:
-            A URL to look at what was uploaded.
+            The URL of the uploaded model.
 
         Raises:
-            ValueError: no token, one that may not write there, or no such name.
+            ValueError: there is no token, it has no write permission, or the name is not valid.
             OSError: the Hub cannot be reached, or the upload broke off.
         """
         card = {"repo_id": repo_id, **(options.pop("model_card_kwargs", None) or {})}
@@ -106,32 +103,32 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
             return super().push_to_hub(repo_id, model_card_kwargs=card, **options)
 
     def generate_model_card(self, *, repo_id: str | None = None) -> ModelCard:
-        """The model card; `repo_id` is the name under which others will find the model."""
-        # A model that was published before has no run any more, but its card.
+        """The model card.
+
+        Args:
+            repo_id: USER/NAME under which the model will be on the Hub, if it will be.
+        """
+        # A published model is no longer in the folder of its run, but has its card.
         if self.source is not None and self.source.with_name(HUB_CONFIG_NAME).is_file():
             card = self.source.with_name(CARD_NAME)
             if card.is_file():
                 return ModelCard(card.read_text())
-        parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        text = write_card(
+        parameters = list(self.network.parameters())
+        return make_card(
             self.info,
             network=type(self.network).__name__,
-            parameters=parameters,
-            half=any(p.dtype == torch.float16 for p in self.network.parameters()),
+            num_parameters=sum(parameter.numel() for parameter in parameters),
+            half=any(parameter.dtype == torch.float16 for parameter in parameters),
             source=self.source,
             repo_id=repo_id,
         )
-        return ModelCard(text)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Write weights and config.json; `save_pretrained` calls it, and adds the card."""
-        from tiramisu.checkpoints.info import INFO_NAME
-
+        """Write weights and config.json; `save_pretrained` calls it, and then writes the card."""
         if (save_directory / INFO_NAME).exists():
             raise ValueError(
-                f"{save_directory} is a run's folder: it has its own {INFO_NAME}, which would "
-                "describe the new weights wrongly; give another folder"
+                f"{save_directory} is a run's folder: its {INFO_NAME} would not fit the new "
+                "weights; give another folder"
             )
         save_weights(self.network, save_directory)
-        text = json.dumps(config_of(self.info), indent=2)
-        (save_directory / HUB_CONFIG_NAME).write_text(text + "\n")
+        write_hub_config(self.info, save_directory)

@@ -1,4 +1,4 @@
-"""What the numbers of a network mean, and the JSON that says so."""
+"""What the weights of a network mean, and the JSON files that say so."""
 
 import dataclasses
 import json
@@ -6,10 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from tiramisu.atomic import write_then_rename
+
 INFO_NAME = "model.json"
+"""The JSON beside the weights in the folder of a run."""
 HUB_CONFIG_NAME = "config.json"
-# Keys of config.json that are for people and for the Hub, and not part of a ModelInfo.
-CONFIG_EXTRAS = ("library_name", "tiramisu_version")
+"""The JSON beside the weights in a published model, where the Hub expects it."""
+HUB_KEYS = ("library_name", "tiramisu_version")
+"""Keys of config.json that are not part of a ModelInfo."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,27 +27,33 @@ class ModelInfo:
     colors: tuple[tuple[int, int, int], ...]
     """One RGB colour, 0..255, for each class."""
     task: Literal["segmentation", "classification"] = "segmentation"
-    """What logits label: each pixel, or the whole image."""
+    """Whether the logits label each pixel or the whole image."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Subtracted from each RGB channel after its scaling to 0..1."""
+    """Subtracted from each RGB channel after scaling to 0..1."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Divides each channel after `mean` is subtracted."""
     image_scale: float = 1.0
     """Factor by which images are shrunk before the network sees them."""
     image_size: tuple[int, int] | None = None
-    """Height and width to which images are brought before they are classified; None for any."""
+    """Height and width to which images are resized before they are classified; None for any size.
+    """
     dropout: float | None = None
-    """Dropout the network was trained with; None is its architecture's own."""
+    """Dropout rate in training; None is the default of the architecture."""
     dataset: str = ""
-    """Name of the data set it was trained on."""
+    """Name of the data set the network was trained on."""
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
-    """What was measured on the validation split, in percent."""
+    """Scores on the validation split, in percent."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, origin: str) -> "ModelInfo":
-        """Read what JSON or a checkpoint holds; `origin` names it in errors."""
-        size = values.get("image_size")
+        """Read the content of a JSON file or of a checkpoint; `origin` names it in errors.
+
+        Raises:
+            ValueError: it does not describe a model.
+        """
         try:
+            values = {name: value for name, value in values.items() if name not in HUB_KEYS}
+            size = values.get("image_size")
             return cls(
                 **{
                     **values,
@@ -54,38 +64,50 @@ class ModelInfo:
                     "image_size": None if size is None else tuple(size),
                 }
             )
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{origin} does not describe a Tiramisu model ({error}); expected the model.json "
                 "that training writes beside model.safetensors"
             ) from None
 
 
-def read_info(path: Path) -> ModelInfo:
-    """Read a `model.json`, or the `config.json` that stands in its place on the Hub."""
-    if not path.is_file() and path.with_name(HUB_CONFIG_NAME).is_file():
-        path = path.with_name(HUB_CONFIG_NAME)
+def read_info(folder: Path) -> ModelInfo:
+    """Read the `model.json` of a folder, or else its `config.json`.
+
+    Raises:
+        FileNotFoundError: there is neither.
+        ValueError: the file is damaged or does not describe a model.
+    """
+    path = folder / INFO_NAME
+    if not path.is_file():
+        path = folder / HUB_CONFIG_NAME
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: the weights beside it cannot be understood without it"
+            f"{folder / INFO_NAME} is missing; the weights cannot be used without it, so copy it "
+            "from the folder that they came from"
         )
     try:
         values = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is damaged, not readable as JSON: {error}") from None
-    return ModelInfo.from_dict(strip_extras(values), origin=str(path))
+    return ModelInfo.from_dict(values, origin=str(path))
 
 
-def config_of(info: ModelInfo) -> dict[str, Any]:
-    """What config.json says of a model."""
+def write_info(info: ModelInfo, folder: Path) -> None:
+    """Write `model.json`, as in the folder of a run."""
+    _write_json(dataclasses.asdict(info), folder / INFO_NAME)
+
+
+def write_hub_config(info: ModelInfo, folder: Path) -> None:
+    """Write `config.json`, as in a published model."""
     try:
-        ours = version("tiramisu-seg")
-    except PackageNotFoundError:  # used from a clone, by torch.hub for one
-        ours = None
-    extras = dict(zip(CONFIG_EXTRAS, ("tiramisu", ours), strict=True))
-    return {**extras, **dataclasses.asdict(info)}
+        installed = version("tiramisu-seg")
+    except PackageNotFoundError:  # used from a clone, for example by torch.hub
+        installed = None
+    extras = dict(zip(HUB_KEYS, ("tiramisu", installed), strict=True))
+    _write_json({**extras, **dataclasses.asdict(info)}, folder / HUB_CONFIG_NAME)
 
 
-def strip_extras(config: dict[str, Any]) -> dict[str, Any]:
-    """What config.json says of a model, as `model.json` would say it."""
-    return {name: value for name, value in config.items() if name not in CONFIG_EXTRAS}
+def _write_json(values: dict[str, Any], path: Path) -> None:
+    with write_then_rename(path) as partial:
+        partial.write_text(json.dumps(values, indent=2) + "\n")

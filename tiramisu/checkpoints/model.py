@@ -1,6 +1,7 @@
-"""A network together with what its numbers mean: the model that is trained, saved and used."""
+"""A network together with the meaning of its weights: what is trained, saved and used."""
 
 import dataclasses
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -10,20 +11,26 @@ from typing_extensions import Self
 
 from tiramisu.checkpoints.hub_model import HubMixin
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model_files import read_model_file
+from tiramisu.checkpoints.weights_file import load_weights
 from tiramisu.models import build_model, list_models, task_of
 
-# Of ImageNet's training images, as the field has used them since AlexNet.
+# Mean and standard deviation of ImageNet's training images, RGB in 0..1.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ImageModel(HubMixin):
-    """A network together with what its numbers mean.
+    """A network together with the meaning of its weights.
 
-    Takes RGB images as they are decoded, uint8 or float in 0..255, and normalises them itself.
+    Takes decoded RGB images, uint8 or float in 0..255, and normalises them itself.
+
+    Args:
+        network: (B, 3, H, W) normalised images -> logits.
+        info: what its weights mean.
     """
 
     task: ClassVar[Literal["segmentation", "classification"]]
-    """What its logits label."""
+    """Whether the logits label each pixel or the whole image."""
     mean: Tensor
     std: Tensor
 
@@ -31,16 +38,17 @@ class ImageModel(HubMixin):
         super().__init__()
         self.network = network
         self.info = dataclasses.replace(info, task=self.task)
-        # Not persistent: the numbers live in the JSON, and the weights file holds weights alone.
+        # Not persistent: they are stored in the JSON, and the weights file holds only weights.
         self.register_buffer("mean", 255 * torch.tensor(info.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(info.std).view(3, 1, 1), persistent=False)
 
     @classmethod
     def build(cls, info: ModelInfo, *, memory_efficient: bool = False) -> Self:
-        """A model with fresh weights. Raises ValueError if its network does something else."""
-        if task_of(info.arch) != cls.task:
+        """A model with fresh weights. Raises ValueError if its network is for another task."""
+        task = task_of(info.arch)
+        if task != cls.task:
             raise ValueError(
-                f"{info.arch} {DOES[task_of(info.arch)]}; for {cls.task} choose one of "
+                f"{info.arch} is a network for {task}; for {cls.task} choose one of "
                 f"{', '.join(list_models(cls.task))}"
             )
         network = build_model(
@@ -51,14 +59,39 @@ class ImageModel(HubMixin):
         )
         return cls(network, info)
 
+    @classmethod
+    def load(cls, path: Path, *, device: str | torch.device = "cpu") -> Self:
+        """Load a model from its file, ready to predict (evaluation mode).
+
+        Args:
+            path: a `.safetensors` file with its JSON beside it, or a `.ckpt` file.
+            device: where the weights go.
+
+        Raises:
+            FileNotFoundError: the JSON is missing.
+            ValueError: the file is damaged, does not fit its network, or is for another task.
+        """
+        info, weights = read_model_file(path)
+        model = build_image_model(info)
+        if not isinstance(model, cls):
+            kind = type(model).__name__
+            raise ValueError(
+                f"{path} is a {kind} ({info.arch}), not a {cls.__name__}; load it by "
+                f"{kind}.from_pretrained, or by load_model"
+            )
+        load_weights(model.network, weights, origin=f"{path} ({info.arch})")
+        model.source = path
+        return model.to(device).eval()
+
     @property
     def device(self) -> torch.device:
-        """Where the model is, and wants its images."""
+        """Where the model is, and where its images must be."""
         return self.mean.device
 
     def run_network(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in 0..255 -> the network's logits."""
-        return self.network((images - self.mean) / self.std)
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits
 
 
 class SegmentationModel(ImageModel):
@@ -69,8 +102,10 @@ class SegmentationModel(ImageModel):
     def forward(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W).
 
-        `size` asks for logits of another height and width, such as the labels' where the network
-        saw shrunken images; they are interpolated bilinearly.
+        Args:
+            images: RGB in 0..255.
+            size: height and width of the logits, such as those of the labels where the network sees
+                shrunken images; they are interpolated bilinearly. By default the images' own.
         """
         logits = self.run_network(images)
         if size is not None and logits.shape[-2:] != size:
@@ -88,13 +123,7 @@ class ClassificationModel(ImageModel):
         return self.run_network(images)
 
 
-DOES = {
-    "segmentation": "labels every pixel",
-    "classification": "classifies whole images and gives no logits per pixel",
-}
-
-
 def build_image_model(info: ModelInfo, *, memory_efficient: bool = False) -> ImageModel:
-    """A model with fresh weights, for its task."""
+    """A model with fresh weights, of the class for its task."""
     kind = SegmentationModel if info.task == "segmentation" else ClassificationModel
     return kind.build(info, memory_efficient=memory_efficient)

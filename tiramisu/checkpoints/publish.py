@@ -1,4 +1,4 @@
-"""A trained model for others: in a folder of Hugging Face's layout, and on its Hub."""
+"""Publishing a trained model: in a folder with Hugging Face's layout, and on the Hub."""
 
 from pathlib import Path
 
@@ -13,21 +13,29 @@ from tiramisu.checkpoints.run_folder import make_folder
 
 
 def halve_weights(network: nn.Module) -> None:
-    """Make all weights float16 but batch norm's, whose variances may pass its largest number."""
+    """Convert all weights to float16, except batch norm's, whose variances may be too large for it.
+
+    Raises:
+        ValueError: a weight is too large for float16.
+    """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             continue
         for parameter in module.parameters(recurse=False):
             parameter.data = parameter.data.half()
             if not parameter.data.isfinite().all():
-                raise ValueError("--half: a weight is too large for 16 bit; publish without it")
+                raise ValueError("--half: a weight is too large for 16 bit; publish without --half")
 
 
 def publish_checkpoint(config: PublishConfig) -> None:
-    """Write and upload a model, as the settings say; prints where it is.
+    """Write or upload a model and print where it is.
+
+    Args:
+        config: which model, and where it goes.
 
     Raises:
-        ValueError, OSError: something the user can mend; the message says how.
+        ValueError: there is no such model, or the folder must not be overwritten.
+        OSError: the Hub cannot be reached.
     """
     model = load_model(config.checkpoint)
     if config.half:
@@ -37,17 +45,17 @@ def publish_checkpoint(config: PublishConfig) -> None:
         if any(folder.iterdir()):
             if not (folder / HUB_CONFIG_NAME).is_file():
                 raise ValueError(
-                    f"--out {folder} holds something else than a published model; choose another "
+                    f"--out {folder} holds files that are not a published model; choose another "
                     "folder"
                 )
             if not config.overwrite:
                 raise ValueError(
-                    f"--out {folder} already holds a model; replace it, and its card, by "
+                    f"--out {folder} already holds a model; replace it and its card by "
                     "--overwrite, or choose another folder"
                 )
-            # save_pretrained, as everywhere, keeps a card that is there.
+            # save_pretrained would keep the old card.
             (folder / CARD_NAME).unlink(missing_ok=True)
         model.save_pretrained(folder)
-        print(f"the model is in {folder}; read its card, {CARD_NAME}, before you hand it on")
+        print(f"the model is in {folder}; read its card, {CARD_NAME}, before you share it")
     if config.push is not None:
         print(f"uploaded: {model.push_to_hub(config.push, private=config.private)}")

@@ -11,7 +11,7 @@ BEST, LAST = f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt"
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder for results, with those around it. Raises ValueError if it cannot be made."""
+    """Make a folder for results, and its parents. Raises ValueError if it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -21,21 +21,25 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def find_run(path: str) -> Path:
-    """The folder of a run that can be resumed."""
+def find_run(path: str | Path) -> Path:
+    """The folder of a run that can be resumed.
+
+    Raises:
+        FileNotFoundError: there is no run, or it has not finished its first epoch.
+    """
     folder = Path(path)
     if not (folder / CONFIG_NAME).is_file():
         raise FileNotFoundError(f"there is no run to resume in {folder}: {CONFIG_NAME} is missing")
     if not (folder / LAST).is_file():
         raise FileNotFoundError(
-            f"the run in {folder} did not finish its first epoch, so there is nothing to resume: "
-            "start it anew"
+            f"the run in {folder} did not finish its first epoch, so there is nothing to resume; "
+            "start a new run"
         )
     return folder
 
 
 def read_settings(checkpoint: Path) -> dict[str, Any]:
-    """The settings of the run that a checkpoint file belongs to; empty if it was moved away."""
+    """The settings of the run that a file belongs to; empty if it is not in the folder of a run."""
     folder = checkpoint.parent
     if folder.name == CHECKPOINTS:
         folder = folder.parent

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tiramisu.checkpoints.checkpoint import find_model_file
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model_files import find_model_file
 from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.spec import DatasetSpec
@@ -12,12 +12,19 @@ from tiramisu.data.spec import DatasetSpec
 def find_data(
     info: ModelInfo, *, checkpoint: str | Path, data: str | None, data_root: str | None
 ) -> tuple[str, DatasetSpec, str | None]:
-    """The data set to judge a model on: its name or path, itself, and its folder if not its own.
+    """The data set to evaluate a model on; by default the one it was trained on.
 
-    By default it is the one the model was trained on, where its run found it.
+    Args:
+        info: the model's.
+        checkpoint: the model's file or folder; the settings of its run are read.
+        data: name, YAML file or folder of a data set, or None.
+        data_root: folder of the data set's files; None for the one that the run used.
+
+    Returns:
+        Its name or path, the data set, and the folder of its files (None for the data set's own).
 
     Raises:
-        ValueError, FileNotFoundError: there is no such data set, or it has other classes.
+        ValueError: there is no such data set, or it has another task or other classes.
     """
     trained_with = read_settings(find_model_file(checkpoint))
     data = data or trained_with.get("data", info.dataset)
@@ -35,6 +42,6 @@ def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:
         )
     if info.class_names != spec.class_names:
         raise ValueError(
-            f"the model knows the classes {', '.join(info.class_names)}, the data set {data} "
+            f"the model has the classes {', '.join(info.class_names)}, the data set {data} "
             f"has {', '.join(spec.class_names)}: evaluate it on the data set it was trained for"
         )

@@ -6,28 +6,38 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tiramisu.atomic import write_then_rename
+
 WEIGHTS_NAME = "model.safetensors"
 
 
 def save_weights(network: nn.Module, folder: Path) -> Path:
     """Write `model.safetensors` into a folder that exists; returns its path."""
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    partial = folder / f"{WEIGHTS_NAME}.partial"
-    save_file(weights, partial)
-    partial.replace(folder / WEIGHTS_NAME)
+    with write_then_rename(folder / WEIGHTS_NAME) as partial:
+        save_file(weights, partial)
     return folder / WEIGHTS_NAME
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file."""
+    """Read a safetensors file. Raises ValueError if it is not one, or is truncated."""
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is truncated or is no safetensors file ({error})") from None
+        raise ValueError(f"{path} is truncated or is not a safetensors file ({error})") from None
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor], *, origin: str) -> None:
-    """Load weights that must fit a network exactly; `origin` names them in errors."""
+    """Load weights into a network that they must fit exactly.
+
+    Args:
+        network: gets the weights.
+        weights: by their names in the network.
+        origin: where they come from, for errors.
+
+    Raises:
+        ValueError: weights are missing, unknown or of another shape.
+    """
     expected = network.state_dict()
     missing = sorted(expected.keys() - weights.keys())
     unknown = sorted(weights.keys() - expected.keys())

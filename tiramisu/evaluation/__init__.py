@@ -1,9 +1,11 @@
 """How good a trained network is.
 
-evaluate     scores of a model on a whole split
-metrics      scores from one confusion matrix; calibration the error of its probabilities
-batch_norm   the statistics that batch norm uses: running, recalibrated, or of each batch
+evaluate     scores of a model over a whole split; `tiramisu eval`
+metrics      scores from one confusion matrix
+calibration  how far predicted probabilities can be trusted
+batch_norm   the statistics of batch norm: recalibrated, or of each batch
 report       scores as a table, as JSON and as pictures
-plots        curves, confusion matrix, reliability; samples and uncertainty_grid show images
+plots        curves of a run, confusion matrix, reliability
+samples      pictures of a few predictions; uncertainty_grid shows where they are uncertain
 config       the settings of `tiramisu eval`
 """

@@ -1,4 +1,4 @@
-"""The statistics that batch norm goes by when a trained model is judged and used."""
+"""The statistics of batch norm in an evaluation: recalibrated, or those of each batch."""
 
 import copy
 
@@ -14,16 +14,21 @@ from tiramisu.models.freezing import Freezable
 
 
 def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageModel:
-    """A copy of a model whose batch norm statistics are the plain mean over a (training) split.
+    """A copy of a model whose batch norm statistics are the mean over a training split.
 
-    Whole images, one at a time, without augmentation and dropout: what the network will meet in
-    use, where the running averages remember small augmented crops of the last few steps.
+    They are measured on whole images, one at a time, without augmentation and dropout, as the model
+    is used. The running averages of training come from the small augmented crops of its last steps.
 
-    Raises ValueError for images so small that a channel has one value.
+    Args:
+        model: a trained model.
+        dataset: the split to measure on.
+
+    Raises:
+        ValueError: the images are so small that a channel has a single value.
     """
     model = copy.deepcopy(model)
     if isinstance(model.network, Freezable):
-        model.network.unfreeze()  # what is frozen would not be measured
+        model.network.unfreeze()  # statistics of frozen parts would stay as they are
     device = model.device
     loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
     dropouts = [module for module in model.modules() if isinstance(module, _DropoutNd)]
@@ -46,15 +51,18 @@ def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageMod
 
 
 def use_batch_statistics(model: ImageModel) -> ImageModel:
-    """A copy of a model that normalises each batch by the batch's own statistics.
+    """A copy of a model that normalises each batch with the statistics of this batch.
 
-    As the paper's authors evaluated, with batches of 10 consecutive frames. A prediction then
-    depends on the other images of its batch, so name the mode beside every figure.
+    The paper's authors evaluated this way, with batches of 10 consecutive frames. A prediction then
+    depends on the other images of its batch, so state the mode beside every score.
+
+    Args:
+        model: a trained model.
     """
     model = copy.deepcopy(model).eval()
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            # Without running statistics batch norm has only the batch to go by, in eval mode too.
+            # Without running statistics, batch norm uses those of the batch in evaluation mode too.
             module.track_running_stats = False
             module.running_mean = module.running_var = None
     return model

@@ -1,4 +1,4 @@
-"""Judging a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
+"""Evaluating a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,13 +7,13 @@ import torch
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from tiramisu.checkpoints.checkpoint import (
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.model import ImageModel
+from tiramisu.checkpoints.model_files import (
     CHECKPOINT_SUFFIXES,
     find_model_file,
     find_results_folder,
-    load_model,
 )
-from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, SegmentationDataset, open_split
 from tiramisu.data.loader import make_loader
@@ -29,19 +29,21 @@ from tiramisu.inference.predictor import Predictor, logits_for
 from tiramisu.shipped import WEIGHTS
 
 UNCERTAINTY_NAME = "uncertainty.png"
-# Consecutive frames whose common statistics the paper's authors used at test time.
 PAPER_BATCH = 10
+"""Consecutive frames in a batch when the paper's authors evaluated with batch statistics."""
 
 
 def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -> Scores:
-    """Evaluate a trained model; prints the table and writes it with a JSON and a picture.
+    """Evaluate a trained model; print the scores and write them as a table, JSON and pictures.
 
     Args:
         config: what to evaluate, and how.
-        model: what `config.checkpoint` names, if it is loaded already; an exported model has to be.
+        model: the model that `config.checkpoint` names, if it is loaded already. Exported models
+            must be given here.
 
     Raises:
-        ValueError, FileNotFoundError: something the user can mend; the message says how.
+        ValueError: model, data and settings do not fit together, or there are results already.
+        FileNotFoundError: there is no such checkpoint.
     """
     if model is None:
         model = load_model(config.checkpoint, device=pick_device(config.accelerator))
@@ -50,21 +52,21 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         info, checkpoint=config.checkpoint, data=config.data, data_root=config.data_root
     )
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
-    out = _output_folder(config, spec, batch_size=batch_size)
+    out = _choose_folder(config, spec, batch_size=batch_size)
     dataset = open_split(spec, config.split, root=root, image_scale=info.image_scale)
     if config.bn != "running":
         if not isinstance(model, ImageModel):
             raise ValueError(
-                f"--bn {config.bn}: the statistics in {config.checkpoint} are fixed, it is an "
-                "exported model; give the run's folder, or --bn running"
+                f"--bn {config.bn}: {config.checkpoint} is an exported model, whose batch norm "
+                "cannot be changed; give the run's folder, or --bn running"
             )
         if config.bn == "batch":
             model = use_batch_statistics(model)
         else:
-            measured_on = open_split(
+            train_set = open_split(
                 spec, config.train_split, root=root, image_scale=info.image_scale
             )
-            model = recalibrate_batch_norm(model, measured_on)
+            model = recalibrate_batch_norm(model, train_set)
     scores = evaluate(
         model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
     )
@@ -105,27 +107,32 @@ def evaluate(
     mc_dropout: int = 0,
     limit: int | None = None,
 ) -> Scores:
-    """Scores of a model over the images of a data set, at the labels' own size.
+    """Evaluate a model on a data set, at the size of its labels.
 
-    Batch norm is used as the model holds it: see `recalibrate_batch_norm` and
-    `use_batch_statistics` for the other two modes. `mc_dropout` judges the mean of that many passes
-    with random dropout. `limit` judges that many images, spread evenly over the data set, and not
-    all.
+    Args:
+        model: a trained model. Its batch norm is used as it is; see `recalibrate_batch_norm` and
+            `use_batch_statistics`.
+        dataset: one split of a data set.
+        batch_size: images in a batch.
+        tta: average over scaled and mirrored copies of each image.
+        mc_dropout: number of passes with random dropout to average over; 0 takes one pass without.
+        limit: number of images to use, spread evenly over the data set; None for all.
 
-    Raises ValueError for `mc_dropout` of a model without dropout, or together with `tta`.
+    Raises:
+        ValueError: `mc_dropout` for a model without dropout, or together with `tta`.
     """
     if tta and mc_dropout:
-        raise ValueError("tta and mc_dropout average in two ways; give one of them")
-    device = model.device
+        raise ValueError("tta and mc_dropout are two ways to average; give one of them")
     spec = dataset.spec
-    meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(device)
+    meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(model.device)
     number = min(limit or len(dataset), len(dataset))
     chosen = Subset(dataset, [i * len(dataset) // number for i in range(number)])
     loader = make_loader(chosen, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
     dropout = random_dropout(model) if mc_dropout else nullcontext()
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
-            images, labels = batch["image"].to(device), batch["label"].to(device).long()
+            images = batch["image"].to(model.device)  # (B, 3, H, W)
+            labels = batch["label"].to(model.device).long()  # (B, H, W), or (B,)
             if tta:
                 logits = augmented_logits(model, images, size=labels.shape[1:])
             elif mc_dropout:
@@ -136,16 +143,18 @@ def evaluate(
     return meter.compute()
 
 
-def _output_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) -> Path:
-    """Where the results go; refuses to replace earlier ones unless asked to."""
+def _choose_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) -> Path:
+    """The folder for the results. Raises ValueError if it holds others that must be kept."""
     statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
     name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
     name += f"_mc{config.mc_dropout}" if config.mc_dropout else ""
     file = find_model_file(config.checkpoint)
     if file.suffix not in CHECKPOINT_SUFFIXES:
-        name += f"_{file.name.replace('.', '_')}"  # an exported model, beside that of its run
+        # An exported model often lies in the folder of its run.
+        name += f"_{file.name.replace('.', '_')}"
     if file.resolve().is_relative_to(WEIGHTS):
-        name = f"{file.parent.name}_{name}"  # others of that data set have no folder of their own
+        # The results of all shipped models go to the same folder.
+        name = f"{file.parent.name}_{name}"
     out = Path(config.out or find_results_folder(config.checkpoint) / "eval" / name)
     if (out / JSON_NAME).exists() and not config.overwrite:
         raise ValueError(

@@ -1,32 +1,38 @@
 """Scores of a whole split, computed from one confusion matrix.
 
-Segmentation is judged as in the paper (section 4): intersections and unions are summed over all
-images first, void pixels are counted nowhere, and the mean is taken over the classes.
+Segmentation is evaluated as in the paper (section 4): intersections and unions are summed over all
+images, and IoU is the mean over the classes. Void pixels are ignored. Classes that are absent from
+labels and predictions are left out of the mean.
 """
 
 import dataclasses
+import math
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from tiramisu.evaluation.calibration import Reliability, ReliabilityMeter, reliability
 
+Counts = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
 TOP = 5
-"""Guesses that classification has, beside its first."""
+"""Number of most likely classes among which top-5 accuracy looks for the right one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A score that a run follows from epoch to epoch."""
+    """A score that is measured after each epoch of a run."""
 
     key: str
-    """In logs (val/miou) and in metrics.csv (val_miou)."""
+    """Its name in logs (val/miou) and in metrics.csv (val_miou)."""
     name: str
-    """For people."""
+    """Its name in output for people."""
     attribute: str
-    """Of the scores; also its name in JSON."""
+    """Its name in `Scores` and in JSON."""
 
 
 FIGURES = {
@@ -39,61 +45,64 @@ FIGURES = {
         Figure(key="top5", name="top-5", attribute="top5"),
     ),
 }
-"""What a run of each task follows; the first one decides which epoch is the best."""
+"""The scores of each task; the first one decides which epoch is the best."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Scores as shares from 0 to 1; NaN for what nothing says anything about."""
+    """Scores from 0 to 1; NaN where there is nothing to measure."""
 
-    matrix: np.ndarray
-    """Pixels, or images, int64 (C, C): rows are the truth, columns the prediction."""
-    recall: np.ndarray
-    """Share of each class's pixels or images that were found, (C,); NaN where there are none."""
+    matrix: Counts
+    """Confusion matrix: pixels or images, (C, C); rows are ground truth, columns predictions."""
+    recall: Shares
+    """Share of each class's pixels or images that were predicted as this class, (C,); NaN for a
+    class that is absent from the labels."""
     mean_accuracy: float
-    """Mean of the recall over the classes present in the truth."""
+    """Mean of recall over the classes in the labels; called class accuracy in tables."""
     reliability: Reliability | None = None
-    """How far the probabilities can be believed; None where only the matrix is known."""
+    """How far the probabilities can be trusted; None if only the matrix is known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmentationScores(Scores):
-    """How well every pixel was labelled."""
+    """Scores of a semantic segmentation."""
 
-    iou: np.ndarray
-    """Intersection over union of each class, (C,); NaN where a class is in neither."""
+    iou: Shares
+    """Intersection over union of each class, (C,); NaN for a class that is absent from labels and
+    predictions."""
     mean_iou: float
-    """Mean IoU over the classes present in the truth or the prediction."""
+    """Mean IoU over the classes that occur in labels or predictions."""
     pixel_accuracy: float
-    """Share of all labelled pixels that are right, pooled over the split."""
+    """Share of all labelled pixels whose predicted class is right."""
 
     @property
     def absent(self) -> list[int]:
-        """Classes that occur in neither truth nor prediction and so in no mean."""
-        return np.flatnonzero(np.isnan(self.iou)).tolist()
+        """Classes that are absent from labels and predictions, and so left out of the mean."""
+        return [int(index) for index in np.flatnonzero(np.isnan(self.iou))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassificationScores(Scores):
-    """How well whole images were classified."""
+    """Scores of a classification of whole images."""
 
-    precision: np.ndarray
-    """Share of the images taken for a class that are of it, (C,); NaN where there are none."""
+    precision: Shares
+    """Share of the images predicted as a class that belong to it, (C,); NaN for a class that is
+    never predicted."""
     top1: float
-    """Share of images whose likeliest class is right."""
+    """Share of images whose most likely class is right."""
     top5: float
-    """Share of images with the right one among the five likeliest; NaN for five classes or less,
-    where it would say nothing."""
+    """Share of images with the right class among the five most likely; NaN for five classes or
+    fewer, where it would always be 1."""
 
 
 class Meter(nn.Module):
-    """Counts over a split what logits get right; its state may live on any device.
+    """Collects predictions over a split and computes their scores; runs on any device.
 
     Args:
         task: "segmentation" or "classification".
         num_classes: number of logits.
-        ignore_index: label of what is counted nowhere: void pixels, padding.
-        shared: whether the processes of a run share the split; their counts are then summed up.
+        ignore_index: label of what is ignored: void pixels and padding.
+        shared: whether several processes share the split; their counts are then added up.
     """
 
     def __init__(
@@ -115,68 +124,77 @@ class Meter(nn.Module):
         self.reliability.update(logits, labels)
         if self._counts_top5:
             known = labels != self.ignore_index
-            guesses = logits[known].topk(TOP, dim=1).indices  # (B, C) -> (B, 5)
-            self.top5.update((guesses == labels[known, None]).any(dim=1).float())
+            most_likely = logits[known].topk(TOP, dim=1).indices  # (B, C) -> (B, 5)
+            self.top5.update((most_likely == labels[known, None]).any(dim=1).float())
 
     def compute(self) -> Scores:
-        matrix, measured = self.confusion.compute(), reliability(self.reliability.compute())
+        """The scores of all that was added."""
+        matrix = self.confusion.compute()
         if self.task == "segmentation":
-            return dataclasses.replace(score(matrix), reliability=measured)
-        top5 = float(self.top5.compute()) if self._counts_top5 else float("nan")
-        return dataclasses.replace(score_classes(matrix, top5=top5), reliability=measured)
+            scores: Scores = score(matrix)
+        else:
+            top5 = float(self.top5.compute()) if self._counts_top5 else math.nan
+            scores = score_classes(matrix, top5=top5)
+        return dataclasses.replace(scores, reliability=reliability(self.reliability.compute()))
 
     def reset(self) -> None:
+        """Forget all that was added."""
         self.confusion.reset()
         self.reliability.reset()
         self.top5.reset()
 
 
-def score(matrix: Tensor | np.ndarray) -> SegmentationScores:
-    """Scores of a segmentation from its confusion matrix (C, C) whose rows are the truth."""
-    matrix = _as_array(matrix)
-    hits, truth, predicted = _count(matrix)
-    iou = _share(hits, truth + predicted - hits)
-    recall = _share(hits, truth)
+def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
+    """Scores of a segmentation.
+
+    Args:
+        matrix: confusion matrix (C, C); rows are ground truth, columns predictions.
+    """
+    matrix, correct, labelled, predicted = _count(matrix)
+    iou, recall = _divide(correct, labelled + predicted - correct), _divide(correct, labelled)
     return SegmentationScores(
         matrix=matrix,
         iou=iou,
         recall=recall,
-        mean_iou=_mean_of_known(iou),
-        pixel_accuracy=float(_share(hits.sum(), matrix.sum())),
-        mean_accuracy=_mean_of_known(recall),
+        mean_iou=_mean_without_nan(iou),
+        pixel_accuracy=float(_divide(correct.sum(), matrix.sum())),
+        mean_accuracy=_mean_without_nan(recall),
     )
 
 
-def score_classes(matrix: Tensor | np.ndarray, *, top5: float) -> ClassificationScores:
-    """Scores of a classification from its confusion matrix (C, C) whose rows are the truth."""
-    matrix = _as_array(matrix)
-    hits, truth, predicted = _count(matrix)
-    recall = _share(hits, truth)
+def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> ClassificationScores:
+    """Scores of a classification.
+
+    Args:
+        matrix: confusion matrix (C, C); rows are ground truth, columns predictions.
+        top5: share of images with the right class among the five most likely.
+    """
+    matrix, correct, labelled, predicted = _count(matrix)
+    recall = _divide(correct, labelled)
     return ClassificationScores(
         matrix=matrix,
         recall=recall,
-        precision=_share(hits, predicted),
-        top1=float(_share(hits.sum(), matrix.sum())),
+        precision=_divide(correct, predicted),
+        top1=float(_divide(correct.sum(), matrix.sum())),
         top5=top5,
-        mean_accuracy=_mean_of_known(recall),
+        mean_accuracy=_mean_without_nan(recall),
     )
 
 
-def _as_array(matrix: Tensor | np.ndarray) -> np.ndarray:
-    return np.asarray(matrix.cpu() if isinstance(matrix, Tensor) else matrix, dtype=np.int64)
+def _count(
+    matrix: Tensor | npt.NDArray[np.integer],
+) -> tuple[Counts, Counts, Counts, Counts]:
+    """The matrix (C, C) as int64, and each class's correct, labelled and predicted number, (C,)."""
+    counts = np.asarray(matrix.cpu() if isinstance(matrix, Tensor) else matrix, dtype=np.int64)
+    return counts, np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
 
 
-def _count(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, truths and predictions of each class."""
-    return np.diagonal(matrix).astype(np.float64), matrix.sum(axis=1), matrix.sum(axis=0)
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """A share of nothing is NaN: not a score of zero, and left out of the means."""
+def _divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Shares:
+    """Quotients; 0 / 0 is NaN, which is left out of means."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(part / whole)
+        return np.asarray(np.true_divide(part, whole))
 
 
-def _mean_of_known(values: np.ndarray) -> float:
+def _mean_without_nan(values: Shares) -> float:
     known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    return float(known.mean()) if len(known) else math.nan

@@ -1,6 +1,6 @@
 """Plots of a run, as RGB arrays, uint8 (H, W, 3); `pictures.save_png` writes them.
 
-Figures are drawn on their own Agg canvas: nothing touches pyplot's global state or needs a screen.
+Figures are drawn without pyplot, so its global state is not touched and no screen is needed.
 """
 
 import math
@@ -19,7 +19,7 @@ from tiramisu.visual.figure import render
 from tiramisu.visual.pictures import Picture
 
 MOST_VALUES, MOST_NAMES = 40, 110
-"""Classes of a confusion matrix up to which each cell, or each class, is written out."""
+"""Number of classes up to which a confusion matrix shows the value of each cell, or each name."""
 _BARS: Any = {"width": 1 / BINS, "align": "edge", "color": "#4c78a8", "edgecolor": "white"}
 
 
@@ -29,15 +29,16 @@ def plot_curves(
     task: str = "segmentation",
     final_from: int | None = None,
 ) -> Picture:
-    """Plot loss, the task's score and learning rate by epoch, beside each other.
+    """Plot loss, score and learning rate over the epochs, in three panels.
 
     Args:
-        rows: values by column name, as a CSV's reader or a list of dicts gives them. `epoch` is
-            needed; a column goes to the panel whose word its name holds (`loss`, `lr`, and `miou`
-            for segmentation, `top1` for classification), such as `train_loss` or `val_miou`.
-            Missing values, empty strings, NaN and infinity are left out.
+        rows: values by the name of their column, for example from `csv.DictReader`. The column
+            `epoch` is required. Other columns go to the panel whose word is in their name: `loss`,
+            `lr`, and `miou` for segmentation or `top1` for classification. Missing values, empty
+            strings, NaN and infinity are left out.
         task: "segmentation" or "classification".
-        final_from: epochs before the final ones, which may have another loss; None for no mark.
+        final_from: number of epochs before the final ones, which are marked because they may have
+            another loss; None for no mark.
     """
     score = FIGURES[task][0]
     panels = {"loss": "loss", score.key: score.name, "lr": "learning rate"}
@@ -49,7 +50,7 @@ def plot_curves(
         axes.set_xlabel("epoch")
         _clean(axes)
         for name, points in lines.items():
-            # A single epoch has no line to see, only its point.
+            # A single epoch has no line, only a point.
             epochs, values = zip(*points, strict=True)
             axes.plot(epochs, values, label=name, marker="o" if len(points) <= 30 else "", ms=4)
         if not lines:
@@ -57,8 +58,10 @@ def plot_curves(
             axes.set(xticks=[], yticks=[])
             continue
         if word == score.key:
-            judged = [name for name in lines if "val" in name.lower()] or list(lines)
-            _mark_best(axes, max((p for name in judged for p in lines[name]), key=_value))
+            validated = [name for name in lines if "val" in name.lower()] or list(lines)
+            best = max((p for name in validated for p in lines[name]), key=lambda point: point[1])
+            axes.set_title(f"{title} (best {best[1]:.4g} at epoch {best[0]:.0f})")
+            axes.plot(*best, marker="*", ms=12, color="black", zorder=3)
         lowest, highest = (f(v for p in lines.values() for _, v in p) for f in (min, max))
         if word == "lr" and highest > 20 * lowest > 0:
             axes.set_yscale("log")
@@ -69,11 +72,14 @@ def plot_curves(
 
 
 def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> Picture:
-    """Plot a confusion matrix: each row shows, in percent, what a class was taken for.
+    """Plot a confusion matrix; each row shows, in percent, as what a class was predicted.
 
     Args:
-        matrix: counts (C, C), truth down, prediction across.
+        matrix: counts (C, C); rows are ground truth, columns predictions.
         class_names: C names.
+
+    Raises:
+        ValueError: the number of names does not fit the matrix.
     """
     num_classes = len(class_names)
     if matrix.shape != (num_classes, num_classes):
@@ -83,8 +89,8 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
         )
     totals = matrix.sum(axis=1, keepdims=True)
     percent = 100 * matrix / np.maximum(totals, 1)
-    # Cells keep their size whatever their number, so that the values stay legible; of very many
-    # classes the colours must do.
+    # Cells have a fixed size so that their values can be read; above MOST_VALUES classes there are
+    # no values and the cells shrink.
     has_values = num_classes <= MOST_VALUES
     side = max(0.46 * num_classes, 2.0) if has_values else 0.46 * MOST_VALUES
     figure = Figure(figsize=(side, side), dpi=100)
@@ -92,33 +98,33 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(*matrix.shape) if has_values else ():
         value = percent[row, column]
-        # A class without pixels has no percentages; a cell without pixels stays blank.
+        # A class without pixels has no percentages, "-"; other cells without pixels stay blank.
         text = f"{value:.0f}" if matrix[row, column] else "" if totals[row, 0] else "-"
         color = "white" if value > 55 else "black" if totals[row, 0] else "gray"
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=color)
     named = range(0, num_classes, -(-num_classes // MOST_NAMES))
     axes.set_xticks(named, [class_names[c] for c in named], rotation=90)
     axes.set_yticks(named, [class_names[c] for c in named])
-    axes.set(xlabel="prediction (% of truth)", ylabel="truth")
+    axes.set(xlabel="prediction (% of ground truth)", ylabel="ground truth")
     axes.tick_params(length=0)
     return render(figure)
 
 
 def plot_reliability(reliability: Reliability) -> Picture:
-    """Plot accuracy against confidence, and below it how much is said with which confidence."""
+    """Plot accuracy over confidence, and below it the share of predictions in each bin."""
     figure = Figure(figsize=(5, 6), dpi=100, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, len(reliability.count) + 1)
     shares = reliability.count / max(reliability.count.sum(), 1)
-    upper.plot([0, 1], [0, 1], color="gray", linewidth=1, label="as right as confident")
+    upper.plot([0, 1], [0, 1], color="gray", linewidth=1, label="perfectly calibrated")
     upper.bar(edges[:-1], np.nan_to_num(reliability.accuracy), **_BARS, label="measured")
     upper.plot(reliability.confidence, reliability.accuracy, "o", ms=4, color="black")
     error = reliability.expected_calibration_error
-    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     upper.set_title(f"expected calibration error {100 * error:.1f} %")
     upper.legend(frameon=False, loc="upper left")
     lower.bar(edges[:-1], shares, **_BARS)
-    lower.set(xlabel="confidence", ylabel="share of all")
+    lower.set(xlabel="confidence", ylabel="share of predictions")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     return render(figure)
@@ -135,15 +141,6 @@ def _number(value: object) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return math.nan
-
-
-def _value(point: tuple[float, float]) -> float:
-    return point[1]
-
-
-def _mark_best(axes: Axes, best: tuple[float, float]) -> None:
-    axes.set_title(f"{axes.get_title()} (best {best[1]:.4g} at epoch {best[0]:.0f})")
-    axes.plot(*best, marker="*", ms=12, color="black", zorder=3)
 
 
 def _clean(axes: Axes) -> None:

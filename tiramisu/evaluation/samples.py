@@ -1,10 +1,11 @@
-"""What a network says about a few samples, as one picture: RGB, uint8 (H, W, 3)."""
+"""Predictions of a few samples as one picture: RGB, uint8 (H, W, 3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
 
@@ -35,7 +36,13 @@ NUM_SAMPLES = {"segmentation": 4, "classification": 32}
 
 
 def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
-    """A picture of images, their labels and predictions, evenly picked over a split."""
+    """Write a picture of images, their labels and their predictions.
+
+    Args:
+        model: a trained model.
+        dataset: a split, from which samples are picked at even distances.
+        path: the PNG file.
+    """
     picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
     pairs = [dataset.read(index) for index in picked]
     probabilities = []
@@ -61,28 +68,28 @@ def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
 
 
 def pick_samples(dataset: ImageDataset, *, number: int) -> list[int]:
-    """Indices of so many samples, evenly picked over a split; of all, if there are not more."""
+    """The indices of up to `number` samples, at even distances over a split."""
     number = min(number, len(dataset))
     return [int(i) for i in np.linspace(0, len(dataset) - 1, number).round()]
 
 
 def class_grid(
     images: Sequence[Picture],
-    truths: Sequence[np.ndarray],
-    probabilities: Sequence[np.ndarray],
+    labels: Sequence[npt.NDArray[np.int64]],
+    probabilities: Sequence[npt.NDArray[np.float32]],
     *,
     class_names: Sequence[str],
     columns: int = 8,
     cell: int = 170,
 ) -> Picture:
-    """Show images in rows, each with its likeliest class and how likely that is.
+    """Show images in rows, each with its predicted class and the probability of this class.
 
     A wrong class is written in red, with the right one below it.
 
     Args:
         images: RGB (H, W, 3) each.
-        truths: class of each, ().
-        probabilities: of all classes for each, (C,).
+        labels: the class of each image, ().
+        probabilities: of all classes for each image, (C,).
         class_names: C names.
         columns: images in a row.
         cell: width and height of an image in the picture, in pixels.
@@ -93,19 +100,20 @@ def class_grid(
     size = (columns * (cell + gap) + gap, rows * (cell + 2 * line + gap) + gap)
     canvas = Image.new("RGB", size, WHITE)
     draw = ImageDraw.Draw(canvas)
-    for place, (image, truth, likely) in enumerate(zip(images, truths, probabilities, strict=True)):
-        x = gap + place % columns * (cell + gap)
-        y = gap + place // columns * (cell + 2 * line + gap)
+    samples = zip(images, labels, probabilities, strict=True)
+    for index, (image, label, scores) in enumerate(samples):
+        x = gap + index % columns * (cell + gap)
+        y = gap + index // columns * (cell + 2 * line + gap)
         scale = cell / max(image.shape[:2])
         width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
         shown = Image.fromarray(resize(image, (width, height)))
         canvas.paste(shown, (x + (cell - width) // 2, y + (cell - height) // 2))
-        guess = int(likely.argmax())
-        right = guess == int(truth)
-        captions = [f"{class_names[guess]} {percent(float(likely[guess]))}"]
-        captions += [] if right else [f"is {class_names[int(truth)]}"]
+        predicted = int(scores.argmax())
+        right = predicted == int(label)
+        captions = [f"{class_names[predicted]} {percent(float(scores[predicted]))}"]
+        captions += [] if right else [f"is {class_names[int(label)]}"]
         for row, caption in enumerate(captions):
-            text = shorten(caption, room=cell)
+            text = _shorten(caption, width=cell)
             position = (x + cell / 2, y + cell + (row + 0.5) * line)
             draw.text(position, text, fill=BLACK if right else RED, font=font, anchor="mm")
     return np.asarray(canvas)
@@ -113,7 +121,7 @@ def class_grid(
 
 def sample_grid(
     images: Sequence[Picture],
-    truths: Sequence[Label],
+    labels: Sequence[Label],
     predictions: Sequence[Label],
     *,
     names: Sequence[str],
@@ -122,36 +130,39 @@ def sample_grid(
     errors: bool = True,
     cell_width: int = 400,
 ) -> Picture:
-    """Show samples one below the other: image, truth, prediction, and where they differ.
+    """Show samples one below the other: image, ground truth, prediction, and their differences.
 
     Args:
         images: RGB (H, W, 3) each.
-        truths: class ids (H, W) each, with void.
-        predictions: class ids, each of its truth's size.
-        names: a caption for each sample; its accuracy (without void) is added.
+        labels: ground truth, class ids (H, W) each, with void.
+        predictions: class ids (H, W), each of the size of its label.
+        names: a caption for each sample; its pixel accuracy is added.
         class_names: C names, for the legend.
         colors: RGB (C, 3).
         errors: add a column with wrong pixels red, right ones gray and void black.
         cell_width: width of each picture in the grid, in pixels.
+
+    Raises:
+        ValueError: a label and its prediction differ in size.
     """
     rows: list[tuple[list[Picture], list[str]]] = []
-    for image, truth, prediction, name in zip(images, truths, predictions, names, strict=True):
-        if truth.shape != prediction.shape:
+    for image, label, prediction, name in zip(images, labels, predictions, names, strict=True):
+        if label.shape != prediction.shape:
             raise ValueError(
-                f"{name}: the truth is {describe_size(truth)} and the prediction "
-                f"{describe_size(prediction)}; expected one size"
+                f"{name}: the label is {describe_size(label)} and the prediction "
+                f"{describe_size(prediction)}; expected the same size"
             )
-        captions = [name, "", describe_score(truth, prediction)]
-        size = (cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1])))
+        captions = [name, "", describe_score(label, prediction)]
+        size = cell_size(image, cell_width)
         small = resize(image, size)
-        truth, prediction = resize_label(truth, size), resize_label(prediction, size)
-        cells = [small, color_labels(truth, colors), color_labels(prediction, colors)]
+        label, prediction = resize_label(label, size), resize_label(prediction, size)
+        cells = [small, color_labels(label, colors), color_labels(prediction, colors)]
         if errors:
-            cells.append(mark_errors(small, truth, prediction))
+            cells.append(mark_errors(small, label, prediction))
         rows.append((cells, captions))
-    headings = ["image", "truth", "prediction", *(["errors (red)"] if errors else [])]
+    headings = ["image", "ground truth", "prediction", *(["errors (red)"] if errors else [])]
     grid = arrange_grid(headings, rows, cell_width=cell_width)
-    if any((truth == IGNORE_INDEX).any() for truth in truths):
+    if any((label == IGNORE_INDEX).any() for label in labels):
         class_names = [*class_names, "void"]
         colors = np.vstack([np.asarray(colors), BLACK])
     return stack([grid, draw_legend(class_names, colors, size=(1, grid.shape[1]))])
@@ -163,46 +174,64 @@ def arrange_grid(
     *,
     cell_width: int,
 ) -> Picture:
-    """A heading for each column, and below it rows of pictures with their captions."""
+    """Put pictures into rows and columns.
+
+    Args:
+        headings: one for each column.
+        rows: pictures of each row, all of one height, and the captions below them. Columns without
+            a caption may be left out at the end.
+        cell_width: width of all pictures, in pixels.
+    """
     gap = 8
     width = len(headings) * (cell_width + gap) - gap
     columns = [index * (cell_width + gap) for index in range(len(headings))]
-    lines = [_caption(headings, columns, width=width, cell_width=cell_width)]
+    lines = [_draw_captions(headings, columns, width=width, cell_width=cell_width)]
     for cells, captions in rows:
         line = np.full((cells[0].shape[0], width, 3), 255, np.uint8)
         for x, cell in zip(columns, cells, strict=True):
             line[:, x : x + cell_width] = cell
-        caption = _caption(captions, columns, width=width, cell_width=cell_width)
+        caption = _draw_captions(captions, columns, width=width, cell_width=cell_width)
         # The space shows that a caption belongs to the row above it.
         lines += [line, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
     return stack(lines)
 
 
-def describe_score(truth: Label, prediction: Label) -> str:
-    """The share of labelled pixels that are right, as a caption."""
-    known = truth != IGNORE_INDEX
-    right = np.count_nonzero((truth == prediction)[known])
+def cell_size(image: Picture, cell_width: int) -> tuple[int, int]:
+    """Width and height of an image when it is resized to the width of a cell."""
+    return cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1]))
+
+
+def describe_score(label: Label, prediction: Label) -> str:
+    """The pixel accuracy as a caption; void pixels are ignored."""
+    known = label != IGNORE_INDEX
+    right = np.count_nonzero((label == prediction)[known])
     return f"{percent(right / known.sum())} right" if known.any() else "all void"
 
 
 def resize_label(label: Label, size: tuple[int, int]) -> Label:
-    """Resize class ids to (width, height); none is invented."""
+    """Resize class ids to (width, height), by nearest neighbours."""
     return cv2.resize(label, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
 
-def mark_errors(image: Picture, truth: Label, prediction: Label) -> Picture:
-    """The image in gray, wrong pixels red and void ones black; all three are of one size."""
+def mark_errors(image: Picture, label: Label, prediction: Label) -> Picture:
+    """The image in gray with wrong pixels red and void pixels black.
+
+    Args:
+        image: RGB (H, W, 3).
+        label: ground truth, class ids (H, W).
+        prediction: class ids (H, W).
+    """
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
     marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
-    marked[truth != prediction] = RED
-    marked[truth == IGNORE_INDEX] = BLACK
+    marked[label != prediction] = RED
+    marked[label == IGNORE_INDEX] = BLACK
     return marked
 
 
-def _caption(
+def _draw_captions(
     texts: Sequence[str], columns: Sequence[int], *, width: int, cell_width: int
 ) -> Picture:
-    """One line of text with an entry at each column; long entries end in an ellipsis."""
+    """A line of text with an entry at each column; a long one goes on below an empty next one."""
     text_height = text_height_for(width)
     font = load_font(text_height)
     line = Image.new("RGB", (width, 2 * text_height), WHITE)
@@ -211,7 +240,7 @@ def _caption(
         room = cell_width if following else 2 * cell_width
         draw.text(
             (x + 2, text_height),
-            shorten(text, room=room - 4, height=text_height),
+            _shorten(text, width=room - 4, height=text_height),
             fill=BLACK,
             font=font,
             anchor="lm",
@@ -219,11 +248,11 @@ def _caption(
     return np.asarray(line)
 
 
-def shorten(text: str, *, room: int, height: int | None = None) -> str:
-    """The text, or as much of it as fits into `room` pixels, with an ellipsis."""
+def _shorten(text: str, *, width: int, height: int | None = None) -> str:
+    """As much of the text as fits into `width` pixels; an ellipsis stands for the rest."""
     font = load_font(height or text_height_for(0))
     short = text
-    while short and text_width(short, font) > room:
+    while short and text_width(short, font) > width:
         text = text[:-1]
         short = f"{text}…" if text else ""
     return short

@@ -1,4 +1,4 @@
-"""Where a network is unsure of a few samples, as one picture: RGB, uint8 (H, W, 3)."""
+"""Where predictions of a few samples are uncertain, as one picture: RGB, uint8 (H, W, 3)."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.evaluation.samples import (
     NUM_SAMPLES,
     arrange_grid,
+    cell_size,
     describe_score,
     mark_errors,
     pick_samples,
@@ -25,7 +26,14 @@ from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, te
 def save_uncertainty(
     model: Predictor, dataset: SegmentationDataset, path: Path, *, passes: int
 ) -> None:
-    """A picture of how sure a model is of a few images, evenly picked over a split."""
+    """Write a picture of a few images with the uncertainty of their predictions.
+
+    Args:
+        model: a trained model with dropout.
+        dataset: a split, from which samples are picked at even distances.
+        path: the PNG file.
+        passes: number of passes with random dropout.
+    """
     picked = pick_samples(dataset, number=NUM_SAMPLES["segmentation"])
     masks, entropies, disagreements = [], [], []
     with torch.inference_mode(), random_dropout(model):
@@ -36,9 +44,10 @@ def save_uncertainty(
             masks.append(draws.mean[0].argmax(dim=0).cpu().numpy().astype(np.uint8))
             entropies.append(draws.entropy[0].cpu().numpy())
             disagreements.append(draws.mutual_information[0].cpu().numpy())
+    images_and_labels = [dataset.read(index) for index in picked]
     grid = uncertainty_grid(
-        [dataset.read(index)[0] for index in picked],
-        [dataset.read(index)[1] for index in picked],
+        [image for image, _ in images_and_labels],
+        [label for _, label in images_and_labels],
         masks,
         entropies,
         disagreements,
@@ -50,7 +59,7 @@ def save_uncertainty(
 
 def uncertainty_grid(
     images: Sequence[Picture],
-    truths: Sequence[Label],
+    labels: Sequence[Label],
     predictions: Sequence[Label],
     entropies: Sequence[Heat],
     disagreements: Sequence[Heat],
@@ -63,23 +72,24 @@ def uncertainty_grid(
 
     Args:
         images: RGB (H, W, 3) each.
-        truths: class ids (H, W) each, with void.
-        predictions: class ids, each of its truth's size.
-        entropies, disagreements: entropy and mutual information in nats, each of its truth's size.
-        names: a caption for each sample; its accuracy (without void) is added.
-        num_classes: sets the highest entropy there can be.
+        labels: ground truth, class ids (H, W) each, with void.
+        predictions: class ids (H, W), each of the size of its label.
+        entropies: entropy in nats, (H, W), each of the size of its label.
+        disagreements: mutual information in nats, (H, W), each of the size of its label.
+        names: a caption for each sample; its pixel accuracy is added.
+        num_classes: the colours of the entropy end at its maximum, log(num_classes).
         cell_width: width of each picture in the grid, in pixels.
     """
     highest = math.log(num_classes), max(find_scale(values) for values in disagreements)
     rows: list[tuple[list[Picture], list[str]]] = []
-    for image, truth, prediction, *maps, name in zip(
-        images, truths, predictions, entropies, disagreements, names, strict=True
+    for image, label, prediction, *maps, name in zip(
+        images, labels, predictions, entropies, disagreements, names, strict=True
     ):
-        size = (cell_width, max(1, round(image.shape[0] * cell_width / image.shape[1])))
+        size = cell_size(image, cell_width)
         small = resize(image, size)
-        wrong = mark_errors(small, resize_label(truth, size), resize_label(prediction, size))
+        errors = mark_errors(small, resize_label(label, size), resize_label(prediction, size))
         heat = [resize(heat_map(m, highest=h), size) for m, h in zip(maps, highest, strict=True)]
-        rows.append(([small, wrong, *heat], [name, describe_score(truth, prediction)]))
+        rows.append(([small, errors, *heat], [name, describe_score(label, prediction)]))
     headings = ["image", "errors (red)", "entropy", "mutual information"]
     grid = arrange_grid(headings, rows, cell_width=cell_width)
     text_height = text_height_for(grid.shape[1])

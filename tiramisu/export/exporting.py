@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tiramisu.checkpoints.checkpoint import find_results_folder, load_model
+from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ImageModel
+from tiramisu.checkpoints.model_files import find_results_folder
 from tiramisu.checkpoints.run_folder import CHECKPOINTS, make_folder
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split

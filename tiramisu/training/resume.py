@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tiramisu.checkpoints.checkpoint import read_checkpoint
+from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
 from tiramisu.devices import is_main_process
 from tiramisu.training.config import TrainConfig

@@ -1,0 +1,158 @@
+"""Pictures of samples: their cells have the colours of labels, predictions and errors."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.evaluation import samples as samples_module
+from tiramisu.evaluation.samples import class_grid, pick_samples, sample_grid, save_samples
+from tiramisu.evaluation.uncertainty_grid import save_uncertainty, uncertainty_grid
+from tiramisu.inference.predict import predict
+from tiramisu.visual.heat import heat_map
+
+COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
+NAMES = ("road", "sky", "wall")
+
+
+def is_gray(pixel: np.ndarray) -> bool:
+    return len(set(pixel.tolist())) == 1
+
+
+def is_red(pixel: np.ndarray) -> bool:
+    return bool(pixel[0] > 2 * pixel[1] and pixel[0] > 2 * pixel[2])
+
+
+def test_grid_shows_image_ground_truth_prediction_and_errors() -> None:
+    image = np.full((30, 60, 3), 90, np.uint8)
+    label = np.zeros((60, 120), np.uint8)  # labels may be larger than the image
+    label[:20] = 255
+    prediction = np.zeros((60, 120), np.uint8)
+    prediction[-20:] = 1
+    arguments = {"names": ["one"], "class_names": NAMES, "colors": COLORS, "cell_width": 120}
+    grid = sample_grid([image], [label], [prediction], **arguments)
+    cells = grid[28:88]  # below the headings
+    assert cells[30, 60].tolist() == [90, 90, 90]
+    assert cells[30, 128 + 60].tolist() == list(COLORS[0])
+    assert cells[55, 2 * 128 + 60].tolist() == list(COLORS[1])
+    errors = cells[:, 3 * 128 :]
+    assert errors[10, 60].tolist() == [0, 0, 0]
+    assert is_gray(errors[30, 60])
+    assert is_red(errors[55, 60])
+    narrower = sample_grid([image], [label], [prediction], errors=False, **arguments)
+    assert narrower.shape[1] == 3 * 128 - 8
+
+
+def test_grid_takes_samples_of_different_sizes_and_all_void() -> None:
+    images = [np.zeros(size, np.uint8) for size in ((40, 80, 3), (1200, 300, 3))]
+    labels = [np.full((40, 80), 255, np.uint8), np.zeros((1200, 300), np.uint8)]
+    grid = sample_grid(
+        images,
+        labels,
+        [np.zeros_like(label) for label in labels],
+        names=["a", "a very long name of a file " * 5],
+        class_names=NAMES,
+        colors=COLORS,
+        cell_width=100,
+    )
+    assert grid.shape[0] > 50 + 400
+
+
+def test_grid_refuses_a_prediction_of_another_size() -> None:
+    image, label = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    with pytest.raises(ValueError, match="one: the label is 4 x 4"):
+        sample_grid([image], [label], [label[:2]], names=["one"], class_names=NAMES, colors=COLORS)
+
+
+def test_samples_are_picked_at_even_distances(dataset: SegmentationDataset) -> None:
+    assert pick_samples(dataset, number=2) == [0, 2]
+    assert pick_samples(dataset, number=3) == pick_samples(dataset, number=9) == [0, 1, 2]
+
+
+def test_saved_samples_are_predictions_of_the_model(
+    dataset: SegmentationDataset,
+    model: SegmentationModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {}
+
+    def watch(images, labels, predictions, **options):  # type: ignore[no-untyped-def]
+        given.update(options, images=images, labels=labels, predictions=predictions)
+        return sample_grid(images, labels, predictions, **options)
+
+    monkeypatch.setattr(samples_module, "sample_grid", watch)
+    save_samples(model, dataset, tmp_path / "samples.png")
+    assert given["names"] == dataset.names
+    for i, prediction in enumerate(given["predictions"]):
+        image, label = dataset.read(i)
+        assert (given["images"][i] == image).all()
+        assert (given["labels"][i] == label).all()
+        assert (prediction != predict(model, image).mask).mean() < 0.01
+    assert cv2.imread(str(tmp_path / "samples.png")) is not None
+
+
+def test_wrong_classes_are_written_in_red() -> None:
+    images = [np.full((10, 10, 3), 50, np.uint8)] * 2
+    labels = [np.array(0), np.array(2)]
+    probabilities = [np.array([0.7, 0.2, 0.1], np.float32)] * 2
+    grid = class_grid(images, labels, probabilities, class_names=NAMES, columns=2, cell=80)
+    assert grid.shape == (80 + 2 * 20 + 2 * 10, 2 * 90 + 10, 3)
+    captions = grid[90:].astype(int)
+    reddest = captions[..., 0] - captions[..., 1]
+    assert reddest[:, :95].max() == 0
+    assert reddest[:20, 95:].max() > 100
+    assert reddest[20:40, 95:].max() > 100  # the right class, in the second line
+
+
+def test_uncertainty_grid_shows_errors_and_heat_maps() -> None:
+    image = np.full((40, 80, 3), 90, np.uint8)
+    label = np.zeros((40, 80), np.uint8)
+    prediction = np.zeros((40, 80), np.uint8)
+    prediction[20:] = 1
+    entropy = np.full((40, 80), math.log(3), np.float32)
+    disagreement = np.zeros((40, 80), np.float32)
+    disagreement[20:] = 0.5
+    grid = uncertainty_grid(
+        [image],
+        [label],
+        [prediction],
+        [entropy],
+        [disagreement],
+        names=["one"],
+        num_classes=3,
+        cell_width=80,
+    )
+    top = int(np.flatnonzero((grid[:, 40] == 90).all(axis=1))[0])
+    cells = grid[top : top + 40]
+    assert is_gray(cells[5, 88 + 40])
+    assert is_red(cells[35, 88 + 40])
+    highest = heat_map(entropy, highest=math.log(3))[0, 0]
+    lowest = heat_map(disagreement, highest=0.5)[0, 0]
+    assert cells[20, 2 * 88 + 40].tolist() == highest.tolist()
+    assert cells[5, 3 * 88 + 40].tolist() == lowest.tolist()
+    assert cells[35, 3 * 88 + 40].tolist() == highest.tolist()
+
+
+def test_saved_uncertainty_is_where_random_passes_disagree(
+    dataset: SegmentationDataset,
+    model: SegmentationModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[np.ndarray] = []
+
+    def watch(images, labels, predictions, entropies, disagreements, **options):  # type: ignore[no-untyped-def]
+        given.extend(disagreements)
+        assert all((e >= d).all() for e, d in zip(entropies, disagreements, strict=True))
+        return uncertainty_grid(images, labels, predictions, entropies, disagreements, **options)
+
+    monkeypatch.setattr("tiramisu.evaluation.uncertainty_grid.uncertainty_grid", watch)
+    save_uncertainty(model, dataset, tmp_path / "uncertainty.png", passes=3)
+    assert len(given) == 3
+    assert all(values.shape == (64, 64) and values.max() > 1e-4 for values in given)
+    assert cv2.imread(str(tmp_path / "uncertainty.png")) is not None

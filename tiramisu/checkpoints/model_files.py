@@ -1,0 +1,118 @@
+"""Finding and reading the file of a trained model.
+
+Nothing here runs code from a file: safetensors holds only numbers, and Lightning's `.ckpt` is
+opened with `weights_only=True`.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tiramisu.checkpoints.hub import fetch_model, is_hub_name
+from tiramisu.checkpoints.info import ModelInfo, read_info
+from tiramisu.checkpoints.run_folder import BEST, LAST
+from tiramisu.checkpoints.weights_file import WEIGHTS_NAME, read_weights
+from tiramisu.shipped import WEIGHTS, list_weights
+from tiramisu.text import did_you_mean
+
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The file to load for a folder, a file, the name of a shipped model, or a name on the Hub.
+
+    A folder of the user is preferred to a shipped model of the same name.
+
+    Raises:
+        FileNotFoundError: there is no such file, or nothing to load in the folder.
+        ValueError: the file is not a checkpoint, or there is no such model on the Hub.
+        OSError: the Hub cannot be reached.
+    """
+    if is_hub_name(path):
+        path = fetch_model(str(path))
+    elif str(Path(path)) in list_weights() and not Path(path).exists():
+        path = WEIGHTS / path
+    path = Path(path)
+    if path.is_file():
+        if path.suffix not in CHECKPOINT_SUFFIXES:
+            raise ValueError(
+                f"{path} is not a Tiramisu checkpoint; expected the folder of a run, a "
+                ".safetensors file or a .ckpt file. Exported models (.onnx, .xml, .pt2) can "
+                "predict and be evaluated (in Python: load_exported), but not be trained or "
+                "exported again"
+            )
+        return path
+    if not path.is_dir():
+        names = ", ".join(list_weights())
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; give the folder of a run, such as runs/NAME"
+            + (f", a model that comes with Tiramisu ({names})" if names else "")
+            + ", or hf://USER/NAME for one on Hugging Face's Hub"
+            + did_you_mean(str(path), list_weights())
+        )
+    # An interrupted run has not published its model yet, but has checkpoints.
+    for name in (WEIGHTS_NAME, BEST, LAST):
+        if (path / name).is_file():
+            return path / name
+    hidden = str(path) in list_weights()
+    raise FileNotFoundError(
+        f"nothing to load in {path}; expected {WEIGHTS_NAME} or {LAST}, which a run writes after "
+        "its first epoch"
+        + ("; rename it to use the model that comes with Tiramisu" if hidden else "")
+    )
+
+
+def find_model_file(checkpoint: str | Path) -> Path:
+    """The file of a model: an existing file (also an exported model), or `find_checkpoint`."""
+    return Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
+
+
+def find_results_folder(checkpoint: str | Path) -> Path:
+    """The folder for results about a model: the folder of its file.
+
+    For a model from the Hub, or one that comes with the package, it is the working folder: results
+    would be hard to find in a cache or inside the package.
+    """
+    if is_hub_name(checkpoint):
+        return Path()
+    file = find_model_file(checkpoint)
+    return Path() if file.resolve().is_relative_to(WEIGHTS) else file.parent
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint that Tiramisu wrote.
+
+    Raises:
+        ValueError: the file could run code when opened, is damaged, or is not from Tiramisu.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(
+            f"{path} was refused: it holds objects that could run code when opened; expected a "
+            "checkpoint that Tiramisu wrote"
+        ) from None
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is truncated or is not a checkpoint ({reason})") from None
+    if not isinstance(checkpoint, dict) or not {"state_dict", "model_info"} <= checkpoint.keys():
+        raise ValueError(f"{path} is not a checkpoint of a Tiramisu run")
+    return checkpoint
+
+
+def read_model_file(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
+    """The description and the weights of a network, from a `.safetensors` or a `.ckpt` file."""
+    if path.suffix != ".ckpt":
+        return read_info(path.parent), read_weights(path)
+    checkpoint = read_checkpoint(path)
+    info = ModelInfo.from_dict(checkpoint["model_info"], origin=str(path))
+    prefix = "model.network."
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    return info, weights
