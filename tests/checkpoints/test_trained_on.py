@@ -43,7 +43,7 @@ def test_without_the_run_it_is_the_data_set_of_the_model(run: Path) -> None:
 
 
 def test_other_classes_or_another_task_are_refused(run: Path) -> None:
-    with pytest.raises(ValueError, match="the model has the classes Sky, .*cityscapes"):
+    with pytest.raises(ValueError, match=r"the model has the classes Sky, .*cityscapes"):
         find_data(INFO, checkpoint=run, data="cityscapes", data_root=None)
     with pytest.raises(ValueError, match=r"the model \(fc56\) is for segmentation"):
         find_data(INFO, checkpoint=run, data="objects", data_root=None)

@@ -1,20 +1,21 @@
-"""Dense layers on the CPU: the same numbers as layer by layer, with far less memory traffic.
+"""Dense layers on the CPU: the same numbers as layer by layer, with much less memory traffic.
 
-Run literally, a dense layer sends the whole stack through memory four times (concatenation, batch
-normalisation, ReLU, convolution) to make k channels of it, and autograd keeps the copies. Here
+Layer by layer, a dense layer moves the whole stack through memory four times (concatenation, batch
+norm, ReLU, convolution) to make k channels, and autograd keeps the copies. Here
 
-- the stack is one channels-last buffer, and a layer writes its k channels behind those it read;
-- the batch statistics of a channel are measured once, when it is made: all layers share them;
-- BN and ReLU run on pieces that stay in the cache until the convolution has read them. Backward
-  computes them again: all that is kept are outputs of convolutions and masks of dropout;
-- backward, a 3x3 convolution is a 1x1 convolution to nine times as many channels, which are then
-  shifted and added up. So no pixel's gradient needs its neighbours, any piece can be done alone,
-  and both gradients are wide matrix products, where k is too narrow for a fast convolution.
+- the stack is one channels-last buffer, and a layer writes its k channels after those it has read;
+- the batch statistics of a channel are computed once, when it is made, and shared by all layers;
+- BN and ReLU run on pieces that stay in the cache until the convolution has read them. The backward
+  pass computes them again: only outputs of convolutions and masks of dropout are kept;
+- in the backward pass a 3x3 convolution is a 1x1 convolution to nine times as many channels, which
+  are then shifted and summed. So the gradient of a pixel does not need its neighbours, each piece
+  can be computed alone, and both gradients are large matrix products, where k channels are too few
+  for a fast convolution.
 
-Where nothing is learned, `folded` does with less.
+Without gradients, `folded` is used, which needs even less.
 
-Tensors here are (B, H, W, C), which is how channels-last memory lies. For the outside, which says
-(B, C, H, W), they are permuted.
+Tensors here are (B, H, W, C), the order of channels-last memory. Other modules see them permuted to
+(B, C, H, W).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def are_plain(parts: Sequence[nn.Module]) -> bool:
 
 
 def is_hooked(module: nn.Module) -> bool:
-    """Whether someone wants to see what goes into or out of a module."""
+    """Whether a module has hooks."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks
@@ -83,7 +84,7 @@ def is_hooked(module: nn.Module) -> bool:
 
 
 def _is_usual(part: nn.Module) -> bool:
-    """Whether a module's settings are those that stages know."""
+    """Whether a module has the settings that stages support."""
     if isinstance(part, nn.Conv2d):
         margin = part.kernel_size[0] // 2
         return (
@@ -175,7 +176,7 @@ class _NormReluConv(torch.autograd.Function):
 def _run_layers(
     features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]
 ) -> tuple[Features, list[Step]]:
-    """Fill a dense block's stack, and note what each stage did."""
+    """Compute the stack of a dense block; also returns what the backward pass needs."""
     batch, _, *size = features[0].shape
     width = sum(part.shape[1] for part in features)
     new_channels = sum(layer[-1].conv.out_channels for layer in layers)
@@ -204,7 +205,7 @@ def _run_layers(
 
 
 def _save(ctx: Any, steps: Sequence[Step], out: Tensor | None = None) -> None:
-    """Keep the steps, and an output, for the backward pass: autograd notices if one is changed."""
+    """Keep the steps and an output for the backward pass; autograd notices if one is changed."""
     ctx.from_batch = [step.from_batch for step in steps]
     ctx.save_for_backward(out, *(tensor for step in steps for tensor in step[:-1]))
 

@@ -1,6 +1,6 @@
-"""What fused dense layers are made of: one stage there and back, in pieces that fit the cache.
+"""One stage of a dense layer, forward and backward, in pieces that fit into the cache.
 
-Tensors here are (B, H, W, C), which is how channels-last memory lies.
+Tensors here are (B, H, W, C): the order of channels-last memory.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 PIECE_BYTES = 4 * 2**20
-"""Activations that are computed at a time: a part of the cache that two cores share."""
+"""Size of the activations that are computed at a time: a part of the cache of two cores."""
 
 
 class Stage(NamedTuple):
-    """BN, ReLU, convolution, dropout, as the modules that hold their weights and settings."""
+    """BN, ReLU, convolution and dropout: the modules with their weights and settings."""
 
     norm: nn.BatchNorm2d
     relu: nn.Module
@@ -26,17 +26,17 @@ class Stage(NamedTuple):
 
     @property
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """In the order in which `undo_stage` returns their gradients."""
+        """The parameters, in the order in which `undo_stage` returns their gradients."""
         return self.norm.weight, self.norm.bias, self.conv.weight, self.conv.bias
 
 
 def split_stages(parts: Sequence[nn.Module]) -> list[Stage]:
-    """The parts of a dense layer, BN, ReLU, convolution and dropout once or twice, as stages."""
+    """The modules of a dense layer as one stage, or two with a bottleneck."""
     return [Stage._make(parts[i : i + 4]) for i in range(0, len(parts), 4)]
 
 
 class Features:
-    """Features (B, H, W, C), and the mean and variance of each channel where BN will ask."""
+    """Features (B, H, W, C), with mean and variance of each channel if BN needs them."""
 
     def __init__(self, values: Tensor, *, measured: bool) -> None:
         self.values = values
@@ -45,7 +45,7 @@ class Features:
         self.variance = values.new_empty(values.shape[3])
 
     def measure(self, start: int, end: int) -> None:
-        """Note the statistics of these channels, which have just been written."""
+        """Compute the statistics of channels that have just been written."""
         if self.measured:
             new = self.values[..., start:end].contiguous().permute(0, 3, 1, 2)
             mean, variance = torch.batch_norm_update_stats(new, None, None, 0.0)
@@ -53,10 +53,11 @@ class Features:
 
 
 class Gradients:
-    """Gradients (B, H, W, C) of features, summed up over all stages that read them.
+    """Gradients (B, H, W, C) of features, summed over all stages that read them.
 
-    What reaches a feature by way of its channel's mean and variance is a linear function of the
-    feature, the same one for the whole channel. So stages only add up its two coefficients.
+    The part of the gradient that comes through the mean and variance of a channel is a linear
+    function of the feature, the same for the whole channel. So stages sum only its two
+    coefficients.
     """
 
     def __init__(self, values: Tensor, features: Tensor) -> None:
@@ -66,33 +67,33 @@ class Gradients:
         self.slope = values.new_zeros(values.shape[3])
 
     def settle(self, start: int, end: int) -> Tensor:
-        """The gradient of these channels, once all that read them have added theirs."""
+        """The gradient of some channels, after all stages that read them have added theirs."""
         gradient = self.values[..., start:end]
         gradient += self.constant[start:end]
         return gradient.addcmul_(self.features[..., start:end], self.slope[start:end])
 
 
 class Step(NamedTuple):
-    """What one stage did, as far as its backward pass needs it."""
+    """What the backward pass of a stage needs."""
 
     source: Tensor
-    """(B, H, W, C): what it read."""
+    """Input of the stage, (B, H, W, C)."""
     scale: Tensor
-    """(C,): BN is source * scale + shift."""
+    """(C,); BN is source * scale + shift."""
     shift: Tensor
     mean: Tensor
-    """(C,): of the batch, or the running mean."""
+    """(C,), of the batch or the running average."""
     inverse_std: Tensor
     weight: Tensor
-    """(K, C, 1, 1) or (K, C, 3, 3): the convolution's."""
+    """Weight of the convolution, (K, C, 1, 1) or (K, C, 3, 3)."""
     kept: Tensor | None
-    """(B, H, W, K) bool: which new features dropout has kept."""
+    """The new features that dropout has kept, bool (B, H, W, K)."""
     from_batch: bool
-    """Whether mean and standard deviation are the batch's own."""
+    """Whether mean and standard deviation are those of the batch."""
 
 
 def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> Step:
-    """Make new features (B, H, W, K) from the first `width` channels of others."""
+    """Compute new features (B, H, W, K) from the first `width` channels of others."""
     norm, _, conv, dropout = stage
     source = features.values[..., :width]
     from_batch = uses_batch(norm)
@@ -110,7 +111,7 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
     kept = _draw(out.shape, dropout.p) if dropout.training and dropout.p > 0 else None
     margin = conv.kernel_size[0] // 2
     for images, rows in split_pieces(source):
-        # Above and below a part of an image lies more of it; a whole image is padded with zeros.
+        # A piece of an image has more rows around it; a whole image is padded with zeros.
         beyond = 0 if rows == slice(0, source.shape[1]) else margin
         piece = _activate(source, images, rows, scale, shift, margin=beyond)
         padding = (margin - beyond, margin)
@@ -125,11 +126,16 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
 def undo_stage(
     stage: Stage, step: Step, gradient: Tensor, into: Gradients
 ) -> tuple[Tensor | None, ...]:
-    """Add the gradient of what a stage read, and return those of its parameters.
+    """The backward pass of a stage.
 
     Args:
-        gradient: of the stage's new features, (B, H, W, K).
-        into: gradients of the features it read, which may have more channels.
+        stage: the stage.
+        step: what its forward pass has kept.
+        gradient: gradient of the new features, (B, H, W, K).
+        into: gradients of the features that the stage has read; its own are added here.
+
+    Returns:
+        The gradients of its parameters, in the order of `Stage.parameters`.
     """
     source, scale, shift, mean, inverse_std, weight, kept, from_batch = step
     if kept is not None:
@@ -173,7 +179,7 @@ def undo_stage(
 def _activate(
     source: Tensor, images: slice, rows: slice, scale: Tensor, shift: Tensor, *, margin: int
 ) -> Tensor:
-    """BN and ReLU of some rows, and of `margin` more on either side: zeros beyond the image."""
+    """BN and ReLU of some rows and of `margin` rows on either side; zeros beyond the image."""
     if margin == 0:
         seen = source[images, rows]
         return torch.addcmul(shift, seen, scale, out=seen.new_empty(seen.shape)).relu_()
@@ -191,30 +197,30 @@ def _activate(
 
 
 def _as_pointwise(gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Write the transpose of a convolution as that of a 1x1 convolution: (K, C, 3, 3) -> 9 K taps.
+    """Write the transpose of a 3x3 convolution as that of a 1x1 convolution.
 
     Returns:
-        The gradients (B, H, W, 3, 3, K) that meet at each pixel, without copies, and the weights
-        (9 K, C, 1, 1) by which they arrive.
+        The gradients (B, H, W, 3, 3, K) that contribute to each pixel, as a view, and their weights
+        (9 K, C, 1, 1).
     """
     if weight.shape[2] == 1:
         return gradient, weight
     padded = F.pad(gradient, (0, 0, 1, 1, 1, 1))
     windows = padded.unfold(1, 3, 1).unfold(2, 3, 1).permute(0, 1, 2, 4, 5, 3)
-    # The tap left of the centre is met by the gradient of the pixel on the right.
+    # The weight left of the centre belongs to the gradient of the pixel on the right.
     taps = weight.flip(2, 3).permute(2, 3, 0, 1).flatten(0, 2)
     return windows, taps[..., None, None].contiguous()
 
 
 def _from_pointwise(taps: Tensor, weight: Tensor) -> Tensor:
-    """Gradients (9 K, C, 1, 1) of taps as those of the weight (K, C, 3, 3) that they came from."""
+    """The inverse for gradients of weights: (9 K, C, 1, 1) -> (K, C, 3, 3)."""
     if weight.shape[2] == 1:
         return taps
     return taps.view(3, 3, len(weight), -1).permute(2, 3, 0, 1).flip(2, 3)
 
 
 def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Images and rows that are PIECE_BYTES together: some images whole, or some rows of one."""
+    """Slices of images and rows of about PIECE_BYTES: some whole images, or some rows of one."""
     batch, height, width, channels = features.shape
     row_bytes = width * channels * features.element_size()
     if height * row_bytes <= PIECE_BYTES:
@@ -230,20 +236,21 @@ def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
 
 
 def _draw(shape: torch.Size, p: float) -> Tensor:
-    """Keep each element with probability 1 - p, to 16 bits: `bernoulli_` takes ten times longer."""
+    """Keep each element with probability 1 - p, in 16 bits: ten times faster than `bernoulli_`."""
     count = shape.numel()
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
     return bits.view(torch.int16)[:count].view(shape) >= round(p * 2**16) - 2**15
 
 
 def uses_batch(norm: nn.BatchNorm2d) -> bool:
+    """Whether batch norm uses the statistics of the batch, not its running averages."""
     return norm.training or norm.running_mean is None
 
 
 def _update_running_statistics(
     norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int
 ) -> None:
-    """As `nn.BatchNorm2d` does: the running variance is the unbiased one."""
+    """Update the running averages as `nn.BatchNorm2d` does, with the unbiased variance."""
     if not (norm.training and norm.track_running_stats and norm.running_mean is not None):
         return
     assert norm.running_var is not None
