@@ -1,6 +1,6 @@
 """The commands, one function each; `tools/*.py` and the console command `tiramisu` both call them.
 
-A user's mistake ends in one line and exit code 2. Set TIRAMISU_TRACEBACK=1 to see the traceback.
+A mistake of the user gives one line and exit code 2. TIRAMISU_TRACEBACK=1 shows the traceback.
 """
 
 import os
@@ -22,37 +22,36 @@ from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.shipped import find_shipped, list_shipped
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 
-# The commands import torch and Lightning only when they run, so that --help answers at once.
+# The commands import torch and Lightning only when they run, so that --help is answered at once.
 
 
 def train(argv: Sequence[str]) -> None:
-    """Train a network to label pixels, evaluate it, and publish it in a run's folder."""
+    """Train a network for segmentation, evaluate it, and save it in the folder of the run."""
     _train("train", argv, config_type=TrainConfig)
 
 
 def train_classifier(argv: Sequence[str]) -> None:
-    """Train a network to classify images: the same, with other defaults."""
+    """Train a network for classification: the same settings with other defaults."""
     _train("train_cls", argv, config_type=ClassifierTrainConfig)
 
 
 def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig]) -> None:
     parser = Parser(
         command,
-        description="Train a network, evaluate it, and publish it in a run's folder. Without "
-        "--config the recipe configs/DATA_ARCH.yaml or configs/DATA.yaml is used where there is "
-        "one.",
+        description="Train a network, evaluate it, and save it in the folder of the run. Without "
+        "--config, the recipe configs/DATA_ARCH.yaml or configs/DATA.yaml is used if there is one.",
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
         "--config", action="config", help="Settings: a YAML file, or a name in configs/"
     )
-    parser.add_argument("--download", action="store_true", help="Fetch the data set first")
+    parser.add_argument("--download", action="store_true", help="Download the data set first")
     parser.add_config(config_type)
     values = parser.parse_args(_with_recipe(argv, defaults=config_type()))
-    fetch_first = values.pop("download")
+    download_first = values.pop("download")
     values.pop("config")
     config = config_type(**values.as_dict())
-    if fetch_first:
+    if download_first:
         _download(config.data, config.data_root)
 
     from tiramisu.training.train import train as run_training
@@ -62,12 +61,12 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig])
 
 
 def evaluate(argv: Sequence[str]) -> None:
-    """Evaluate a trained model on a split."""
+    """Evaluate a trained model for segmentation."""
     _evaluate("eval", argv, measures="IoU per class, mean IoU, accuracy")
 
 
 def evaluate_classifier(argv: Sequence[str]) -> None:
-    """Evaluate a trained classifier on a split."""
+    """Evaluate a trained classifier."""
     _evaluate("eval_cls", argv, measures="top-1 and top-5 accuracy, recall and precision per class")
 
 
@@ -89,14 +88,16 @@ def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
 
 
 def predict(argv: Sequence[str]) -> None:
-    """Predict every pixel of images and videos."""
+    """Predict the class of every pixel of images and videos."""
     parser = Parser(
         "predict",
-        description="Predict every pixel of images and videos: an index mask, an overlay and a "
-        "JSON of class shares for each.",
+        description="Predict the class of every pixel of images and videos. Writes a mask of class "
+        "ids, an overlay, and the share of each class as JSON.",
         usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Image, folder, glob or video")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="Image, video, folder or pattern"
+    )
     parser.add_config(PredictConfig)
     values = parser.parse_args(argv)
     inputs = values.pop("inputs")
@@ -122,11 +123,11 @@ def predict_classes(argv: Sequence[str]) -> None:
     """Classify images."""
     parser = Parser(
         "predict_cls",
-        description="Classify images: prints the likeliest classes of each, and writes them as "
+        description="Classify images. Prints the most probable classes of each, and writes them as "
         "CSV and JSON.",
         usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Image, folder or glob")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Image, folder or pattern")
     parser.add_config(ClassifyConfig)
     values = parser.parse_args(argv)
     inputs = values.pop("inputs")
@@ -144,7 +145,7 @@ def export(argv: Sequence[str]) -> None:
     parser = Parser(
         "export",
         description="Write a trained model as one file that runs without its PyTorch code, and "
-        "check that it predicts the same. `predict` and `eval` take it as --checkpoint.",
+        "check that its predictions are the same. `predict` and `eval` take it as --checkpoint.",
         usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
     )
     parser.add_config(ExportConfig)
@@ -157,11 +158,12 @@ def export(argv: Sequence[str]) -> None:
 
 
 def publish(argv: Sequence[str]) -> None:
-    """Write a trained model for Hugging Face's Hub."""
+    """Write a trained model in Hugging Face's layout, and upload it."""
     parser = Parser(
         "publish",
         description="Write a trained model in Hugging Face's layout, with a model card made from "
-        "its run, and upload it if asked to. Every command takes it as --checkpoint hf://USER/NAME.",
+        "its run, and upload it with --push. Every command takes it as --checkpoint "
+        "hf://USER/NAME.",
         usage="%(prog)s --checkpoint RUN [--out FOLDER] [--push USER/NAME] [options]",
     )
     parser.add_config(PublishConfig)
@@ -173,10 +175,10 @@ def publish(argv: Sequence[str]) -> None:
 
 
 def benchmark(argv: Sequence[str]) -> None:
-    """Measure time and memory, beside other networks."""
+    """Measure time and memory of networks beside others."""
     parser = Parser(
         "benchmark",
-        description="Measure time, throughput and peak memory of networks, in turns in one run, as "
+        description="Measure time, throughput and peak memory of networks, run in turns, with "
         "ratios to the first. Without options: the comparisons of the README.",
     )
     parser.add_config(BenchmarkConfig)
@@ -189,30 +191,34 @@ def benchmark(argv: Sequence[str]) -> None:
 
 
 def summary(argv: Sequence[str]) -> None:
-    """Print or draw a network's blocks with widths, parameters and multiply-adds."""
+    """Print or draw the blocks of a network, with widths, parameters and multiply-adds."""
     parser = Parser(
         "summary",
-        description="Print a network block by block, as the paper's table 2, with output widths, "
-        "parameters and multiply-adds; or layer by layer; or draw it.",
+        description="Print a network block by block, like table 2 of the paper, with output "
+        "widths, parameters and multiply-adds; or layer by layer; or draw it.",
     )
     parser.add_argument("--arch", type=str, default="fc103", help="Network")
     parser.add_argument(
-        "--num-classes", type=int, default=None, help="Classes; by default those of its paper"
+        "--num-classes",
+        type=int,
+        default=None,
+        help="Number of classes; by default that of its paper",
     )
     parser.add_argument(
         "--size",
         type=tuple[int, int],
         default=None,
         metavar="[H,W]",
-        help="Input; by default [360,480], [224,224] for DenseNets, [32,32] for those of CIFAR",
+        help="Height and width of the images; by default [360,480], [224,224] for DenseNets, "
+        "[32,32] for those of CIFAR",
     )
-    parser.add_argument("--table", action="store_true", help="A line for each layer")
+    parser.add_argument("--table", action="store_true", help="Print one line for each layer")
     parser.add_argument(
         "--graph",
         type=str,
         default=None,
         metavar="FILE",
-        help="Draw the network into this .svg, .png or .pdf",
+        help="Draw the network into this file, .svg, .png or .pdf",
     )
     values = parser.parse_args(argv)
 
@@ -245,17 +251,17 @@ def summary(argv: Sequence[str]) -> None:
 
 
 def check(argv: Sequence[str]) -> None:
-    """Check a data set's files."""
+    """Check the files of a data set."""
     parser = Parser(
         "check",
-        description="Read every image and label of a data set and list all that is wrong.",
+        description="Read every image and label of a data set, and list all problems.",
     )
     _add_data_arguments(parser)
     parser.add_argument(
         "--splits",
         type=list[str],
         default=None,
-        help="Splits to check, [train,val]; by default train, val and test",
+        help="Splits to check, such as [train,val]; by default train, val and test",
     )
     values = parser.parse_args(argv)
 
@@ -268,11 +274,11 @@ def check(argv: Sequence[str]) -> None:
 
 
 def download(argv: Sequence[str]) -> None:
-    """Fetch a data set and verify every file."""
+    """Download a data set and verify every file."""
     parser = Parser(
         "download",
-        description="Fetch a data set, verify every file against its checksum, and put it in "
-        "place. Broken off, it goes on where it stopped.",
+        description="Download a data set, and verify every file by its checksum. If it is "
+        "interrupted, the same command continues.",
     )
     _add_data_arguments(parser)
     values = parser.parse_args(argv)
@@ -319,7 +325,7 @@ def main() -> NoReturn:
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and leave with its exit code: 0 well, 2 the user's mistake, 130 Ctrl-C."""
+    """Run a command and exit with its code: 0 success, 2 a mistake of the user, 130 Ctrl-C."""
     try:
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:
@@ -334,7 +340,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _with_recipe(argv: Sequence[str], *, defaults: TrainConfig) -> list[str]:
-    """Put first the settings that a command starts from: a run's to resume, else a recipe."""
+    """Add the settings to start from as --config: those of the run to resume, or a recipe."""
     # --name=value is the same as --name value.
     argv = [part for word in argv for part in _split_flag(word)]
     given = dict(pairwise([*argv, ""]))
@@ -359,9 +365,9 @@ def _split_flag(word: str) -> list[str]:
 
 
 def _add_data_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("data", type=str, help="Data set: a shipped name, a YAML file or a folder")
+    parser.add_argument("data", type=str, help="Data set: a shipped name, a YAML file, or a folder")
     parser.add_argument(
-        "--data-root", type=str, default=None, help="Its folder; by default data/NAME"
+        "--data-root", type=str, default=None, help="Folder with its files; by default data/NAME"
     )
 
 
@@ -374,7 +380,7 @@ def _download(data: str, data_root: str | None) -> None:
 
 
 def _quieten_libraries() -> None:
-    """Keep the screen for what the user asked: Lightning's tips and known warnings go."""
+    """Switch off the tips and warnings of Lightning."""
     import logging
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
