@@ -245,7 +245,7 @@ def test_batch_norm_of_an_exported_model_is_fixed(exported: Path) -> None:
     model.info = ModelInfo(
         arch="tiny", class_names=load_spec("streets").class_names, colors=model.info.colors
     )
-    with pytest.raises(ValueError, match="it is an exported model"):
+    with pytest.raises(ValueError, match="is an exported model"):
         evaluate_checkpoint(config, model=model)
 
 

@@ -9,6 +9,7 @@ import torch
 from runs import interrupt
 
 from tiramisu.checkpoints import checkpoint as checkpoint_module
+from tiramisu.checkpoints import model as model_module
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data.catalog import load_spec
@@ -38,14 +39,14 @@ def test_weights_are_loaded_once_and_saved_once(
     quick: Quick, monkeypatch: pytest.MonkeyPatch, recalibrate: bool
 ) -> None:
     calls: list[str] = []
-    for name in ("load_weights", "save_weights"):
-        original = getattr(checkpoint_module, name)
+    for module, name in ((model_module, "load_weights"), (checkpoint_module, "save_weights")):
+        original = getattr(module, name)
 
         def counted(*args, name: str = name, original=original, **kwargs):
             calls.append(name)
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(checkpoint_module, name, counted)
+        monkeypatch.setattr(module, name, counted)
     train(quick(epochs=1, recalibrate=recalibrate))
     assert calls == ["load_weights", "save_weights"]
 
