@@ -4,17 +4,19 @@ Coordinates are metres as seen by the driver: x to the right, y up from the grou
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.streets.palette import Color, Rng, mixed
+from tiramisu.streets.shapes import Points
+
 Image = npt.NDArray[np.uint8]
-Points = npt.NDArray[Any]  # of any floating type
-Color = tuple[float, float, float]
-Point = tuple[float, float]
 
 SKY, BUILDING, POLE, ROAD, SIDEWALK, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 VOID = 255
@@ -61,21 +63,6 @@ class Light:
         return 1.0 - 0.25 * self.sun if side == self.sun_side else 0.92 + 0.16 * self.sun
 
 
-def shaded(color: Color, gain: float) -> Color:
-    """The colour made darker (gain < 1) or lighter."""
-    return (color[0] * gain, color[1] * gain, color[2] * gain)
-
-
-def mixed(color: Color, other: Color, share: float) -> Color:
-    """A mixture of two colours, with `share` (0..1) of `other`."""
-    keep = 1 - share
-    return (
-        keep * color[0] + share * other[0],
-        keep * color[1] + share * other[1],
-        keep * color[2] + share * other[2],
-    )
-
-
 class Painter:
     """Paints each polygon into the image and, with the same corners, into the label.
 
@@ -86,13 +73,40 @@ class Painter:
         label: uint8 (H, W); sky at first.
     """
 
-    def __init__(self, camera: Camera, light: Light, *, height: int, width: int) -> None:
-        self.camera = camera
-        self.light = light
+    def __init__(self, rng: Rng, camera: Camera, light: Light, *, height: int, width: int) -> None:
+        self.rng, self.camera, self.light = rng, camera, light
         self.image = np.zeros((height, width, 3), np.uint8)
         self.label = np.full((height, width), SKY, np.uint8)
         self._scale = np.array([width, height]) * 2.0**SUBPIXEL_BITS
         self._offset = 2.0 ** (SUBPIXEL_BITS - 1)  # pixel centres are whole numbers to OpenCV
+        self._waiting: list[tuple[float, Callable[[], None]]] = []
+
+    def queue(self, far: float, draw: Callable[..., None], /, *args: Any, **kwargs: Any) -> None:
+        """Let `draw` wait for `paint_queue`; its object's far end is at distance `far`."""
+        self._waiting.append((far, partial(draw, *args, **kwargs)))
+
+    def paint_queue(self, beyond: float = 0.0) -> None:
+        """Draw what waits, from far to near; objects that are not `beyond` are left out."""
+        for far, draw in sorted(self._waiting, key=lambda item: -item[0]):
+            if far > beyond:
+                draw()
+        self._waiting.clear()
+
+    def stand(
+        self, x: float, z: float, flat: Points, color: Color | None, label: int | None = None
+    ) -> None:
+        """Fill shapes (..., 2) of metres (right, up) at a place, facing the camera."""
+        self.fill(_points(flat[..., 0] + x, flat[..., 1], z), color, label)
+
+    def stand_along(
+        self, x: float, z: float, flat: Points, color: Color | None, label: int | None = None
+    ) -> None:
+        """Fill shapes (..., 2) of metres (ahead, up) at a place, running along the street."""
+        self.fill(_points(x, flat[..., 1], flat[..., 0] + z), color, label)
+
+    def lay(self, flat: Points, color: Color, label: int | None = None) -> None:
+        """Fill shapes (..., 2) of metres (right, ahead) that lie on the ground."""
+        self.fill(_points(flat[..., 0], 0.0, flat[..., 1]), color, label)
 
     def fill(self, points: Points, color: Color | None, label: int | None = None) -> None:
         """Fill one polygon (K, 3), or many (N, K, 3) that do not overlap, in metres.
@@ -103,10 +117,11 @@ class Painter:
             color = self._faded(color, points.item(2))
         self.stamp(self.camera.project(points), color, label)
 
-    def fill_each(self, points: Points, colors: list[Color], label: int) -> None:
-        """Fill polygons (N, K, 3) one after the other, each in its colour. They may overlap."""
+    def stand_each(self, x: float, z: float, flat: Points, colors: list[Color], label: int) -> None:
+        """Like `stand`, but the shapes (N, K, 2) may overlap; each has its own colour."""
+        points = _points(flat[..., 0] + x, flat[..., 1], z)
         for corners, color in zip(self._corners(self.camera.project(points)), colors, strict=True):
-            faded = self._faded(color, points.item(2))
+            faded = self._faded(color, z)
             cv2.fillPoly(self.image, [corners], faded, cv2.LINE_AA, SUBPIXEL_BITS)
             cv2.fillPoly(self.label, [corners], label, cv2.LINE_8, SUBPIXEL_BITS)
 
@@ -150,59 +165,11 @@ class Painter:
         return np.asarray(pixels, np.int32)
 
 
-def upright(x: float, z: float, flat: Points) -> Points:
-    """Stand a drawing (..., 2) of metres (right, up) at a place, facing the camera."""
-    points = np.empty((*flat.shape[:-1], 3))
-    points[..., :2] = flat
-    points[..., 0] += x
-    points[..., 2] = z
+def _points(x: Points | float, y: Points | float, z: Points | float) -> Points:
+    """Positions (..., 3); one of x and z has the shape of the result."""
+    points = np.empty((*(np.shape(x) or np.shape(z)), 3))
+    points[..., 0], points[..., 1], points[..., 2] = x, y, np.maximum(z, NEAR)
     return points
-
-
-def along(x: float, z: float, flat: Points) -> Points:
-    """Stand a drawing (..., 2) of metres (ahead, up) at a place, running along the street."""
-    points = np.empty((*flat.shape[:-1], 3))
-    points[..., 0] = x
-    points[..., 1] = flat[..., 1]
-    points[..., 2] = np.maximum(flat[..., 0] + z, NEAR)
-    return points
-
-
-def lying(flat: Points) -> Points:
-    """Lay a drawing (..., 2) of metres (right, ahead) on the ground."""
-    points = np.zeros((*flat.shape[:-1], 3))
-    points[..., 0] = flat[..., 0]
-    points[..., 2] = np.maximum(flat[..., 1], NEAR)
-    return points
-
-
-def box(left: float, bottom: float, right: float, top: float) -> Points:
-    """A rectangle (4, 2)."""
-    return np.array([[left, bottom], [left, top], [right, top], [right, bottom]])
-
-
-def grid(xs: Points, ys: Points, width: float, height: float) -> Points:
-    """Rectangles (N, 4, 2) of one size, their lower left corners at every (x, y)."""
-    places: Points = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 1, 2)
-    return places + box(0, 0, width, height)
-
-
-def disc(x: float, y: float, radius_x: float, radius_y: float, corners: int = 12) -> Points:
-    """An ellipse (K, 2)."""
-    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    return np.stack([x + radius_x * np.cos(angle), y + radius_y * np.sin(angle)], -1)
-
-
-def limb(start: Point, end: Point, width: float, end_width: float | None = None) -> Points:
-    """A straight stroke (4, 2) from start to end; its width may change along the way."""
-    (x0, y0), (x1, y1) = start, end
-    scale = 0.5 / (math.hypot(x1 - x0, y1 - y0) or 1.0)
-    nx, ny = (y0 - y1) * scale, (x1 - x0) * scale
-    w0, w1 = width, width if end_width is None else end_width
-    return np.array([
-        (x0 - w0 * nx, y0 - w0 * ny), (x0 + w0 * nx, y0 + w0 * ny),
-        (x1 + w1 * nx, y1 + w1 * ny), (x1 - w1 * nx, y1 - w1 * ny),
-    ])  # fmt: skip
 
 
 def ribbon(x0: float, x1: float, z0: float, z1: float) -> Points:

@@ -2,31 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from tiramisu.streets.objects import (
-    BRICKS,
-    LEAVES,
-    Rng,
-    draw_bollard,
-    draw_bush,
-    draw_clutter,
-    draw_fence,
-    draw_house,
-    draw_lamp_post,
-    draw_sign,
-    draw_traffic_light,
-    draw_tree,
-    pick,
-)
-from tiramisu.streets.painter import BUILDING, TREE, Painter, box, upright
+from tiramisu.streets import objects
+from tiramisu.streets.painter import BUILDING, TREE, Painter
+from tiramisu.streets.palette import BRICKS, LEAVES, Rng, pick
+from tiramisu.streets.shapes import box
 from tiramisu.streets.traffic import draw_car, draw_cyclist, draw_pedestrian
 
 END = 130.0  # metres: where the street is closed by houses and trees
-
-Item = tuple[float, Callable[[], None]]  # distance of its far end, and a function that draws it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,97 +92,89 @@ def plan_street(rng: Rng) -> Street:
     )
 
 
-def place_items(painter: Painter, rng: Rng, street: Street) -> list[Item]:
-    """Everything that stands or moves in the street, in no particular order."""
-    items = place_horizon(painter, rng) + _place_lots(painter, rng, street)
-    return items + _place_furniture(painter, rng, street) + _place_traffic(painter, rng, street)
+def place_items(painter: Painter, street: Street) -> None:
+    """Queue everything that stands or moves in the street."""
+    place_horizon(painter)
+    _place_lots(painter, street)
+    for side in (-1, 1):
+        _place_furniture(painter, street, side)
+    _place_traffic(painter, street)
 
 
-def place_horizon(painter: Painter, rng: Rng) -> list[Item]:
+def place_horizon(painter: Painter) -> None:
     """Houses and trees at the far end of the street."""
-    items: list[Item] = []
+    rng, arc = painter.rng, np.linspace(0, np.pi, 20)
     for x in np.arange(-150, 150, 11.0):
         top, color = rng.uniform(4, 12), pick(rng, BRICKS)
         z = END + rng.uniform(5, 40)
         if rng.random() < 0.5:
-            wall = upright(x, z, box(0, 0, 13, top))
-            items.append((z, partial(painter.fill, wall, color, BUILDING)))
+            painter.queue(z, painter.stand, x, z, box(0, 0, 13, top), color, BUILDING)
         else:
-            arc = np.linspace(0, np.pi, 20)
             lumps = top * rng.uniform(0.8, 1.2, 20) * np.sin(arc) ** 0.5
-            crown = upright(x, z, np.stack([9 * np.cos(arc), lumps], -1))
-            items.append((z, partial(painter.fill, crown, pick(rng, LEAVES), TREE)))
-    return items
+            crown = np.stack([9 * np.cos(arc), lumps], -1)
+            painter.queue(z, painter.stand, x, z, crown, pick(rng, LEAVES), TREE)
 
 
-def _place_lots(painter: Painter, rng: Rng, street: Street) -> list[Item]:
+def _place_lots(painter: Painter, street: Street) -> None:
     """Houses; trees, bushes and fences where there is no house."""
-    items: list[Item] = []
+    rng = painter.rng
     for lot in street.lots:
         side, near, far = lot.side, lot.near, lot.far
         if lot.height:
-            draw = partial(draw_house, x=lot.x, side=side, near=near, far=far, height=lot.height)
-            items.append((far, partial(draw, painter, rng)))
+            where = {"x": lot.x, "side": side, "near": near, "far": far}
+            painter.queue(far, objects.draw_house, painter, **where, height=lot.height)
             continue
         for _ in range(rng.integers(1, 4) if near < 50 else 1):
             x, z = lot.x + side * rng.uniform(1, 20), rng.uniform(max(near, 8), max(far, 8) + 8)
-            height = rng.uniform(5, 12)
-            items.append((z, partial(draw_tree, painter, rng, x=x, z=z, height=height)))
+            painter.queue(z, objects.draw_tree, painter, x=x, z=z, height=rng.uniform(5, 12))
         for z in np.arange(max(near, 4), min(far, 60), 3) if rng.random() < 0.4 else ():
-            x = lot.x + side * 1.4
-            items.append((z, partial(draw_bush, painter, rng, x=x, z=z, width=2.1)))
+            painter.queue(z, objects.draw_bush, painter, x=lot.x + side * 1.4, z=z, width=2.1)
         if rng.random() < 0.6 and far < 70:
-            draw = partial(draw_fence, x=lot.x, near=max(near, 1.5), far=far)
-            items.append((far, partial(draw, painter, rng)))
-    return items
+            painter.queue(far, objects.draw_fence, painter, x=lot.x, near=max(near, 1.5), far=far)
 
 
-def _place_furniture(painter: Painter, rng: Rng, street: Street) -> list[Item]:
-    """Posts, signs, trees, fences and clutter on the pavements."""
-    items: list[Item] = []
+def _place_furniture(painter: Painter, street: Street, side: int) -> None:
+    """Posts, signs, trees, fences, clutter and people on the pavement of a side."""
+    rng, kerb, pavement = painter.rng, street.kerb[side], street.pavement[side]
 
-    def add(draw: Callable[..., None], x: float, z: float, **how: float) -> None:
+    def add(draw: Callable[..., None], outward: float, z: float, **how: float) -> None:
+        """Place an object `outward` metres from the kerb, but none on the side street."""
         if not street.is_junction(z):
-            items.append((z, partial(draw, painter, rng, x=x, z=z, **how)))
+            painter.queue(z, draw, painter, x=kerb + side * outward, z=z, **how)
 
-    for side in (-1, 1):
-        kerb, pavement = street.kerb[side], street.pavement[side]
-        for z in np.arange(rng.uniform(7, 26), 90, rng.uniform(16, 30)):
-            add(draw_lamp_post, kerb + side * 0.45, z, side=side)
-        for z in rng.uniform(6, 32, rng.integers(1, 4)):
-            add(draw_sign, kerb + side * rng.uniform(0.4, pavement - 0.3), z)
-        if pavement > 2 and rng.random() < 0.45:
-            for z in np.arange(rng.uniform(6, 16), 90, rng.uniform(7, 14)):
-                add(draw_tree, kerb + side * 0.9, z, height=rng.uniform(4.5, 8.5))
-        if rng.random() < 0.25:
-            for z in np.arange(rng.uniform(5, 10), 30, rng.uniform(1.8, 3)):
-                add(draw_bollard, kerb + side * 0.35, z)
-        if rng.random() < 0.45:
-            near = rng.uniform(4, 16)
-            far = min(near + rng.uniform(5, 14), max(street.junction, near + 3))
-            x = kerb + side * (0.3 if rng.random() < 0.6 else pavement - 0.1)
-            items.append((far, partial(draw_fence, painter, rng, x=x, near=near, far=far)))
-        for z in rng.uniform(5, 20, rng.integers(0, 2)):
-            add(draw_clutter, kerb + side * rng.uniform(0.5, pavement - 0.3), z)
-        corner = min(street.junction, street.zebra) - 0.8
-        if corner < END and rng.random() < 0.7:
-            add(draw_traffic_light, kerb + side * 0.4, corner)
-        for _ in range(rng.integers(0, 4)):
-            z, count = rng.uniform(6, 32), rng.integers(1, 3)
-            for step in range(count):
-                x = kerb + side * rng.uniform(0.4, pavement - 0.2)
-                add(draw_pedestrian, x, z + 0.4 * step)
-    return items
+    for z in np.arange(rng.uniform(7, 26), 90, rng.uniform(16, 30)):
+        add(objects.draw_lamp_post, 0.45, z, side=side)
+    for z in rng.uniform(6, 32, rng.integers(1, 4)):
+        add(objects.draw_sign, rng.uniform(0.4, pavement - 0.3), z)
+    if pavement > 2 and rng.random() < 0.45:
+        for z in np.arange(rng.uniform(6, 16), 90, rng.uniform(7, 14)):
+            add(objects.draw_tree, 0.9, z, height=rng.uniform(4.5, 8.5))
+    if rng.random() < 0.25:
+        for z in np.arange(rng.uniform(5, 10), 30, rng.uniform(1.8, 3)):
+            add(objects.draw_bollard, 0.35, z)
+    if rng.random() < 0.45:
+        near = rng.uniform(4, 16)
+        far = min(near + rng.uniform(5, 14), max(street.junction, near + 3))
+        x = kerb + side * (0.3 if rng.random() < 0.6 else pavement - 0.1)
+        painter.queue(far, objects.draw_fence, painter, x=x, near=near, far=far)
+    for z in rng.uniform(5, 20, rng.integers(0, 2)):
+        add(objects.draw_clutter, rng.uniform(0.5, pavement - 0.3), z)
+    corner = min(street.junction, street.zebra) - 0.8
+    if corner < END and rng.random() < 0.7:
+        add(objects.draw_traffic_light, 0.4, corner)
+    for _ in range(rng.integers(0, 4)):
+        z, count = rng.uniform(6, 32), rng.integers(1, 3)
+        for step in range(count):
+            add(draw_pedestrian, rng.uniform(0.4, pavement - 0.2), z + 0.4 * step)
 
 
-def _place_traffic(painter: Painter, rng: Rng, street: Street) -> list[Item]:
+def _place_traffic(painter: Painter, street: Street) -> None:
     """Parked cars, cars driving ahead, coming and crossing; cyclists; people who cross the road."""
-    items: list[Item] = []
+    rng, drive, middle, kerb = painter.rng, street.drive, street.middle, street.kerb
 
     def add(draw: Callable[..., None], x: float, z: float, **how: float) -> None:
-        items.append((z, partial(draw, painter, rng, x=x, z=z, **how)))
+        painter.queue(z, draw, painter, x=x, z=z, **how)
 
-    drive, middle, kerb = street.drive, street.middle, street.kerb
     for side in (-1, 1):
         ahead = 0.0 if side == drive else np.pi
         if street.parked[side]:
@@ -227,4 +204,3 @@ def _place_traffic(painter: Painter, rng: Rng, street: Street) -> list[Item]:
     if crossing < END and rng.random() < 0.6:
         for x in rng.uniform(kerb[-1], kerb[1], rng.integers(1, 4)):
             add(draw_pedestrian, x, crossing + rng.uniform(-0.7, 0.7))
-    return items

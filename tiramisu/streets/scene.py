@@ -9,7 +9,7 @@ same street at every size.
 import cv2
 import numpy as np
 
-from tiramisu.streets.objects import Rng, pick
+from tiramisu.streets import palette
 from tiramisu.streets.painter import (
     BUILDING,
     CAR,
@@ -19,19 +19,15 @@ from tiramisu.streets.painter import (
     TREE,
     VOID,
     Camera,
-    Color,
     Image,
     Light,
     Painter,
-    box,
-    disc,
-    grid,
-    lying,
     ribbon,
-    shaded,
     smooth_noise,
 )
+from tiramisu.streets.palette import Color, Rng, pick, shaded
 from tiramisu.streets.plan import END, Street, place_items, plan_street
+from tiramisu.streets.shapes import box, disc, grid
 
 MIN_SIZE = 32  # pixels
 # How rough a surface looks, as a share of its brightness, in the order of the classes.
@@ -69,15 +65,14 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[Image, Image]:
         bend=rng.normal(0, 0.0013),
     )
     street = plan_street(rng)
-    painter = Painter(camera, light, height=height, width=width)
-    draw_sky(painter, rng)
-    _draw_ground(painter, rng, street)
-    _draw_shadows(painter, rng, street)
-    items = place_items(painter, rng, street)
-    for _, draw in sorted(items, key=lambda item: -item[0]):  # near objects hide far ones
-        draw()
+    painter = Painter(rng, camera, light, height=height, width=width)
+    draw_sky(painter)
+    _draw_ground(painter, street)
+    _draw_shadows(painter, street)
+    place_items(painter, street)
+    painter.paint_queue()
     if rng.random() < 0.3:
-        _draw_bonnet(painter, rng)
+        _draw_bonnet(painter)
     _blank_borders(painter.label, rng)
     return photograph(painter.image, painter.label, light, rng), painter.label
 
@@ -106,90 +101,85 @@ def choose_light(rng: Rng) -> Light:
     )
 
 
-def draw_sky(painter: Painter, rng: Rng) -> None:
+def draw_sky(painter: Painter) -> None:
     """Fill the whole image with a sky and its clouds."""
     height, width = painter.label.shape
     light = painter.light
+    zenith, haze, cloud = np.array((light.zenith, light.haze, light.cloud), np.float32)
     rows = np.linspace(0, 1, height, dtype=np.float32) / painter.camera.horizon
     rows = np.minimum(rows, 1)[:, None, None] ** 1.4
-    sky = np.array(light.zenith, np.float32) * (1 - rows) + np.array(light.haze, np.float32) * rows
+    sky = zenith * (1 - rows) + haze * rows
     puffs = sum(
-        share * smooth_noise(rng, count, count, height=height, width=width)
+        share * smooth_noise(painter.rng, count, count, height=height, width=width)
         for count, share in ((5, 0.5), (11, 0.3), (26, 0.2))
     )
     cover = np.clip((puffs - 0.85 + 0.75 * light.cloudiness) * 4, 0, 0.9)[..., None]
-    sky = sky + cover * (np.array(light.cloud, np.float32) - sky)
-    painter.image[:] = np.clip(sky, 0, 255)
+    painter.image[:] = np.clip(sky + cover * (cloud - sky), 0, 255)
 
 
-def _draw_ground(painter: Painter, rng: Rng, street: Street) -> None:
-    grey = rng.uniform(66, 122)
-    asphalt = (grey, grey * rng.uniform(0.97, 1.02), grey * rng.uniform(0.96, 1.06))
-    paving = pick(rng, ((150, 144, 138), (122, 118, 114), (164, 150, 134), (112, 110, 112)))
-    grass = pick(rng, ((92, 108, 54), (76, 96, 48), (116, 114, 66)))
-    for side in (-1, 1):
-        kerb, width = street.kerb[side], street.pavement[side]
+def _draw_ground(painter: Painter, street: Street) -> None:
+    rng, kerbs = painter.rng, street.kerb
+    asphalt = palette.pick_asphalt(rng, 122)
+    paving, grass = pick(rng, palette.PAVINGS), pick(rng, palette.GRASSES)
+    for side, kerb in sorted(kerbs.items()):
+        width = street.pavement[side]
         beyond, label = (grass, TREE) if street.is_open[side] else (paving, SIDEWALK)
         painter.fill(ribbon(kerb, side * 400, 1, 400), beyond, label)
         painter.fill(ribbon(kerb, kerb + side * width, 1, 400), paving, SIDEWALK)
-        slabs = np.arange(2, 24, 0.9)
-        seams = grid(np.array([kerb]), slabs, side * width, 0.03)
-        painter.fill(lying(seams), shaded(paving, 0.86))
-    painter.fill(ribbon(street.kerb[-1], street.kerb[1], 1, 400), asphalt, ROAD)
-    for side in (-1, 1):
-        kerb = street.kerb[side]
+        painter.lay(grid(kerb, np.arange(2, 24, 0.9), side * width, 0.03), shaded(paving, 0.86))
+    painter.fill(ribbon(kerbs[-1], kerbs[1], 1, 400), asphalt, ROAD)
+    for side, kerb in sorted(kerbs.items()):
         painter.fill(ribbon(kerb, kerb + side * 0.16, 1, 120), shaded(paving, 1.2), SIDEWALK)
         painter.fill(ribbon(kerb - side * 0.14, kerb, 1, 120), shaded(asphalt, 0.72), ROAD)
     if street.junction < END:
         across = box(-90, street.junction, 90, street.junction + street.junction_width)
-        painter.fill(lying(across), asphalt, ROAD)
-    _draw_wear(painter, rng, street, asphalt)
-    _draw_markings(painter, rng, street)
+        painter.lay(across, asphalt, ROAD)
+    _draw_wear(painter, street, asphalt)
+    _draw_markings(painter, street)
 
 
-def _draw_wear(painter: Painter, rng: Rng, street: Street, asphalt: Color) -> None:
+def _draw_wear(painter: Painter, street: Street, asphalt: Color) -> None:
     """Tyre tracks, repaired asphalt and manholes."""
+    rng, left, right = painter.rng, street.kerb[-1], street.kerb[1]
     for lane in (0.0, 2 * street.middle):
         for wheel in (-0.75, 0.75):
             track = ribbon(lane + wheel - 0.25, lane + wheel + 0.25, 1, 60)
             painter.fill(track, shaded(asphalt, rng.uniform(0.93, 1.05)))
     for _ in range(rng.integers(2, 6)):
-        x, z = rng.uniform(street.kerb[-1] + 0.3, street.kerb[1] - 0.3), rng.uniform(3, 18)
+        x, z = rng.uniform(left + 0.3, right - 0.3), rng.uniform(3, 18)
         if rng.random() < 0.4:
-            painter.fill(lying(disc(x, z, 0.3, 0.3)), shaded(asphalt, 0.6), ROAD)
+            painter.lay(disc(x, z, 0.3, 0.3), shaded(asphalt, 0.6), ROAD)
         else:
-            right = min(x + rng.uniform(0.6, 2.5), street.kerb[1] - 0.2)
-            patch = box(x, z, right, z + rng.uniform(1, 7))
-            painter.fill(lying(patch), shaded(asphalt, rng.uniform(0.84, 1.12)), ROAD)
+            patch = box(x, z, min(x + rng.uniform(0.6, 2.5), right - 0.2), z + rng.uniform(1, 7))
+            painter.lay(patch, shaded(asphalt, rng.uniform(0.84, 1.12)), ROAD)
 
 
-def _draw_markings(painter: Painter, rng: Rng, street: Street) -> None:
+def _draw_markings(painter: Painter, street: Street) -> None:
     """The centre line, lines along the kerbs, a zebra crossing or a stop line."""
+    rng, kerbs = painter.rng, street.kerb
     white = shaded((212, 212, 206), rng.uniform(0.75, 1.0))
     dash, gap = rng.uniform(1.5, 4), rng.uniform(2, 5)
     starts = np.arange(rng.uniform(1, 5), 90, dash + gap)
     starts = starts[[not street.is_junction(z, 3) for z in starts]]
-    painter.fill(lying(grid(np.array([street.middle - 0.06]), starts, 0.12, dash)), white)
+    painter.lay(grid(street.middle - 0.06, starts, 0.12, dash), white)
     if rng.random() < 0.5:
         yellow = (196, 168, 72) if rng.random() < 0.6 else white
-        for side in (-1, 1):
-            for inset in (0.35, 0.6):
-                x = street.kerb[side] - side * inset
-                stop = min(street.junction, 90.0)
-                painter.fill(ribbon(x, x - side * 0.1, 1, stop), yellow)
+        for side, kerb in sorted(kerbs.items()):
+            for x in (kerb - side * 0.35, kerb - side * 0.6):
+                painter.fill(ribbon(x, x - side * 0.1, 1, min(street.junction, 90.0)), yellow)
     if street.zebra < END:
-        xs = np.arange(street.kerb[-1] + 0.4, street.kerb[1] - 0.5, 1.1)
-        painter.fill(lying(grid(xs, np.array([street.zebra]), 0.55, 2.8)), white)
+        xs = np.arange(kerbs[-1] + 0.4, kerbs[1] - 0.5, 1.1)
+        painter.lay(grid(xs, street.zebra, 0.55, 2.8), white)
     elif street.junction < END:
-        left, right = sorted((street.middle, street.kerb[street.drive]))
-        line = box(left + 0.2, street.junction - 2, right - 0.2, street.junction - 1.6)
-        painter.fill(lying(line), white)
+        left, right = sorted((street.middle, kerbs[street.drive]))
+        stop = street.junction
+        painter.lay(box(left + 0.2, stop - 2, right - 0.2, stop - 1.6), white)
 
 
-def _draw_shadows(painter: Painter, rng: Rng, street: Street) -> None:
+def _draw_shadows(painter: Painter, street: Street) -> None:
     """The shadows of the houses on the sunny side darken the street."""
     side, sun = painter.light.sun_side, painter.light.sun
-    reach = rng.uniform(0.2, 0.9)
+    reach = painter.rng.uniform(0.2, 0.9)
     shadows = [
         ribbon(lot.x, lot.x - side * lot.height * reach, lot.near, lot.far)
         for lot in street.lots
@@ -199,9 +189,10 @@ def _draw_shadows(painter: Painter, rng: Rng, street: Street) -> None:
         painter.shade(shadows, gain=1 - 0.5 * sun, blur=0.002)
 
 
-def _draw_bonnet(painter: Painter, rng: Rng) -> None:
+def _draw_bonnet(painter: Painter) -> None:
     """The bonnet of the car that carries the camera; void, as in CamVid."""
-    rise, color = rng.uniform(0.03, 0.09), pick(rng, ((40, 42, 46), (90, 92, 98), (50, 60, 84)))
+    rise = painter.rng.uniform(0.03, 0.09)
+    color = pick(painter.rng, ((40, 42, 46), (90, 92, 98), (50, 60, 84)))
     for shrink, gain in ((1.0, 0.8), (0.8, 1.0), (0.5, 1.25)):
         dome = disc(0.5, 1.02, 0.62, (rise + 0.02) * shrink, 40)
         painter.stamp(dome, shaded(color, gain), VOID)

@@ -1,37 +1,25 @@
 """Cars, pedestrians and cyclists. All positions are in metres."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from tiramisu.streets.objects import FASCIAS, Rng, pick
-from tiramisu.streets.painter import (
-    BICYCLIST,
-    CAR,
-    PEDESTRIAN,
+from tiramisu.streets.painter import BICYCLIST, CAR, PEDESTRIAN, Painter
+from tiramisu.streets.palette import (
+    BLACK,
+    CLOTHES,
+    FASCIAS,
+    HAIRS,
+    PAINTS,
+    SKINS,
     Color,
-    Painter,
-    Point,
-    Points,
-    box,
-    disc,
-    limb,
     mixed,
+    pick,
     shaded,
-    upright,
 )
+from tiramisu.streets.shapes import Point, Points, box, disc, limb
 
-PAINTS: tuple[Color, ...] = (
-    (36, 38, 42), (60, 62, 66), (122, 126, 130), (160, 164, 168), (190, 194, 198), (222, 222, 220),
-    (30, 42, 82), (44, 76, 130), (128, 26, 30), (160, 40, 36), (40, 66, 54), (150, 140, 116),
-)  # fmt: skip
-CLOTHES: tuple[Color, ...] = (  # trousers are one of the first seven
-    (34, 34, 40), (50, 54, 70), (72, 66, 60), (104, 100, 98), (40, 58, 92), (130, 44, 44),
-    (168, 160, 148), (206, 202, 196), (78, 88, 62), (190, 150, 60), (118, 82, 58),
-)  # fmt: skip
-SKINS: tuple[Color, ...] = ((222, 180, 152), (196, 148, 116), (140, 98, 72), (88, 60, 46))
-
-BLACK: Color = (26, 26, 28)
 WHEELS = (0.17, 0.82)  # positions of the axles, as a share of the length
 
 
@@ -47,6 +35,11 @@ class Body:
     waist: float  # above it the cabin grows narrower
     taper: float  # share of the width that is lost at the roof
     wheel: float  # radius
+
+    @property
+    def height(self) -> float:
+        """Metres from the ground to the roof."""
+        return max(height for _, height in self.outline)
 
 
 HATCHBACK = Body(
@@ -98,19 +91,23 @@ class Car:
         return np.stack([self.x + s * sin + across * cos, up, self.z + s * cos - across * sin], -1)
 
     def half_width(self, up: Points) -> Points:
+        """Half the width at heights of metres `up`."""
         body = self.body
-        roof = max(height for _, height in body.outline)
-        above_waist = np.clip((up - body.waist) / (roof - body.waist), 0, 1)
+        above_waist = np.clip((up - body.waist) / (body.height - body.waist), 0, 1)
         half: Points = body.width / 2 * (1 - body.taper * above_waist)
         return half
 
     def flank(self, flat: Points, side: int, out: float = 0.0) -> Points:
-        """A drawing (K, 2) of the side view, on the left (-1) or right (+1) side."""
+        """A shape (K, 2) of the side view, on the left (-1) or right (+1) side."""
         return self.place(flat[:, 0], flat[:, 1], side * (self.half_width(flat[:, 1]) + out))
 
-    def face(
-        self, edge: int, *, start: float = -1.0, stop: float = 1.0, inset: float = 0.0
-    ) -> Points:
+    def wheel(self, s: float, side: int, *, size: float = 1.0, out: float) -> Points:
+        """A wheel, or its inner part: `size` is a share of the radius."""
+        body = self.body
+        radius = size * body.wheel
+        return self.flank(disc(s, body.wheel, radius / body.length, radius), side, out)
+
+    def face(self, edge: int, start: float = -1, stop: float = 1, inset: float = 0) -> Points:
         """The surface (4, 3) of an edge of the side view, from `start` to `stop` across (-1..1)."""
         first, last = np.array(self.body.outline[edge : edge + 2])
         low, high = first + inset * (last - first), last - inset * (last - first)
@@ -120,26 +117,31 @@ class Car:
 
 
 def draw_car(
-    painter: Painter, rng: Rng, *, x: float, z: float, heading: float, body: Body | None = None
+    painter: Painter, *, x: float, z: float, heading: float, body: Body | None = None
 ) -> None:
     """A vehicle: its side view, extended across its width.
 
     Args:
         painter: what to draw with.
-        rng: random numbers.
         x, z: place.
         heading: see `Car`.
         body: None chooses a car, a van or, rarely, a bus.
     """
+    rng, haze = painter.rng, painter.light.haze
     if body is None:
         body = (HATCHBACK, SALOON, VAN, BUS)[rng.choice(4, p=[0.46, 0.36, 0.14, 0.04])]
-    car = Car(body=body, x=x, z=z, heading=heading)
-    paint, haze = pick(rng, PAINTS), painter.light.haze
+    car, fill = Car(body=body, x=x, z=z, heading=heading), partial(painter.fill, label=CAR)
+    paint = pick(rng, PAINTS)
     glass = mixed((34, 40, 46), haze, rng.uniform(0.02, 0.25))
     below = np.array([-1, -1, 1, 1]) * 0.53 * body.width
     shadow = car.place(np.array([-0.02, 1.02, 1.02, -0.02]), np.zeros(4), below)
     painter.fill(shadow, (30, 30, 33))
-    _draw_tyres(painter, car)
+    for side in (-1, 1):  # the part of the tyres that is seen below the body
+        for s in WHEELS:
+            fill(car.wheel(s, side, out=-0.02), BLACK)
+        tread = side * np.array([0.49, 0.49, 0.37, 0.37]) * body.width
+        for s in (0.1, 0.9):
+            fill(car.place(np.full(4, s), np.array([0, 0.4, 0.4, 0]), tread), BLACK)
     # The body is convex: the surfaces that face the camera do not hide each other.
     last = len(body.outline) - 2
     tail, nose = 1, last - 1
@@ -149,59 +151,41 @@ def draw_car(
         (s0, y0), (s1, y1) = body.outline[edge : edge + 2]
         level = 1 - abs(y1 - y0) / np.hypot((s1 - s0) * body.length, y1 - y0)
         sky = mixed(shaded(paint, 1.25), haze, 0.15)  # horizontal surfaces reflect the sky
-        painter.fill(car.face(edge), mixed(shaded(paint, 0.92), sky, level), CAR)
+        fill(car.face(edge), mixed(shaded(paint, 0.92), sky, level))
         if edge in body.screens:
-            painter.fill(car.face(edge, start=-0.9, stop=0.9, inset=0.1), glass, CAR)
+            fill(car.face(edge, -0.9, 0.9, 0.1), glass)
         elif edge in (0, last):
-            painter.fill(car.face(edge), shaded(paint, 0.6), CAR)
+            fill(car.face(edge), shaded(paint, 0.6))
             plate = (206, 176, 60) if edge == 0 else (214, 214, 208)
-            painter.fill(car.face(edge, start=-0.3, stop=0.3, inset=0.3), plate, CAR)
+            fill(car.face(edge, -0.3, 0.3, 0.3), plate)
         elif edge in (tail, nose):
             lamp = (168, 26, 28) if edge == tail else (232, 230, 216)
             for start in (-0.96, 0.7):
-                painter.fill(car.face(edge, start=start, stop=start + 0.26, inset=0.12), lamp, CAR)
+                fill(car.face(edge, start, start + 0.26, 0.12), lamp)
             if edge == nose:
-                painter.fill(car.face(edge, start=-0.5, stop=0.5, inset=0.2), BLACK, CAR)
+                fill(car.face(edge, -0.5, 0.5, 0.2), BLACK)
+    bright = 0.95 * painter.light.on_side(1 if x > 0 else -1)
+    outline = np.array(body.outline)
     for side in (-1, 1):
-        if painter.turns_clockwise(car.flank(np.array(body.outline), side)) == (side > 0):
-            _draw_flank(painter, car, side=side, paint=paint, glass=glass)
+        if painter.turns_clockwise(car.flank(outline, side)) == (side > 0):
+            fill(car.flank(outline, side), shaded(paint, bright))
+            for window in body.windows:
+                fill(car.flank(np.array(window), side), shaded(glass, 0.9))
+            for s in WHEELS:
+                fill(car.wheel(s, side, out=0.01), BLACK)
+                fill(car.wheel(s, side, size=0.6, out=0.01), (130, 132, 134))
 
 
-def _draw_tyres(painter: Painter, car: Car) -> None:
-    """The part of the tyres that is seen below the body."""
-    radius, width = car.body.wheel, car.body.width
-    for side in (-1, 1):
-        for s in WHEELS:
-            wheel = disc(s, radius, radius / car.body.length, radius)
-            painter.fill(car.flank(wheel, side, -0.02), BLACK, CAR)
-        tread = side * np.array([0.49, 0.49, 0.37, 0.37]) * width
-        for s in (0.1, 0.9):
-            ends = car.place(np.full(4, s), np.array([0, 0.4, 0.4, 0]), tread)
-            painter.fill(ends, BLACK, CAR)
-
-
-def _draw_flank(painter: Painter, car: Car, *, side: int, paint: Color, glass: Color) -> None:
-    """One side of the body, with its windows and wheels."""
-    body = car.body
-    bright = 0.95 * painter.light.on_side(1 if car.x > 0 else -1)
-    painter.fill(car.flank(np.array(body.outline), side), shaded(paint, bright), CAR)
-    for window in body.windows:
-        painter.fill(car.flank(np.array(window), side), shaded(glass, 0.9), CAR)
-    for s in WHEELS:
-        for radius, color in ((body.wheel, BLACK), (0.6 * body.wheel, (130, 132, 134))):
-            wheel = disc(s, body.wheel, radius / body.length, radius)
-            painter.fill(car.flank(wheel, side, 0.01), color, CAR)
-
-
-def draw_pedestrian(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
+def draw_pedestrian(painter: Painter, *, x: float, z: float) -> None:
     """A person who walks or stands."""
+    rng = painter.rng
     size = rng.uniform(0.9, 1.06) if rng.random() < 0.85 else rng.uniform(0.6, 0.75)  # a child
     stride, turn = rng.uniform(0.0, 0.3), rng.choice([-1, 1])
     trousers, coat = pick(rng, CLOTHES[:7]), pick(rng, CLOTHES)
     hem = rng.uniform(0.55, 0.95)  # a jacket or a long coat
 
     def draw(flat: Points, color: Color) -> None:
-        painter.fill(upright(x, z, flat * size), color, PEDESTRIAN)
+        painter.stand(x, z, flat * size, color, PEDESTRIAN)
 
     for step, gain in ((-stride, 0.75), (stride, 1.0)):
         knee = (step * 0.6 + 0.04 * turn, 0.48)
@@ -217,20 +201,18 @@ def draw_pedestrian(painter: Painter, rng: Rng, *, x: float, z: float) -> None:
         draw(box(0.22, 0.62, 0.46, 0.95) * (turn, 1), pick(rng, CLOTHES))  # a bag
     skin = pick(rng, SKINS)
     draw(disc(0.01 * turn, 1.62, 0.105, 0.14), skin)
-    hair = disc(-0.02 * turn, 1.69, 0.115, 0.095)
-    draw(hair, pick(rng, ((40, 34, 30), (92, 70, 50), (150, 130, 96), (130, 126, 122))))
+    draw(disc(-0.02 * turn, 1.69, 0.115, 0.095), pick(rng, HAIRS))
 
 
-def draw_cyclist(painter: Painter, rng: Rng, *, x: float, z: float, across: float = 0.5) -> None:
+def draw_cyclist(painter: Painter, *, x: float, z: float, across: float = 0.5) -> None:
     """A person on a bicycle, seen from the side with probability `across`, else from behind."""
+    rng, tyre = painter.rng, (30, 30, 32)
     coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES[:7]), pick(rng, SKINS)
-    frame = pick(rng, PAINTS)
-    helmet = pick(rng, (*FASCIAS, (40, 34, 30), (92, 70, 50)))
+    frame, helmet = pick(rng, PAINTS), pick(rng, (*FASCIAS, *HAIRS[:2]))
     turn = rng.choice([-1, 1])
-    tyre = (30, 30, 32)
 
     def draw(flat: Points, color: Color | None) -> None:
-        painter.fill(upright(x, z, flat * (turn, 1)), color, BICYCLIST)
+        painter.stand(x, z, flat * (turn, 1), color, BICYCLIST)
 
     if rng.random() < across:
         for hub in (-0.52, 0.52):
