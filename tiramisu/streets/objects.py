@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from tiramisu.streets import palette
-from tiramisu.streets.painter import BUILDING, FENCE, POLE, SIGN, TREE, VOID, Painter
+from tiramisu.streets.classes import BUILDING, FENCE, POLE, SIGN, TREE, VOID
+from tiramisu.streets.painter import Painter
 from tiramisu.streets.palette import FASCIAS, GLASS, LEAVES, STEEL, Color, mixed, pick, shaded
-from tiramisu.streets.shapes import Point, Points, box, disc, grid, limb
+from tiramisu.streets.polygons import Point, Points, box, disc, grid, limb
 
 
 def draw_house(
@@ -27,7 +28,9 @@ def draw_house(
         end = np.array([(0, 0), (0, height), (across / 2, top), (across, height), (across, 0)])
         painter.stand(x, near, end, shaded(wall, 1.86 - bright), BUILDING)
         if rng.random() < 0.5:
-            panes = grid(across * np.array([0.25, 0.6]), np.arange(1.1, height - 1.8, 3.1), 0.9, 1.5)
+            panes = grid(
+                across * np.array([0.25, 0.6]), np.arange(1.1, height - 1.8, 3.1), 0.9, 1.5
+            )
             painter.stand(x, near, panes, GLASS, BUILDING)
     if rise:
         z0 = max(near, 1.0)

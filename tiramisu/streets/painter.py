@@ -13,16 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.streets.classes import SKY
 from tiramisu.streets.palette import Color, Rng, mixed
-from tiramisu.streets.shapes import Points
+from tiramisu.streets.polygons import NEAR, Points
 
 Image = npt.NDArray[np.uint8]
 
-SKY, BUILDING, POLE, ROAD, SIDEWALK, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
-VOID = 255
-
 FOCAL_X, FOCAL_Y = 0.96, 1.28  # in image widths and heights: 55 degrees across a 4:3 frame
-NEAR = 1.0  # metres; the part of walls and roads that is nearer than this is cut off
 SUBPIXEL_BITS = 4  # OpenCV takes corners in 1/16 pixel
 
 
@@ -170,20 +167,3 @@ def _points(x: Points | float, y: Points | float, z: Points | float) -> Points:
     points = np.empty((*(np.shape(x) or np.shape(z)), 3))
     points[..., 0], points[..., 1], points[..., 2] = x, y, np.maximum(z, NEAR)
     return points
-
-
-def ribbon(x0: float, x1: float, z0: float, z1: float) -> Points:
-    """A strip of ground (2 K, 3) along the street, with enough corners to follow its bend."""
-    z = np.geomspace(max(z0, NEAR), max(z1, NEAR + 0.1), 12 if z1 - z0 > 8 else 3)
-    strip = np.zeros((2, len(z), 3))
-    strip[0, :, 0], strip[1, :, 0] = x0, x1
-    strip[..., 2] = z
-    return np.concatenate([strip[0], strip[1, ::-1]])
-
-
-def smooth_noise(
-    rng: np.random.Generator, rows: int, cols: int, *, height: int, width: int
-) -> npt.NDArray[np.float32]:
-    """Smooth random noise (H, W) in 0..1. Its shape does not depend on the size of the image."""
-    coarse = rng.random((rows, cols), dtype=np.float32)
-    return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)

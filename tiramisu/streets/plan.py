@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tiramisu.streets import objects
-from tiramisu.streets.painter import BUILDING, TREE, Painter
+from tiramisu.streets.classes import BUILDING, TREE
+from tiramisu.streets.painter import Painter
 from tiramisu.streets.palette import BRICKS, LEAVES, Rng, pick
-from tiramisu.streets.shapes import box
+from tiramisu.streets.polygons import box
 from tiramisu.streets.traffic import draw_car, draw_cyclist, draw_pedestrian
 
 END = 130.0  # metres: where the street is closed by houses and trees
@@ -183,15 +184,12 @@ def _place_traffic(painter: Painter, street: Street) -> None:
                 if not street.is_junction(z, 4) and rng.random() < 0.75:
                     add(draw_car, kerb[side] - side * 1.05, z, heading=ahead)
                 z += rng.uniform(5.6, 7.5)
-    z = rng.uniform(9, 40)
-    while z < 80 and rng.random() < 0.75:
-        add(draw_car, rng.normal(0, 0.2), z, heading=rng.normal(0, 0.03))
-        z += rng.uniform(9, 30)
-    z = rng.uniform(8, 40)
-    while z < 80 and rng.random() < 0.75:
-        x = middle - drive * rng.uniform(1.3, 1.7)
-        add(draw_car, x, z, heading=np.pi + rng.normal(0, 0.03))
-        z += rng.uniform(9, 30)
+    for is_coming in (False, True):
+        z = rng.uniform(8 if is_coming else 9, 40)
+        while z < 80 and rng.random() < 0.75:
+            x = middle - drive * rng.uniform(1.3, 1.7) if is_coming else rng.normal(0, 0.2)
+            add(draw_car, x, z, heading=np.pi * is_coming + rng.normal(0, 0.03))
+            z += rng.uniform(9, 30)
     if street.junction < END and rng.random() < 0.6:
         x = rng.uniform(-9, 9)
         z = street.junction + street.junction_width * (0.3 if drive < 0 else 0.7)

@@ -10,24 +10,11 @@ import cv2
 import numpy as np
 
 from tiramisu.streets import palette
-from tiramisu.streets.painter import (
-    BUILDING,
-    CAR,
-    ROAD,
-    SIDEWALK,
-    SKY,
-    TREE,
-    VOID,
-    Camera,
-    Image,
-    Light,
-    Painter,
-    ribbon,
-    smooth_noise,
-)
+from tiramisu.streets.classes import BUILDING, CAR, ROAD, SIDEWALK, SKY, TREE, VOID
+from tiramisu.streets.painter import Camera, Image, Light, Painter
 from tiramisu.streets.palette import Color, Rng, pick, shaded
 from tiramisu.streets.plan import END, Street, place_items, plan_street
-from tiramisu.streets.shapes import box, disc, grid
+from tiramisu.streets.polygons import box, disc, grid, ribbon, smooth_noise
 
 MIN_SIZE = 32  # pixels
 # How rough a surface looks, as a share of its brightness, in the order of the classes.
@@ -205,12 +192,8 @@ def _blank_borders(label: Image, rng: Rng) -> None:
     classes, which have few pixels, keep them all.
     """
     height, width = label.shape
-    border = np.zeros(label.shape, bool)
-    across, down = label[:, 1:] != label[:, :-1], label[1:] != label[:-1]
-    border[:, 1:] |= across
-    border[:, :-1] |= across
-    border[1:] |= down
-    border[:-1] |= down
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    border = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, cross) > 0  # a neighbour differs
     is_wide = np.isin(label, (SKY, BUILDING, ROAD, SIDEWALK, TREE, CAR))
     where = smooth_noise(rng, 24, 32, height=height, width=width)
     label[border & is_wide & (where < height / 600)] = VOID

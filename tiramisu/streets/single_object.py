@@ -14,35 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.streets import objects, palette
-from tiramisu.streets.painter import (
-    BUILDING,
-    FOCAL_X,
-    FOCAL_Y,
-    ROAD,
-    SIDEWALK,
-    SIGN,
-    SKY,
-    TREE,
-    Camera,
-    Image,
-    Painter,
-    ribbon,
-)
+from tiramisu.streets import objects, palette, traffic
+from tiramisu.streets.classes import BUILDING, ROAD, SIDEWALK, SIGN, SKY, TREE
+from tiramisu.streets.painter import FOCAL_X, FOCAL_Y, Camera, Image, Painter
 from tiramisu.streets.palette import Rng, mixed, pick, shaded
 from tiramisu.streets.plan import place_horizon
+from tiramisu.streets.polygons import box, grid, ribbon
 from tiramisu.streets.scene import choose_light, draw_sky, photograph
-from tiramisu.streets.shapes import box, grid
-from tiramisu.streets.traffic import (
-    BUS,
-    HATCHBACK,
-    SALOON,
-    VAN,
-    Body,
-    draw_car,
-    draw_cyclist,
-    draw_pedestrian,
-)
 
 MIN_SIZE = 16  # pixels; in smaller images a traffic light looks like a person
 OVERSIZE = 5  # height of the painting, in heights of the image
@@ -197,14 +175,14 @@ def _view_signs(draw: Callable[..., None], middle: float, **how: Any) -> View:
     return replace(_view_upright(draw, 1.4, **how), middle=middle, part=SIGN)
 
 
-def _view_vehicle(rng: Rng, *bodies: Body) -> View:
+def _view_vehicle(rng: Rng, *bodies: traffic.Body) -> View:
     body = bodies[rng.integers(len(bodies))]
     # A part of the side is in sight: from the front a van looks like a bus.
     heading = float(rng.choice([-1, 1]) * rng.uniform(0.25, 0.75) * np.pi)
     sin, cos = abs(np.sin(heading)), abs(np.cos(heading))
     wide, depth = body.length * sin + body.width * cos, body.length * cos + body.width * sin
     z = _distance(wide) + depth / 2
-    draw = partial(draw_car, x=0, z=z, heading=heading, body=body)
+    draw = partial(traffic.draw_car, x=0, z=z, heading=heading, body=body)
     return View(extent=wide, middle=body.height / 2, z=z, depth=depth / 2, draw=draw)
 
 
@@ -231,12 +209,12 @@ def _view_fence(rng: Rng) -> View:
 
 
 _VIEWS: dict[str, Callable[[Rng], View]] = {
-    "car": lambda rng: _view_vehicle(rng, HATCHBACK, SALOON),
-    "van": lambda rng: _view_vehicle(rng, VAN),
-    "bus": lambda rng: _view_vehicle(rng, BUS),
-    "pedestrian": lambda rng: _view_upright(draw_pedestrian, 1.8),
+    "car": lambda rng: _view_vehicle(rng, traffic.HATCHBACK, traffic.SALOON),
+    "van": lambda rng: _view_vehicle(rng, traffic.VAN),
+    "bus": lambda rng: _view_vehicle(rng, traffic.BUS),
+    "pedestrian": lambda rng: _view_upright(traffic.draw_pedestrian, 1.8),
     # From behind, only a few pixels tell a cyclist from a pedestrian.
-    "cyclist": lambda rng: _view_upright(draw_cyclist, 1.8, across=1.0),
+    "cyclist": lambda rng: _view_upright(traffic.draw_cyclist, 1.8, across=1.0),
     "tree": _view_tree,
     "house": _view_house,
     "traffic sign": lambda rng: _view_signs(objects.draw_sign, 2.4, kinds=tuple(objects.SIGNS)[:4]),

@@ -5,20 +5,11 @@ from functools import partial
 
 import numpy as np
 
-from tiramisu.streets.painter import BICYCLIST, CAR, PEDESTRIAN, Painter
-from tiramisu.streets.palette import (
-    BLACK,
-    CLOTHES,
-    FASCIAS,
-    HAIRS,
-    PAINTS,
-    SKINS,
-    Color,
-    mixed,
-    pick,
-    shaded,
-)
-from tiramisu.streets.shapes import Point, Points, box, disc, limb
+from tiramisu.streets import palette
+from tiramisu.streets.classes import BICYCLIST, CAR, PEDESTRIAN
+from tiramisu.streets.painter import Painter
+from tiramisu.streets.palette import BLACK, CLOTHES, Color, mixed, pick, shaded
+from tiramisu.streets.polygons import Point, Points, box, disc, limb
 
 WHEELS = (0.17, 0.82)  # positions of the axles, as a share of the length
 
@@ -94,8 +85,7 @@ class Car:
         """Half the width at heights of metres `up`."""
         body = self.body
         above_waist = np.clip((up - body.waist) / (body.height - body.waist), 0, 1)
-        half: Points = body.width / 2 * (1 - body.taper * above_waist)
-        return half
+        return np.asarray(body.width / 2 * (1 - body.taper * above_waist))
 
     def flank(self, flat: Points, side: int, out: float = 0.0) -> Points:
         """A shape (K, 2) of the side view, on the left (-1) or right (+1) side."""
@@ -131,7 +121,7 @@ def draw_car(
     if body is None:
         body = (HATCHBACK, SALOON, VAN, BUS)[rng.choice(4, p=[0.46, 0.36, 0.14, 0.04])]
     car, fill = Car(body=body, x=x, z=z, heading=heading), partial(painter.fill, label=CAR)
-    paint = pick(rng, PAINTS)
+    paint = pick(rng, palette.PAINTS)
     glass = mixed((34, 40, 46), haze, rng.uniform(0.02, 0.25))
     below = np.array([-1, -1, 1, 1]) * 0.53 * body.width
     shadow = car.place(np.array([-0.02, 1.02, 1.02, -0.02]), np.zeros(4), below)
@@ -199,16 +189,16 @@ def draw_pedestrian(painter: Painter, *, x: float, z: float) -> None:
     draw(limb((0.17, 1.4), (0.25 + swing * 0.5, 0.85), 0.12, 0.1), shaded(coat, 0.85))
     if rng.random() < 0.35:
         draw(box(0.22, 0.62, 0.46, 0.95) * (turn, 1), pick(rng, CLOTHES))  # a bag
-    skin = pick(rng, SKINS)
+    skin = pick(rng, palette.SKINS)
     draw(disc(0.01 * turn, 1.62, 0.105, 0.14), skin)
-    draw(disc(-0.02 * turn, 1.69, 0.115, 0.095), pick(rng, HAIRS))
+    draw(disc(-0.02 * turn, 1.69, 0.115, 0.095), pick(rng, palette.HAIRS))
 
 
 def draw_cyclist(painter: Painter, *, x: float, z: float, across: float = 0.5) -> None:
     """A person on a bicycle, seen from the side with probability `across`, else from behind."""
     rng, tyre = painter.rng, (30, 30, 32)
-    coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES[:7]), pick(rng, SKINS)
-    frame, helmet = pick(rng, PAINTS), pick(rng, (*FASCIAS, *HAIRS[:2]))
+    coat, trousers, skin = pick(rng, CLOTHES), pick(rng, CLOTHES[:7]), pick(rng, palette.SKINS)
+    frame, helmet = pick(rng, palette.PAINTS), pick(rng, (*palette.FASCIAS, *palette.HAIRS[:2]))
     turn = rng.choice([-1, 1])
 
     def draw(flat: Points, color: Color | None) -> None:

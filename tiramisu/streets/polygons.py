@@ -1,13 +1,16 @@
-"""Flat shapes: corners (K, 2), or (N, K, 2) for many shapes, in metres."""
+"""Shapes: flat ones, with corners (K, 2), or (N, K, 2) for many, in metres; and smooth noise."""
 
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 Points = npt.NDArray[Any]  # of any number type
 Point = tuple[float, float]
+
+NEAR = 1.0  # metres; the part of walls and roads that is nearer than this is cut off
 
 
 def box(left: float, bottom: float, right: float, top: float) -> Points:
@@ -17,8 +20,8 @@ def box(left: float, bottom: float, right: float, top: float) -> Points:
 
 def grid(xs: npt.ArrayLike, ys: npt.ArrayLike, width: float, height: float) -> Points:
     """Rectangles (N, 4, 2) of one size, their lower left corners at every (x, y)."""
-    places: Points = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 1, 2)
-    return places + box(0, 0, width, height)
+    places = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 1, 2)
+    return np.asarray(places + box(0, 0, width, height))
 
 
 def disc(x: float, y: float, radius_x: float, radius_y: float, corners: int = 12) -> Points:
@@ -37,3 +40,20 @@ def limb(start: Point, end: Point, width: float, end_width: float | None = None)
         (x0 - w0 * nx, y0 - w0 * ny), (x0 + w0 * nx, y0 + w0 * ny),
         (x1 + w1 * nx, y1 + w1 * ny), (x1 - w1 * nx, y1 - w1 * ny),
     ])  # fmt: skip
+
+
+def ribbon(x0: float, x1: float, z0: float, z1: float) -> Points:
+    """A strip of ground (2 K, 3) along the street, with enough corners to follow its bend."""
+    z = np.geomspace(max(z0, NEAR), max(z1, NEAR + 0.1), 12 if z1 - z0 > 8 else 3)
+    strip = np.zeros((2, len(z), 3))
+    strip[0, :, 0], strip[1, :, 0] = x0, x1
+    strip[..., 2] = z
+    return np.concatenate([strip[0], strip[1, ::-1]])
+
+
+def smooth_noise(
+    rng: np.random.Generator, rows: int, cols: int, *, height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """Smooth random noise (H, W) in 0..1. Its shape does not depend on the size of the image."""
+    coarse = rng.random((rows, cols), dtype=np.float32)
+    return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
