@@ -28,17 +28,14 @@ from tiramisu.models.zoo import ZOO
 from tiramisu.text import did_you_mean
 from tiramisu.visual.pictures import save_png
 
-STANDARD: tuple[dict[str, Any], ...] = (
+STANDARD: tuple[dict[str, Any], ...] = (  # settings of the README's comparisons
     {"arch": "fc103"},
     {"arch": "fc103", "batch": 8, "contenders": ["plain", "ours", "ours+compile"]},
     {"arch": "densenet121"},
     {"arch": "fc103", "mode": "train"},
 )
-"""Settings of the README's comparisons."""
-PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")
-"""Packages whose versions are noted."""
-Table = dict[Case, list[str]]
-"""The cases of one table, each with its contenders."""
+PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")  # versions
+Table = dict[Case, list[str]]  # the cases of one table, each with its contenders
 
 
 def run_benchmark(config: BenchmarkConfig) -> Path:
@@ -120,12 +117,8 @@ def _plan_table(config: BenchmarkConfig) -> Table:
         )
         cases.append(case)
     if config.study == "data":
-        if (
-            len(cases) > 1
-            or config.contenders
-            or not trains
-            or cases[0].entry.task != "segmentation"
-        ):
+        is_one = len(cases) == 1 and cases[0].entry.task == "segmentation"
+        if not is_one or not trains or config.contenders:
             raise ValueError(
                 "--study data: it trains one segmentation network of ours; leave out --contenders "
                 "and --mode, and give one of fc56, fc67 and fc103, one size and one batch"

@@ -18,17 +18,13 @@ from tiramisu.benchmark.peak_memory import measure_in_new_process
 from tiramisu.benchmark.steps import Step, count_multiply_adds, load_contender, make_matrix_products
 from tiramisu.devices import is_out_of_memory
 
-TURN_SECONDS = 0.2
-"""In one turn a fast step is repeated for about this long."""
-MIN_ROUNDS = 3
-"""Fewer rounds give no useful median and spread."""
-SAME_FUNCTION = {"ours", "plain", "torchvision"}
-"""Sources that compute the same function, so that their logits can be compared."""
+TURN_SECONDS = 0.2  # in one turn a fast step is repeated for about this long
+MIN_ROUNDS = 3  # fewer rounds give no useful median and spread
+SAME_FUNCTION = {"ours", "plain", "torchvision"}  # sources whose logits can be compared
 TOLERANCE = 0.05
 """Largest difference of logits in fp32, as a part of the reference's largest logit. TF32 on a GPU
 differs less; a network that leaves a layer out differs more."""
-Clock = Callable[[Step, int], float]
-"""Returns the seconds of a step that is repeated a number of times."""
+Clock = Callable[[Step, int], float]  # seconds of a step that is repeated a number of times
 
 
 class UnavailableError(Exception):
@@ -40,18 +36,11 @@ class Result:
     """What was measured of one contender."""
 
     contender: str
-    """Name of the contender."""
-    seconds: list[float] = dataclasses.field(default_factory=list)
-    """Seconds of one step, in each turn."""
-    setup_seconds: float = 0.0
-    """Seconds to load and compile, to export, or to decode images; 0 for others."""
-    peak_bytes: int | None = None
-    """Peak memory of a step, not counting the loaded program; None if not measured."""
-    multiply_adds: int
-    """Multiply-adds of one step."""
-    difference: float | None = None
-    """Largest absolute difference of the logits from the reference's; None for the reference, and
-    for networks that compute another function."""
+    seconds: list[float] = dataclasses.field(default_factory=list)  # of one step, in each turn
+    setup_seconds: float = 0.0  # to load and compile, or to export; 0 for others
+    peak_bytes: int | None = None  # of a step, without the loaded program; None if not measured
+    multiply_adds: int  # of one step
+    difference: float | None = None  # see `compare_logits`
 
     @property
     def median(self) -> float:
@@ -64,13 +53,9 @@ class Comparison:
     """What was measured on one case. The first result is the reference of all ratios."""
 
     case: Case
-    """What all contenders ran."""
-    limit: float
-    """Operations per second of the fastest product of large matrices."""
-    results: list[Result]
-    """In the order of the turns."""
-    notes: dict[str, str]
-    """By contender: why it was skipped, or its memory not measured."""
+    limit: float  # operations per second of the fastest product of large matrices
+    results: list[Result]  # in the order of the turns
+    notes: dict[str, str]  # by contender: why it was skipped, or its memory not measured
 
 
 def compare(
@@ -159,7 +144,9 @@ def time_step(step: Step, repeats: int) -> float:
 
 
 def compare_logits(logits: Mapping[str, Tensor], contender: str, case: Case) -> float | None:
-    """Largest difference from the first contender's logits, if both compute the same function.
+    """Largest absolute difference from the first contender's logits.
+
+    None for the first itself, and for networks that compute another function.
 
     Raises:
         UnavailableError: in fp32 the difference is larger than rounding explains.

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from tiramisu.benchmark.comparison import Comparison, Result
+from tiramisu.benchmark.comparison import Comparison
 from tiramisu.text import format_table
 from tiramisu.visual.figure import render
 from tiramisu.visual.pictures import Picture
@@ -52,19 +53,16 @@ def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     rows = [[*varying, *HEADINGS.split("|")]]
     notes = []
     for comparison in comparisons:
-        case, results = comparison.case, comparison.results
+        case = comparison.case
         values = [str(getattr(case, name)) for name in varying]
         rows += [[*values, *cells] for cells in _format_results(comparison)]
         lines = [
             f"limit: {comparison.limit / 1e9:.0f} GFLOP/s in {case.precision}, the fastest large "
-            "product of matrices in the same turns",
-            *(
-                f"{r.contender}: prepared in {r.setup_seconds:.0f} s"
-                for r in results
-                if r.setup_seconds
-            ),
-            *(f"{name}: {note}" for name, note in comparison.notes.items()),
+            "product of matrices in the same turns"
         ]
+        prepared = [result for result in comparison.results if result.setup_seconds]
+        lines += [f"{r.contender}: prepared in {r.setup_seconds:.0f} s" for r in prepared]
+        lines += [f"{name}: {note}" for name, note in comparison.notes.items()]
         notes += [f"{', '.join(values)}: {line}" if values else line for line in lines]
     references = dict.fromkeys(comparison.results[0].contender for comparison in comparisons)
     table = format_table(rows, left=len(varying) + 1)
@@ -78,20 +76,21 @@ def plot_bars(comparisons: Sequence[Comparison]) -> Picture:
     columns = 1 + any(r.peak_bytes is not None for c in comparisons for r in c.results)
     panels = figure.subplots(len(comparisons), columns, squeeze=False, height_ratios=heights)
     for (left, *right), comparison in zip(panels, comparisons, strict=True):
-        results = comparison.results
-        cells = _format_results(comparison)
-        labels = [f"{row[1]}   {row[3]} x" for row in cells]
+        results, cells = comparison.results, _format_results(comparison)
+        names = [result.contender for result in results]
+        colors = [COLORS.get(name.split("+")[0], "tab:green") for name in names]
         medians = [result.median for result in results]
         fastest = [result.median - min(result.seconds) for result in results]
         slowest = [max(result.seconds) - result.median for result in results]
-        _draw_bars(left, results, medians, labels, spread=(fastest, slowest))
+        times = [f"{row[1]}   {row[3]} x" for row in cells]
+        bars = left.barh(names, medians, color=colors, height=0.7, xerr=(fastest, slowest))
+        _finish_bars(left, bars, times)
         left.set_title(comparison.case.title, loc="left", fontsize=11)
         left.set_xlabel("seconds per step (median; lines from the fastest to the slowest turn)")
         for axes in right:
-            labels = [
-                f"{row[5]}   {row[6]} x" if row[5] != "-" else "not measured" for row in cells
-            ]
-            _draw_bars(axes, results, [(r.peak_bytes or 0) / 1e9 for r in results], labels)
+            peaks = [(result.peak_bytes or 0) / 1e9 for result in results]
+            sizes = [f"{row[5]}   {row[6]} x".replace("-   - x", "not measured") for row in cells]
+            _finish_bars(axes, axes.barh(names, peaks, color=colors, height=0.7), sizes)
             axes.tick_params(labelleft=False)
             axes.set_xlabel("peak memory in GB, without the loaded program")
     return render(figure)
@@ -164,18 +163,8 @@ def _find_varying(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
     return varying, by + cases[0].title
 
 
-def _draw_bars(
-    axes: Axes,
-    results: Sequence[Result],
-    lengths: Sequence[float],
-    labels: Sequence[str],
-    *,
-    spread: tuple[Sequence[float], Sequence[float]] | None = None,
-) -> None:
-    """Bars from the top down, each with its label, and with error bars if there is a spread."""
-    names = [result.contender for result in results]
-    colors = [COLORS.get(name.split("+")[0], "tab:green") for name in names]
-    bars = axes.barh(names, lengths, color=colors, height=0.7, xerr=spread)
+def _finish_bars(axes: Axes, bars: BarContainer, labels: Sequence[str]) -> None:
+    """Label the bars, the first one at the top."""
     axes.bar_label(bars, labels, padding=4, fontsize=9)
     axes.margins(x=0.5)  # with room for the labels
     axes.set_xlim(left=0)

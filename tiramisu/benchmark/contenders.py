@@ -25,22 +25,14 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class Case:
     """One step of one network, which every contender of a comparison runs."""
 
-    arch: str
-    """Name of the network, as for `build_model`."""
-    mode: Mode
-    """infer: a forward pass. train: forward pass, cross-entropy, backward pass, AdamW step."""
-    batch: int
-    """Images in one step."""
-    height: int
-    """Height of the images, in pixels."""
+    arch: str  # name of the network, as for `build_model`
+    mode: Mode  # infer: forward pass; train: also cross-entropy, backward pass, and an AdamW step
+    batch: int  # images in one step
+    height: int  # of the images, in pixels
     width: int
-    """Width of the images, in pixels."""
-    precision: Precision = "fp32"
-    """Number format; bf16 and fp16 by autocast, the weights stay in fp32."""
-    device: str = "cpu"
-    """cpu, cuda or mps."""
-    threads: int = 1
-    """Number of threads on the CPU."""
+    precision: Precision = "fp32"  # bf16 and fp16 by autocast: the weights stay in fp32
+    device: str = "cpu"  # cpu, cuda or mps
+    threads: int = 1  # on the CPU
 
     @property
     def entry(self) -> ZooEntry:
@@ -63,19 +55,18 @@ class Case:
 def check_contender(contender: str, case: Case) -> None:
     """Raise ValueError if a contender is unknown, or can never run a case, on any machine."""
     source, *ways = contender.split("+")
-    segments = case.entry.task == "segmentation"
     is_smp = source.startswith("smp:")
     if is_smp:
         split_name(source)  # raises ValueError for unknown names
-    known = (is_smp or source in SOURCES) and set(ways) <= set(WAYS)
+    known = (is_smp or source in SOURCES) and set(ways) <= set(WAYS) and len(set(ways)) == len(ways)
     exported = next((way for way in ways if way in EXPORTED), None)
     problem = None
-    if not known or len(set(ways)) < len(ways):
+    if not known:
         problem = (
             "is unknown; expected SOURCE or SOURCE+WAY, with the sources "
             f"{', '.join(SOURCES)} and the ways {', '.join(WAYS)}"
         )
-    elif (source == "plain" or is_smp) and not segments:
+    elif (source == "plain" or is_smp) and case.entry.task != "segmentation":
         problem = f"is a segmentation network, and {case.arch} is not; leave it out"
     elif source == "torchvision" and not hasattr(torchvision.models, case.arch):
         problem = f"is not possible: torchvision has no {case.arch}; leave it out"

@@ -20,8 +20,7 @@ from tiramisu.models.reference import ReferenceFCDenseNet
 from tiramisu.streets import draw_scene
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-MATRIX_SIDES = {"cpu": 2048, "mps": 2048, "cuda": 8192}
-"""Sides of the matrices whose product shows what a device reaches at most."""
+MATRIX_SIDES = {"cpu": 2048, "mps": 2048, "cuda": 8192}  # see `make_matrix_products`
 Step = Callable[[], object]
 
 
@@ -44,8 +43,8 @@ def load_contender(
             _export(case, path, int8="int8" in ways[0])
         exported = load_exported(path)
         return (lambda: exported(images)), (lambda: exported(images))
-    efficient = "memory_efficient" in ways
-    network = build_network(source, case, memory_efficient=efficient).to(case.device)
+    network = build_network(source, case, memory_efficient="memory_efficient" in ways)
+    network = network.to(case.device)
     images = (images / 255).to(case.device)
     if source == "ours" or "channels_last" in ways:
         network = network.to(memory_format=torch.channels_last)

@@ -28,18 +28,16 @@ def draw_house(
         end = np.array([(0, 0), (0, height), (across / 2, top), (across, height), (across, 0)])
         painter.stand(x, near, end, shaded(wall, 1.86 - bright), BUILDING)
         if rng.random() < 0.5:
-            panes = grid(
-                across * np.array([0.25, 0.6]), np.arange(1.1, height - 1.8, 3.1), 0.9, 1.5
-            )
+            rows = np.arange(1.1, height - 1.8, 3.1)
+            panes = grid((0.25 * across, 0.6 * across), rows, 0.9, 1.5)
             painter.stand(x, near, panes, GLASS, BUILDING)
     if rise:
         z0 = max(near, 1.0)
         slope = np.array([(x, height, z0), (ridge, top, z0), (ridge, top, far), (x, height, far)])
         painter.fill(slope, shaded(pick(rng, palette.ROOFS), 1.1 * bright), BUILDING)
         for z in rng.uniform(near, far - 1, rng.integers(0, 3)):  # chimneys
-            painter.stand_along(
-                ridge, z, box(0, top - 0.6, 0.8, top + 1), shaded(wall, bright), BUILDING
-            )
+            stack = box(0, top - 0.6, 0.8, top + 1)
+            painter.stand_along(ridge, z, stack, shaded(wall, bright), BUILDING)
             painter.stand(ridge, z, box(-0.4, top - 0.6, 0.4, top + 1), wall, BUILDING)
 
     def front(flat: Points, color: Color, gain: float = 1.0, label: int = BUILDING) -> None:

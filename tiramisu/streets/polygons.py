@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.streets.palette import Rng
+
 Points = npt.NDArray[Any]  # of any number type
 Point = tuple[float, float]
 
@@ -51,9 +53,7 @@ def ribbon(x0: float, x1: float, z0: float, z1: float) -> Points:
     return np.concatenate([strip[0], strip[1, ::-1]])
 
 
-def smooth_noise(
-    rng: np.random.Generator, rows: int, cols: int, *, height: int, width: int
-) -> npt.NDArray[np.float32]:
-    """Smooth random noise (H, W) in 0..1. Its shape does not depend on the size of the image."""
+def smooth_noise(rng: Rng, rows: int, cols: int, shape: tuple[int, ...]) -> Points:
+    """Smooth random noise (H, W), float32 in 0..1. At every size it looks the same."""
     coarse = rng.random((rows, cols), dtype=np.float32)
-    return np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    return np.clip(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), 0, 1)

@@ -90,14 +90,13 @@ def choose_light(rng: Rng) -> Light:
 
 def draw_sky(painter: Painter) -> None:
     """Fill the whole image with a sky and its clouds."""
-    height, width = painter.label.shape
     light = painter.light
     zenith, haze, cloud = np.array((light.zenith, light.haze, light.cloud), np.float32)
-    rows = np.linspace(0, 1, height, dtype=np.float32) / painter.camera.horizon
+    rows = np.linspace(0, 1, len(painter.label), dtype=np.float32) / painter.camera.horizon
     rows = np.minimum(rows, 1)[:, None, None] ** 1.4
     sky = zenith * (1 - rows) + haze * rows
     puffs = sum(
-        share * smooth_noise(painter.rng, count, count, height=height, width=width)
+        share * smooth_noise(painter.rng, count, count, painter.label.shape)
         for count, share in ((5, 0.5), (11, 0.3), (26, 0.2))
     )
     cover = np.clip((puffs - 0.85 + 0.75 * light.cloudiness) * 4, 0, 0.9)[..., None]
@@ -191,30 +190,22 @@ def _blank_borders(label: Image, rng: Rng) -> None:
     Small images have more border for their size, so a smaller part of it becomes void. Thin
     classes, which have few pixels, keep them all.
     """
-    height, width = label.shape
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     border = cv2.morphologyEx(label, cv2.MORPH_GRADIENT, cross) > 0  # a neighbour differs
     is_wide = np.isin(label, (SKY, BUILDING, ROAD, SIDEWALK, TREE, CAR))
-    where = smooth_noise(rng, 24, 32, height=height, width=width)
-    label[border & is_wide & (where < height / 600)] = VOID
+    where = smooth_noise(rng, 24, 32, label.shape)
+    label[border & is_wide & (where < len(label) / 600)] = VOID
 
 
 def photograph(painted: Image, label: Image, light: Light, rng: Rng) -> Image:
     """Turn a painting into a photograph: add texture, exposure, blur of the lens, sensor noise.
 
-    Args:
-        painted: uint8 (H, W, 3) RGB.
-        label: uint8 (H, W); chooses the texture of each pixel.
-        light: gives exposure and tint.
-        rng: random numbers.
-
-    Returns:
-        uint8 (H, W, 3) RGB.
+    Both are uint8 (H, W, 3) RGB. The label (H, W) chooses the texture of each pixel.
     """
     height, width = label.shape
     rough = np.append(ROUGHNESS, np.full(245, 0.05, np.float32))[label]
     grain = sum(
-        share * (smooth_noise(rng, rows, rows * 4 // 3, height=height, width=width) - 0.5)
+        share * (smooth_noise(rng, rows, rows * 4 // 3, label.shape) - 0.5)
         for rows, share in ((12, 0.8), (50, 1.0), (150, 1.2))
     )
     gain = light.exposure * (1 + rough * grain)

@@ -111,11 +111,7 @@ def draw_car(
 ) -> None:
     """A vehicle: its side view, extended across its width.
 
-    Args:
-        painter: what to draw with.
-        x, z: place.
-        heading: see `Car`.
-        body: None chooses a car, a van or, rarely, a bus.
+    For the heading, see `Car`. Without a body, a car, a van or, rarely, a bus is chosen.
     """
     rng, haze = painter.rng, painter.light.haze
     if body is None:
