@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tiramisu.streets import draw_scene
+from tiramisu.streets.scene import _blank_borders
 
 SKY, BUILDING, POLE, ROAD, SIDEWALK, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 VOID = 255
@@ -71,6 +72,17 @@ def test_void_is_a_small_share(counts: np.ndarray) -> None:
     void = counts[:, VOID] / counts.sum(1)
     assert 0.015 < void.mean() < 0.05
     assert void.max() < 0.2
+
+
+def test_borders_become_void_except_those_of_thin_classes() -> None:
+    label = np.full((600, 8), SKY, np.uint8)  # so high that its whole border becomes void
+    label[300:] = ROAD
+    label[100:200, 4] = POLE
+    _blank_borders(label, np.random.default_rng(0))
+    assert np.all(label[299:301] == VOID)
+    assert np.all(label[301:] == ROAD)
+    assert np.all(label[100:200, 4] == POLE)
+    assert label[150].tolist() == [SKY, SKY, SKY, VOID, POLE, VOID, SKY, SKY]
 
 
 def test_colour_alone_does_not_give_the_class_away() -> None:
