@@ -10,8 +10,8 @@ from PIL import Image
 from tiramisu import cli
 from tiramisu.models import DenseNet, FCDenseNet
 from tiramisu.summary.drawing import draw_graph, draw_network
+from tiramisu.summary.figure_layout import LEFT, MIDDLE, RIGHT, find_lanes, place_nodes
 from tiramisu.summary.graph import Edge, NetworkGraph, Node, graph_network
-from tiramisu.summary.placement import LEFT, MIDDLE, RIGHT, find_lanes, place_nodes
 
 
 def make_graph(num_blocks: int = 2) -> NetworkGraph:

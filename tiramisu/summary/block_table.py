@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from tiramisu.models.blocks import DenseBlock, TransitionDown, TransitionUp
-from tiramisu.summary.outline import by, count_layers, describe, find_parts, is_visible
-from tiramisu.summary.trace import LAYERS, Output, Trace, find_outputs, trace_network
+from tiramisu.summary.meta_run import LAYERS, Output, Trace, find_outputs, trace_network
+from tiramisu.summary.network_parts import by, count_layers, describe, find_parts, is_visible
+from tiramisu.text import format_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,28 +147,19 @@ def format_summary(summary: Summary) -> str:
         f"{summary.network}, input {summary.in_channels} x {' x '.join(map(str, summary.size))} "
         f"(m: channels of the whole stack)"
     )
-    return "\n".join([title, *align(header, cells, total, left=1)])
+    return "\n".join([title, *format_ruled_table([header, *cells, total], left=1)])
 
 
-def align(
-    header: tuple[str, ...],
-    cells: Sequence[tuple[str, ...]],
-    total: tuple[str, ...],
-    *,
-    left: int,
-) -> list[str]:
-    """Lines of a table with rules; the first `left` columns are aligned left, the others right."""
-    widths = [max(map(len, column)) for column in zip(header, *cells, total, strict=True)]
+def format_ruled_table(rows: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """Lines of a table with rules around its heading, the first row, and above its last row.
 
-    def line(row: tuple[str, ...]) -> str:
-        padded = (
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return "  ".join(padded)
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return [rule, line(header), rule, *map(line, cells), rule, line(total)]
+    Args:
+        rows: cells of the heading, of the rows below it, and of the total.
+        left: number of columns, from the first, that are aligned to the left.
+    """
+    heading, *lines, total = format_table(rows, left=left).splitlines()
+    rule = "-" * len(heading)
+    return [rule, heading, rule, *lines, rule, total]
 
 
 def _group_rows(trace: Trace, names: list[str]) -> list[list[str]]:

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from tiramisu.summary.flow import INPUT, OUTPUT
-from tiramisu.summary.graph import KINDS, NetworkGraph, graph_network
-from tiramisu.summary.placement import LEFT, MIDDLE, RIGHT, find_lanes, place_nodes
-from tiramisu.summary.shapes import (
+from tiramisu.summary.connections import INPUT, OUTPUT
+from tiramisu.summary.figure_layout import LEFT, MIDDLE, RIGHT, find_lanes, place_nodes
+from tiramisu.summary.figure_shapes import (
     BAR_HEIGHT,
     BOX_HEIGHT,
     COLORS,
@@ -34,6 +33,7 @@ from tiramisu.summary.shapes import (
     draw_box,
     draw_edge,
 )
+from tiramisu.summary.graph import KINDS, NetworkGraph, graph_network
 
 SUFFIXES = (".svg", ".png", ".pdf")
 

@@ -11,9 +11,9 @@ from torch import nn
 from tiramisu.models.blocks import DenseBlock, TransitionDown, TransitionUp
 from tiramisu.models.operators import GlobalAveragePool
 from tiramisu.summary.block_table import sides
-from tiramisu.summary.flow import INPUT, OUTPUT, find_sources
-from tiramisu.summary.outline import by, count_layers, describe, find_parts, is_visible
-from tiramisu.summary.trace import CONVOLUTIONS, Output, Trace, find_outputs, trace_network
+from tiramisu.summary.connections import INPUT, OUTPUT, find_sources
+from tiramisu.summary.meta_run import CONVOLUTIONS, Output, Trace, find_outputs, trace_network
+from tiramisu.summary.network_parts import by, count_layers, describe, find_parts, is_visible
 
 
 @dataclass(frozen=True, kw_only=True)

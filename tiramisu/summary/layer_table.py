@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tiramisu.summary.block_table import align, sides
-from tiramisu.summary.outline import by
-from tiramisu.summary.trace import CONVOLUTIONS, LAYERS, spatial, trace_network
+from tiramisu.summary.block_table import format_ruled_table, sides
+from tiramisu.summary.meta_run import CONVOLUTIONS, LAYERS, spatial, trace_network
+from tiramisu.summary.network_parts import by
 
 MAX_COLUMNS = 110
 """Width of the printed table: names that are too long for it lose their beginning."""
@@ -150,11 +150,13 @@ def format_layers(table: LayerTable) -> str:
         f"{table.network}, input {table.in_channels} x {' x '.join(map(str, table.size))} "
         f"(/2: stride 2)"
     )
-    excess = max(len(line) for line in align(header, cells, total, left=2)) - MAX_COLUMNS
+    excess = (
+        max(len(line) for line in format_ruled_table([header, *cells, total], left=2)) - MAX_COLUMNS
+    )
     if excess > 0:
         room = max(len(row.name) for row in table.rows) - excess
         cells = [(_shorten(cell[0], room), *cell[1:]) for cell in cells]
-    return "\n".join([title, *align(header, cells, total, left=2)])
+    return "\n".join([title, *format_ruled_table([header, *cells, total], left=2)])
 
 
 def _shorten(name: str, room: int) -> str:

@@ -13,8 +13,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path as Line
 
+from tiramisu.summary.figure_layout import MIDDLE, RIGHT, Lane
 from tiramisu.summary.graph import Edge, Node
-from tiramisu.summary.placement import MIDDLE, RIGHT, Lane
 
 COLORS = {
     "input": ("#ffffff", "#6b7280"),

@@ -7,7 +7,7 @@ import math
 from torch import nn
 
 from tiramisu.models.blocks import DenseBlock, TransitionDown, TransitionUp
-from tiramisu.summary.trace import CONVOLUTIONS, LAYERS, Trace, spatial
+from tiramisu.summary.meta_run import CONVOLUTIONS, LAYERS, Trace, spatial
 
 BLOCKS = (DenseBlock, TransitionDown, TransitionUp)
 

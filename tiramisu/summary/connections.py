@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tiramisu.summary.trace import Trace, blank, find_tensors
+from tiramisu.summary.meta_run import Trace, blank, find_tensors
 
 INPUT = "input"
 OUTPUT = "output"
