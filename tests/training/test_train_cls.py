@@ -210,7 +210,7 @@ def test_a_resumed_run_does_not_look_for_what_it_started_from(quick, tmp_path: P
 def test_missing_weights_to_start_from(quick) -> None:
     with pytest.raises(FileNotFoundError, match="there is no checkpoint my_run"):
         train(quick(init_from="my_run"))
-    with pytest.raises(ValueError, match="no published weights .* for densenet_bc40_12"):
+    with pytest.raises(ValueError, match=r"no published weights .* for densenet_bc40_12"):
         train(quick(init_from="IMAGENET1K_V1"))
 
 

@@ -49,11 +49,11 @@ def find_sources(trace: Trace, parts: Iterable[str]) -> dict[str, tuple[str, ...
     return {name: tuple(sources) for name, sources in flow.sources.items()}
 
 
-class _Flow(TorchDispatchMode):
+class _Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes, for every tensor, which parts it comes from, and what each part reads."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.inside: list[str] = []
         self.sources: dict[str, dict[str, None]] = {}
         self._labels: dict[int, tuple[Tensor, dict[str, None]]] = {}

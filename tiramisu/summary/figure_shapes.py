@@ -73,7 +73,7 @@ class Ruler:
 
     def __init__(self) -> None:
         self._dpi = 150
-        self._renderer = FigureCanvasAgg(Figure(dpi=self._dpi)).get_renderer()
+        self._renderer = FigureCanvasAgg(Figure(dpi=self._dpi)).get_renderer()  # type: ignore[no-untyped-call]
 
     def width(self, text: str, size: float, weight: str = "normal") -> float:
         font = FontProperties(size=size, weight=weight)
@@ -98,6 +98,7 @@ def _size(node: Node) -> str:
 
 
 def draw_box(axes: Axes, box: Box) -> None:
+    """Draw the box of a part with its texts."""
     node = box.node
     fill, outline = COLORS[node.kind]
     axes.add_patch(_frame(box, facecolor=fill, edgecolor=outline, linewidth=1.1, zorder=2))
@@ -124,6 +125,7 @@ def _frame(box: Box, **style: Any) -> FancyBboxPatch:
 
 
 def draw_edge(axes: Axes, edge: Edge, boxes: Mapping[str, Box], *, lane: Lane | None) -> None:
+    """Draw the arrow from one part to another, around others where there is a lane."""
     source, target = boxes[edge.source], boxes[edge.target]
     color = SKIP if edge.skip else FLOW
     if lane is not None:
@@ -165,6 +167,7 @@ def _label(axes: Axes, x: float, y: float, text: str, color: str) -> None:
 
 
 def arrow(axes: Axes, points: list[tuple[float, float]], color: str) -> None:
+    """Draw an arrow along points."""
     patch = FancyArrowPatch(
         path=Line(points),
         arrowstyle="-|>,head_length=4,head_width=2",
