@@ -14,6 +14,7 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ClassificationDataset, SegmentationDataset, open_dataset
 from tiramisu.data.loader import make_loader
 from tiramisu.data.readers.class_reader import fill_size
+from tiramisu.data.sample import SampleKey
 from tiramisu.data.transforms import train_transform
 from tiramisu.streets import draw_object
 
@@ -53,7 +54,7 @@ def test_the_classes_keep_the_order_of_the_yaml(pets: Path):
 
 def test_a_sample_and_padding(pets: Path):
     dataset = make(pets, transform=TRANSFORM)
-    sample, padding = dataset[3], dataset[-1]
+    sample, padding = dataset[3], dataset[SampleKey(0, padding=True)]
     assert sample["image"].shape == (3, 8, 8)
     assert (sample["label"].dtype, sample["label"].shape) == (torch.int64, ())
     assert sample["label"] == 1

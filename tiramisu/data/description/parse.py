@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 import numpy as np
 from pydantic import BaseModel
-from pydantic_core import PydanticCustomError
 
 from tiramisu.data.description import yaml_models as models
 from tiramisu.data.description.yaml_file import Place, YamlFile
@@ -217,8 +216,8 @@ def _codes(
         if encoding == "rgb":
             try:
                 codes.append(_pack(models.check_color(value)))
-            except PydanticCustomError as error:
-                file.fail((*place, j), error.message())
+            except models.EntryError as error:
+                file.fail((*place, j), str(error))
         elif type(value) is not int or not 0 <= value <= 65535:
             file.fail((*place, j), f"expected an id from 0 to 65535, not {value!r}")
         else:

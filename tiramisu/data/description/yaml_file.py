@@ -57,15 +57,15 @@ class YamlFile:
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
-            errors = error.errors(include_url=False)
-        first = min(errors, key=lambda error: self.line(error["loc"]))
-        context = first.get("ctx", {})
-        problem = context.get("problem") or _MESSAGES.get(first["type"], first["msg"]).format(
-            input=first["input"],
-            ge=context.get("ge"),
-            expected=str(context.get("expected")).replace("'", ""),
-        )
-        self.fail((*first["loc"], *context.get("place", ())), problem)
+            first = min(error.errors(include_url=False), key=lambda e: self.line(e["loc"]))
+            context = first.get("ctx", {})
+            own = context.get("error")  # raised by a validator of ours
+            problem = own or _MESSAGES.get(first["type"], first["msg"]).format(
+                input=first["input"],
+                ge=context.get("ge"),
+                expected=str(context.get("expected")).replace("'", ""),
+            )
+            self.fail((*first["loc"], *getattr(own, "place", ())), str(problem))
 
     def require_distinct(self, items: Iterable[tuple[Place, Hashable]]) -> None:
         """Raise ValueError if two places hold the same item."""

@@ -10,44 +10,46 @@ from pydantic import (
     Field,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from tiramisu.data.labels import Encoding
 from tiramisu.data.readers.file_split import WILDCARD
 from tiramisu.text import did_you_mean
 
 
-def problem(text: str, *place: str | int) -> PydanticCustomError:
-    """An error with our own words, at a place below the value that is validated."""
-    return PydanticCustomError("problem", "{problem}", {"problem": text, "place": place})
+class EntryError(ValueError):
+    """A mistake in the file, at a place below the value that is validated."""
+
+    def __init__(self, problem: str, *place: str | int) -> None:
+        super().__init__(problem)
+        self.place = place
 
 
 def check_color(value: Any) -> tuple[int, int, int]:
     """A color [r, g, b] as a tuple."""
     ok = isinstance(value, list) and len(value) == 3
     if not ok or not all(type(v) is int and 0 <= v <= 255 for v in value):
-        raise problem(f"expected a color [r, g, b] of numbers 0 to 255, not {value!r}")
+        raise EntryError(f"expected a color [r, g, b] of numbers 0 to 255, not {value!r}")
     return value[0], value[1], value[2]
 
 
 def _check_pattern(pattern: str) -> str:
     if pattern.startswith("/") or ".." in pattern.split("/") or "**" in pattern:
-        raise problem(f"{pattern}: a pattern is relative to the root, without .. or **")
+        raise EntryError(f"{pattern}: a pattern is relative to the root, without .. or **")
     if not WILDCARD.search(pattern):
-        raise problem(f"{pattern}: a pattern needs a *, as in images/train/*.png")
+        raise EntryError(f"{pattern}: a pattern needs a *, as in images/train/*.png")
     return pattern
 
 
 def _check_folder(folder: str) -> str:
     if folder.startswith("/") or ".." in folder.split("/"):
-        raise problem(f"{folder}: a folder is relative to the root, without ..")
+        raise EntryError(f"{folder}: a folder is relative to the root, without ..")
     return folder
 
 
 def _pair(expected: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if not isinstance(value, list) or len(value) != 2:
-            raise problem(f"expected {expected}, not {value!r}")
+            raise EntryError(f"expected {expected}, not {value!r}")
         return value
 
     return BeforeValidator(check)
@@ -73,18 +75,18 @@ class YamlModel(BaseModel):
     @classmethod
     def _check_keys(cls, value: Any) -> Any:
         if not isinstance(value, dict):
-            raise problem(f"expected `key: value` lines, not {value!r}")
+            raise EntryError(f"expected `key: value` lines, not {value!r}")
         fields = {field.alias or name: field for name, field in cls.model_fields.items()}
         for key in value:
             if key not in fields:
                 hint = did_you_mean(str(key), fields) or f"; known are {', '.join(fields)}"
-                raise problem(f"unknown key {key!r}{hint}", str(key))
+                raise EntryError(f"unknown key {key!r}{hint}", str(key))
         missing = [key for key, field in fields.items() if field.is_required() and key not in value]
         if missing:
-            raise problem(f"missing: {', '.join(missing)}")
+            raise EntryError(f"missing: {', '.join(missing)}")
         for key, content in value.items():
             if content is None and key not in ("ignore", "drawn"):
-                raise problem("expected a value, not None; write one or remove the key", key)
+                raise EntryError("expected a value, not None; write one or remove the key", key)
         return value
 
 
@@ -124,13 +126,13 @@ class FileSplitEntry(YamlModel):
     @model_validator(mode="after")
     def _check_pairs(self) -> "FileSplitEntry":
         if len(self.images) != len(self.masks):
-            raise problem(
+            raise EntryError(
                 f"{len(self.images)} patterns for images and {len(self.masks)} for masks; "
                 "each images pattern needs its own masks pattern"
             )
         for image, mask in zip(self.images, self.masks, strict=True):
             if len(WILDCARD.findall(image)) != len(WILDCARD.findall(mask)):
-                raise problem(
+                raise EntryError(
                     f"{image} and {mask} have different numbers of wildcards; what a * in images "
                     "matches must also be at the same * in masks"
                 )
@@ -152,7 +154,7 @@ class CifarSplitEntry(YamlModel):
     @model_validator(mode="after")
     def _check_range(self) -> "CifarSplitEntry":
         if self.range and self.range[0] >= self.range[1]:
-            raise problem(
+            raise EntryError(
                 f"{self.range} holds no image; expected two numbers, the smaller one first", "range"
             )
         return self
@@ -189,7 +191,7 @@ class SourceEntry(YamlModel):
     @model_validator(mode="after")
     def _check_download(self) -> "SourceEntry":
         if (self.url is None) != (self.checksums is None):
-            raise problem("url and checksums belong together: downloaded files are verified")
+            raise EntryError("url and checksums belong together: downloaded files are verified")
         return self
 
 
@@ -249,7 +251,7 @@ class MaskDescription(_Description[MaskClassEntry, SplitEntry, PublishedIou], Ge
     def _check_ignore(cls, value: Any) -> Any:
         ignore = value.get("ignore") if isinstance(value, dict) else None
         if not (ignore is None or ignore == "others" or isinstance(ignore, list)):
-            raise problem(
+            raise EntryError(
                 f"expected a list of raw values or the word others, not {ignore!r}", "ignore"
             )
         return value
@@ -270,7 +272,7 @@ class ImageDescription(
     def _check_drawn(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("drawn") is not None:
             if "torchvision" in value:
-                raise problem("images are either drawn or torchvision's; remove one", "drawn")
+                raise EntryError("images are either drawn or torchvision's; remove one", "drawn")
             if "size" in value:
-                raise problem("drawn images have the size that drawn gives; remove this", "size")
+                raise EntryError("drawn images have the size that drawn gives; remove this", "size")
         return value
