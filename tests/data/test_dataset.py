@@ -241,7 +241,7 @@ def test_a_broken_file_gives_one_short_message(tiny: Path, num_workers: int):
     )
 
 
-def test_different_sizes_in_a_batch_get_the_remedy(tiny: Path):
+def test_different_sizes_in_a_batch_get_a_fix(tiny: Path):
     for path in (tiny.parent / "files").rglob("1.png"):
         Image.open(path).crop((0, 0, 10, 12)).save(path)
     dataset = make(tiny)

@@ -46,7 +46,8 @@ class LabelTable:
             # All codes beyond the range of the table use its last entry, which is in no class.
             last = len(table) - 1
             codes = np.where((codes < 0) | (codes > last), last, codes)
-        return table[codes]
+        decoded: npt.NDArray[np.uint8] = table[codes]
+        return decoded
 
     def show(self, code: int) -> str:
         """A code for messages: `7`, or `128 64 0` for a color."""

@@ -58,7 +58,7 @@ def train_transform(
         raise ValueError(f"crop is {crop}; expected height and width in pixels, 1 or more")
     if pad < 0 or (pad and crop is None):
         raise ValueError(
-            f"pad is {pad}, crop {crop}; expected 0 pixels or more, and a crop if more than 0"
+            f"pad is {pad}, crop {crop}; expected 0 pixels or more, and only with a crop"
         )
     colors = _color_steps(color) if color > 0 else ()
     return _TrainTransform(
@@ -100,8 +100,8 @@ class _TrainTransform:
         self.colors = A.Compose(colors) if colors else None
 
     def __call__(
-        self, image: npt.NDArray[np.uint8], label: npt.NDArray[Any], *, seed: int, epoch: int = 0
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, seed: int, epoch: int = 0
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         rng = np.random.default_rng(seed)
         if self.whole_from is None or epoch < self.whole_from:
             image, label = self._scale_and_crop(image, label, rng=rng)
@@ -114,8 +114,8 @@ class _TrainTransform:
         return image, label
 
     def _scale_and_crop(
-        self, image: npt.NDArray[np.uint8], label: npt.NDArray[Any], *, rng: np.random.Generator
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Pad, scale and crop."""
         factor = rng.uniform(*self.scale)
         if self.pad:
@@ -129,21 +129,21 @@ class _TrainTransform:
 
 
 def _pad(
-    image: npt.NDArray[np.uint8], label: npt.NDArray[Any], pad: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    image: npt.NDArray[Any], label: npt.NDArray[Any], pad: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     sides = (pad, pad, pad, pad, cv2.BORDER_CONSTANT)
     image = cv2.copyMakeBorder(image, *sides, value=_PADDING_COLOR)
     return image, cv2.copyMakeBorder(label, *sides, value=IGNORE_INDEX) if label.ndim else label
 
 
 def _cut(
-    image: npt.NDArray[np.uint8],
+    image: npt.NDArray[Any],
     label: npt.NDArray[Any],
     crop: tuple[int, int],
     *,
     factor: float,
     rng: np.random.Generator,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """A crop at a random place of the resized image.
 
     The crop is cut out of the original first, so that only its own pixels are resized.
@@ -175,8 +175,8 @@ def _cut(
 
 
 def _resize(
-    image: npt.NDArray[np.uint8], label: npt.NDArray[Any], *, height: int, width: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    image: npt.NDArray[Any], label: npt.NDArray[Any], *, height: int, width: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if image.shape[:2] == (height, width):
         return image, label
     smaller = height * width < image.shape[0] * image.shape[1]
