@@ -36,7 +36,7 @@ def test_every_shipped_file_parses(name: str):
         assert np.mean(row.class_iou) == pytest.approx(row.mean_iou, abs=0.06)
 
 
-def test_the_template_is_no_data_set():
+def test_the_template_is_not_listed():
     assert {"camvid", "streets"} <= set(list_datasets())
     assert "template" not in list_datasets()
 
@@ -69,7 +69,7 @@ def test_camvid32_has_the_classes_of_camvid():
     assert sum(map(len, spec.labels.raw)) == 31  # and Void
 
 
-def test_camvid_holdouts_part_train_by_drive(tmp_path: Path):
+def test_camvid_holdouts_split_train_by_drive(tmp_path: Path):
     for name in SEGNET_SPLIT["train"]:
         for folder in ("train", "trainannot"):
             (tmp_path / folder).mkdir(exist_ok=True)
@@ -129,7 +129,7 @@ def test_patterns_pair_by_what_the_wildcards_match(tmp_path: Path):
     union = find(("a/*.jpg", "b/*.png"), ("m/*_L.png", "m/*_L.png"))
     assert [p.key for p in union.pairs] == ["a/x1", "b/x1"]  # x1 alone would name two samples
     (tmp_path / "a/x1.png").touch()
-    with pytest.raises(ValueError, match="which is meant"):
+    with pytest.raises(ValueError, match="have the same key; remove one"):
         find(("a/*.{jpg,png}",), ("m/*_L.png",))
 
 
@@ -252,18 +252,18 @@ class TestBareFolder:
         spec = load_spec(self.write(tmp_path, [random_label(0)], palette=palette))
         assert spec.colors.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 
-    def test_masks_of_0_and_255_get_the_remedy(self, tmp_path: Path):
+    def test_masks_of_0_and_255_get_a_fix(self, tmp_path: Path):
         folder = self.write(tmp_path, [np.uint8([[0, 255]])])
         with pytest.raises(ValueError, match="only 0 and 255") as caught:
             load_spec(folder)
         lines = str(caught.value).partition("classes:")[2]
         path = tmp_path / "binary.yaml"
         path.write_text(re.sub(r"classes:(.*\n)+  - .*fruit.*\n", f"classes:{lines}\n", YAML))
-        assert load_spec(str(path)).labels.raw == ((0,), (255,))  # the remedy works as printed
+        assert load_spec(str(path)).labels.raw == ((0,), (255,))  # the fix works as printed
 
-    def test_colour_masks_are_refused_with_their_colours(self, tmp_path: Path):
+    def test_color_masks_are_refused_with_their_colors(self, tmp_path: Path):
         folder = self.write(tmp_path, [np.uint8([[[1, 2, 3], [200, 100, 0]]])])
-        with pytest.raises(ValueError, match=r"the colours 1 2 3, 200 100 0\. .*template.yaml"):
+        with pytest.raises(ValueError, match=r"the colors 1 2 3, 200 100 0\. .*template.yaml"):
             load_spec(folder)
 
     def test_an_unreadable_mask_is_named(self, tmp_path: Path):

@@ -13,7 +13,8 @@ from tiny_classes import CIFAR_LABELS, cifar_pixels, write_cifar10, write_classe
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ClassificationDataset, SegmentationDataset, open_dataset
 from tiramisu.data.loader import make_loader
-from tiramisu.data.readers.class_reader import fill_size
+from tiramisu.data.readers.class_reader import resize_and_crop
+from tiramisu.data.sample import SampleKey
 from tiramisu.data.transforms import train_transform
 from tiramisu.streets import draw_object
 
@@ -53,7 +54,7 @@ def test_the_classes_keep_the_order_of_the_yaml(pets: Path):
 
 def test_a_sample_and_padding(pets: Path):
     dataset = make(pets, transform=TRANSFORM)
-    sample, padding = dataset[3], dataset[-1]
+    sample, padding = dataset[3], dataset[SampleKey(0, padding=True)]
     assert sample["image"].shape == (3, 8, 8)
     assert (sample["label"].dtype, sample["label"].shape) == (torch.int64, ())
     assert sample["label"] == 1
@@ -99,7 +100,7 @@ def test_different_sizes_are_brought_to_one(pets: Path):
     assert [dataset.read(i)[0].shape for i in range(2)] == [(224, 224, 3)] * 2
 
 
-def test_different_sizes_in_a_batch_get_the_remedy(pets: Path):
+def test_different_sizes_in_a_batch_get_a_fix(pets: Path):
     spec = load_spec(str(pets))
     write_classes(pets, {"val/dog": 1}, size=(9, 8))
     dataset = open_dataset(spec, "val", root=None)
@@ -119,7 +120,7 @@ def test_a_broken_file_gives_one_short_message(pets: Path):
 def test_filling_a_size_keeps_the_middle_and_the_ratio(height: int, width: int):
     image = np.zeros((height, width, 3), np.uint8)
     cv2.circle(image, (width // 2, height // 2), min(height, width) // 4, (255, 255, 255), -1)
-    filled = fill_size(image, (40, 60))
+    filled = resize_and_crop(image, (40, 60))
     assert filled.shape == (40, 60, 3)
     rows, columns = np.nonzero(filled[..., 0] > 127)
     factor = max(40 / height, 60 / width)

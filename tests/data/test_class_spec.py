@@ -156,7 +156,7 @@ class TestBareFolder:
             ({"elsewhere/a": 2}, "expected in this folder .*train/CLASS and val/CLASS"),
         ],
     )
-    def test_what_does_not_fit_gets_the_remedy(
+    def test_what_does_not_fit_gets_a_fix(
         self, tmp_path: Path, counts: dict[str, int], message: str
     ):
         with pytest.raises(ValueError, match=message):

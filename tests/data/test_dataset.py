@@ -14,6 +14,7 @@ from tiramisu.data import loader as loader_module
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.data.loader import EpochSampler, make_loader
+from tiramisu.data.sample import SampleKey
 from tiramisu.data.transforms import train_transform
 from tiramisu.streets import draw_scene
 
@@ -42,8 +43,38 @@ def test_a_sample(tiny: Path):
     assert sample["index"] == 3
 
 
+def test_a_dataset_is_a_sequence(tiny: Path):
+    dataset = make(tiny)
+    assert [sample["index"] for sample in dataset] == [0, 1, 2, 3, 4]
+    assert dataset[-1]["index"] == 4
+    assert torch.equal(dataset[-5]["image"], dataset[0]["image"])
+    for index in (5, -6):
+        with pytest.raises(IndexError, match=f"tiny train has 5 samples, no {index}"):
+            dataset[index]
+
+
+def test_random_changes_stay_the_same_over_versions(tiny: Path):
+    """The transform of epoch 3 and index 2 gets the seed that (seed, epoch, index) give."""
+    seen = []
+
+    def transform(image: np.ndarray, label: np.ndarray, *, seed: int, epoch: int):
+        seen.append((seed, epoch))
+        return image, label
+
+    make(tiny, transform=transform, seed=7)[SampleKey(2, epoch=3)]
+    expected = np.random.SeedSequence((7, 3, 2)).generate_state(1, np.uint64)[0]
+    assert seen == [(int(expected), 3)]
+
+
+def test_a_loader_may_take_some_samples_only(tiny: Path):
+    loader = make_loader(
+        make(tiny), batch_size=2, shuffle=False, num_workers=0, seed=0, indices=[0, 2, 4]
+    )
+    assert [batch["index"].tolist() for batch in loader] == [[0, 2], [4]]
+
+
 def test_padding_is_void(tiny: Path):
-    sample = make(tiny)[-1]
+    sample = make(tiny)[SampleKey(0, padding=True)]
     assert sample["image"].shape == (3, 12, 16)
     assert (sample["label"] == 255).all()
     assert sample["index"] == -1
@@ -89,7 +120,10 @@ def test_a_pickled_dataset_gives_the_same_samples(tiny: Path):
     """As spawned workers get it."""
     dataset = make(tiny, transform=TRANSFORM)
     copy = pickle.loads(pickle.dumps(dataset))
-    assert all(torch.equal(dataset[key]["image"], copy[key]["image"]) for key in range(12))
+    assert all(
+        torch.equal(dataset[SampleKey(i, 2)]["image"], copy[SampleKey(i, 2)]["image"])
+        for i in range(5)
+    )
 
 
 def test_samples_depend_on_seed_epoch_and_index(tiny: Path):
@@ -97,7 +131,7 @@ def test_samples_depend_on_seed_epoch_and_index(tiny: Path):
     other = make(tiny, transform=TRANSFORM, seed=1)
     again = dataset[2]["image"]
     assert torch.equal(dataset[2]["image"], again)
-    assert not torch.equal(dataset[2 + len(dataset)]["image"], again)
+    assert not torch.equal(dataset[SampleKey(2, epoch=1)]["image"], again)
     assert not torch.equal(other[2]["image"], again)
 
 
@@ -116,13 +150,12 @@ def test_loading_leaves_the_global_random_numbers_alone(tiny: Path):
 @pytest.mark.parametrize(("length", "world_size"), [(7, 3), (6, 3), (2, 3), (5, 1)])
 def test_processes_share_an_epoch_without_shuffle(length: int, world_size: int):
     shares = [
-        list(EpochSampler(length, shuffle=False, seed=0, rank=rank, world_size=world_size))
+        list(EpochSampler(range(length), shuffle=False, seed=0, rank=rank, world_size=world_size))
         for rank in range(world_size)
     ]
     assert len({len(share) for share in shares}) == 1
     keys = [key for share in shares for key in share]
-    assert sorted(key for key in keys if key >= 0) == list(range(length))
-    assert set(keys) - set(range(length)) <= {-1}
+    assert sorted(key.index for key in keys if not key.padding) == list(range(length))
 
 
 def test_processes_share_an_epoch_with_shuffle():
@@ -130,17 +163,18 @@ def test_processes_share_an_epoch_with_shuffle():
     for epoch in range(8):
         keys = []
         for rank in range(3):
-            sampler = EpochSampler(7, shuffle=True, seed=0, rank=rank, world_size=3)
+            sampler = EpochSampler(range(7), shuffle=True, seed=0, rank=rank, world_size=3)
             sampler.set_epoch(epoch)
             share = list(sampler)
             assert len(share) == len(sampler) == 2
             keys += share
         assert len({*keys}) == 6
-        assert all(epoch * 7 <= key < (epoch + 1) * 7 for key in keys)
-        seen |= {key % 7 for key in keys}
+        assert {key.epoch for key in keys} == {epoch}
+        assert not any(key.padding for key in keys)
+        seen |= {key.index for key in keys}
     assert seen == set(range(7))  # nobody is left out in every epoch
     with pytest.raises(ValueError, match="2 samples cannot be shared by 3 processes"):
-        EpochSampler(2, shuffle=True, seed=0, world_size=3)
+        EpochSampler(range(2), shuffle=True, seed=0, world_size=3)
 
 
 def test_cache(tiny: Path, monkeypatch: pytest.MonkeyPatch):
@@ -175,7 +209,7 @@ def test_samples_do_not_depend_on_the_cache(tiny: Path, scale_labels: bool):
         make(tiny, cache=cache, image_scale=0.5, **options) for cache in (True, False)
     )
     cached.preload()
-    for key in range(2 * len(cached)):
+    for key in [SampleKey(index, epoch) for epoch in range(2) for index in range(len(cached))]:
         for name in ("image", "label"):
             assert torch.equal(cached[key][name], uncached[key][name])
     # The cache holds small images; what `read` gives is not changed.
@@ -207,7 +241,7 @@ def test_a_broken_file_gives_one_short_message(tiny: Path, num_workers: int):
     )
 
 
-def test_different_sizes_in_a_batch_get_the_remedy(tiny: Path):
+def test_different_sizes_in_a_batch_get_a_fix(tiny: Path):
     for path in (tiny.parent / "files").rglob("1.png"):
         Image.open(path).crop((0, 0, 10, 12)).save(path)
     dataset = make(tiny)

@@ -182,7 +182,7 @@ def test_the_class_of_an_image_stays_what_it_is(crop: tuple[int, int] | None):
         ({"scale": (0.0, 1.0)}, "scale is"),
         ({"color": 1.5}, "color is"),
         ({"pad": -1, "crop": (8, 8)}, "pad is -1"),
-        ({"pad": 4}, "pad is 4, crop None; expected .* with a crop"),
+        ({"pad": 4}, "pad is 4, crop None; expected .* only with a crop"),
     ],
 )
 def test_values_out_of_range_are_refused(wrong: dict, message: str):

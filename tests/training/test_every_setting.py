@@ -24,6 +24,7 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data.catalog import load_spec
+from tiramisu.data.sample import SampleKey
 from tiramisu.training import train as train_module
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.history import History, read_history
@@ -283,7 +284,7 @@ def test_flip(quick: Quick) -> None:
 
 def fetch(data: dataset_module.ImageDataset, index: int, *, epoch: int) -> dict[str, Tensor]:
     """One image as it is shown in an epoch."""
-    return data[epoch * len(data) + index]
+    return data[SampleKey(index, epoch)]
 
 
 def test_color(quick: Quick) -> None:

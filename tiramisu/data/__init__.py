@@ -1,14 +1,13 @@
-"""What an image and its labels are. Knows no network.
+"""Data sets: their descriptions, files, samples and batches. No network in this room.
 
-spec        load_spec: a shipped name, a YAML file or a bare folder becomes a DatasetSpec
-table       DatasetSpec, what a data set is; labels what the values of its masks mean
+catalog     load_spec: a shipped name, a YAML file or a bare folder becomes a DatasetSpec
+spec        DatasetSpec, what a data set is; labels decodes the values of its masks
 description from a YAML file or a folder to a DatasetSpec; readers from files to samples
-dataset     open_dataset: images and labels as a network is shown them; sample one of them
+dataset     open_dataset: images and labels as the network sees them; sample has the types
 loader      make_loader: batches
-transforms  train_transform: random scale, crop, flip and colour
-streets     draw_scene and draw_object: the embedded data sets, drawn from seeds
-check       check_dataset (scan, report): every problem of a data set's files in one message
-download    download_dataset: fetched, verified, and only then put in place
+transforms  train_transform: random scale, crop, flip and color
+checking    check_dataset: every problem of a data set's files in one message
+download    download_dataset: fetches and verifies the files
 
 Import from the modules: this file imports nothing, so that reading a spec loads no torch.
 """

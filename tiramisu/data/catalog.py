@@ -1,4 +1,4 @@
-"""load_spec: from what a user writes after --data to a DatasetSpec."""
+"""Find a data set by what a user writes after --data."""
 
 from pathlib import Path
 
@@ -14,14 +14,17 @@ def list_datasets() -> list[str]:
 
 
 def load_spec(data: str) -> DatasetSpec:
-    """Reads and checks the description of a data set; its files are not looked at.
+    """Read and check the description of a data set. Its files are not checked.
 
-    data: a shipped name ("camvid"), the path of a YAML file (datasets/template.yaml shows one), or
-        a folder: with images/train, images/val, masks/train and masks/val for segmentation (its
-        masks are read, to find the classes), with train/CLASS and val/CLASS for classification
-        (the sizes of its images are read: if they differ, all are brought to 224 x 224).
+    Args:
+        data: a shipped name ("camvid"), the path of a YAML file (datasets/template.yaml is an
+            example), or a folder. A folder for segmentation has images/train, images/val,
+            masks/train and masks/val; its masks are read to find the classes. A folder for
+            classification has train/CLASS and val/CLASS; if its images differ in size, all are
+            resized to 224 x 224.
 
-    Raises ValueError with file, line and fix if there is a mistake in it.
+    Raises:
+        ValueError: the description has a mistake; the message has the file, the line and the fix.
     """
     path = Path(data).expanduser()
     if data not in list_shipped("datasets") and path.is_dir():

@@ -1,4 +1,4 @@
-"""The samples of a data set's split, read, cached and changed: what a network is shown."""
+"""The samples of a split as the network sees them: read, cached and augmented."""
 
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
@@ -7,35 +7,41 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
 from tiramisu.data.free_memory import free_memory
 from tiramisu.data.readers.class_reader import open_class_reader
 from tiramisu.data.readers.reader import FileReader, Reader, SceneReader, reading_pool
-from tiramisu.data.sample import DataError, Sample, Transform
+from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
 from tiramisu.data.spec import DatasetSpec, DrawnSplit, FileSplit, FolderSplit, Task
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 
 
 class ImageDataset(Dataset[Sample], ABC):
-    """One split of a data set: what is the same for all tasks.
+    """One split of a data set, as a sequence of samples; what is the same for all tasks.
 
-    Items are asked for by key = epoch * len(dataset) + index. How a sample looks depends on
-    (seed, epoch, index) alone, not on workers or order. A key < 0 is padding that evens out the
-    batches of several processes: the first image with an all-void label.
+    `dataset[index]` is a sample as it looks in epoch 0. A `SampleKey` in place of the index gives
+    the sample of another epoch, or padding: the first image with an all-void label. How a sample
+    looks depends on (seed, epoch, index) alone, not on workers or order.
 
-    spec, split: from load_spec, and the name of one of its splits.
-    root: folder of the files; None for the spec's own, or data/<name>. Unused by drawn data sets.
-    transform: random change; None for none.
-    image_scale: the image is shrunk by this factor (0 < image_scale <= 1) before the transform.
-    scale_labels: whether a mask is shrunk with its image.
-    seed: of the transform's randomness, >= 0.
-    cache: whether `preload` keeps the split in memory, decoded and shrunk; "auto" does if it takes
-        less than a quarter of the free memory.
+    Args:
+        spec: the data set, from `load_spec`.
+        split: the name of one of its splits.
+        root: folder of the files; None for the spec's own, or data/<name>. Drawn data sets have
+            no files and ignore it.
+        transform: random change of each sample; None for none.
+        image_scale: factor, 0 < image_scale <= 1, by which images are down-sampled before the
+            transform.
+        scale_labels: whether a mask is down-sampled with its image.
+        seed: seed of the transform's random numbers, >= 0.
+        cache: whether `preload` keeps the split in memory, decoded and down-sampled; "auto" does
+            if it takes less than a quarter of the free memory.
 
-    Raises ValueError if the data set is for another task, or if files are not there or do not fit.
+    Raises:
+        ValueError: the data set is for another task, or files are missing or do not fit.
     """
 
     task: Task
@@ -53,9 +59,9 @@ class ImageDataset(Dataset[Sample], ABC):
         cache: bool | Literal["auto"] = "auto",
     ) -> None:
         if not 0 < image_scale <= 1:
-            raise ValueError(f"image_scale is {image_scale}; expected above 0 and up to 1.")
+            raise ValueError(f"image_scale is {image_scale}; expected a factor above 0, at most 1")
         if spec.task != self.task:
-            raise ValueError(f"{spec.name} is a data set for {spec.task}, not for {self.task}.")
+            raise ValueError(f"{spec.name} is a data set for {spec.task}, not for {self.task}")
         self.spec = spec
         self.split = split
         self.transform = transform
@@ -63,89 +69,98 @@ class ImageDataset(Dataset[Sample], ABC):
         self.scale_labels = scale_labels
         self.seed = seed
         self.cache = cache
-        self._cached: list[tuple[np.ndarray, np.ndarray]] = []
+        self._cached: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
         self._reader = self._open(root)
         self.names: list[str] = self._reader.names
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 (H, W, 3) RGB and its label: decoded, not changed.
+    def read(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Image and label of a sample, decoded but otherwise as in the files. Do not change them.
 
-        The label is uint8 (H, W), void 255, or for classification int64 (). Do not write into
-        them. Raises ValueError, naming the file, if they cannot be read.
+        Returns:
+            The image, uint8 (H, W, 3) RGB, and the label: uint8 (H, W) with void 255, or int64 ()
+            for classification.
+
+        Raises:
+            ValueError, FileNotFoundError: a file cannot be read; the message names it.
         """
-        whole = self._cached and self.image_scale == 1
-        return self._cached[index] if whole else self._reader.read(index)
+        unchanged = self._cached and self.image_scale == 1
+        return self._cached[index] if unchanged else self._reader.read(index)
 
     def preload(self, *, processes: int = 1) -> None:
-        """Decodes the whole split into memory, once, if `cache` wants it.
+        """Decode the whole split into memory, unless it is there or `cache` says otherwise.
 
-        processes: how many processes of this machine do the same, to share its memory and cores.
+        Args:
+            processes: number of processes of this machine that do the same and share its memory
+                and cores.
         """
         if self._cached or not self.cache or (self.cache == "auto" and not self._fits(processes)):
             return
         with reading_pool(drawn=self.spec.drawn, share=processes) as pool:
-            self._cached = list(pool.map(self._read_shrunk, range(len(self)), chunksize=8))
+            self._cached = list(pool.map(self._read_scaled, range(len(self)), chunksize=8))
 
-    def __getitem__(self, key: int) -> Sample:
-        padding = key < 0
-        epoch, index = divmod(0 if padding else key, len(self))
+    def __getitem__(self, key: int | SampleKey) -> Sample:
+        if not isinstance(key, SampleKey):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"{self.spec.name} {self.split} has {len(self)} samples, no {key}")
+            key = SampleKey(range(len(self))[key])
+        index = key.index
         try:
-            image, label = self._cached[index] if self._cached else self._read_shrunk(index)
+            image, label = self._cached[index] if self._cached else self._read_scaled(index)
         except (ValueError, OSError) as error:
             raise DataError(str(error)) from error
         if self.transform is not None:
-            entropy = np.random.SeedSequence((self.seed, epoch, index))
+            entropy = np.random.SeedSequence((self.seed, key.epoch, index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
-            image, label = self.transform(image, label, seed=seed, epoch=epoch)
-        if padding:
+            image, label = self.transform(image, label, seed=seed, epoch=key.epoch)
+        if key.padding:
             label = np.full_like(label, self.spec.ignore_index)
         return {
-            # (H, W, 3) -> (3, H, W); OpenCV takes channels apart several times faster than NumPy.
+            # (H, W, 3) -> (3, H, W); OpenCV splits channels several times faster than NumPy.
             "image": torch.from_numpy(np.stack(cv2.split(image))),
             "label": torch.from_numpy(np.array(label)),
-            "index": -1 if padding else index,
+            "index": -1 if key.padding else index,
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        # Workers that are spawned, not forked, would each get a copy of the cache: they read files.
+        # Each spawned worker would get a copy of the cache, so they read the files instead.
         return {**self.__dict__, "_cached": []}
 
     def find_size(self) -> tuple[int, int] | None:
-        """(height, width) of all images as a network is shown them; None if they differ."""
+        """(height, width) of all images as the network sees them; None if they differ."""
         sizes = self.find_sizes()
         return sizes.pop() if len(sizes) == 1 else None
 
     def find_sizes(self) -> set[tuple[int, int]]:
-        """All (height, width) that its images have as a network is shown them."""
+        """The different (height, width) of the images as the network sees them."""
         from_files = isinstance(self.spec.split(self.split), FileSplit | FolderSplit)
         varies = from_files and self.spec.size is None
         with ThreadPoolExecutor() as pool:
             images = range(len(self) if varies else 1)
-            return set(pool.map(lambda index: self._read_shrunk(index)[0].shape[:2], images))
+            return set(pool.map(lambda index: self._read_scaled(index)[0].shape[:2], images))
 
     @abstractmethod
     def _open(self, root: str | Path | None) -> Reader:
-        """What decodes the samples of the split."""
+        """Open the reader that decodes the samples of the split."""
 
-    def _read_shrunk(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _read_scaled(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         image, label = self._reader.read(index)
         if self.image_scale != 1:
-            image = _shrink(image, self.image_scale, cv2.INTER_AREA)
+            image = _down_sample(image, self.image_scale, cv2.INTER_AREA)
             if self.scale_labels and label.ndim == 2:
-                label = _shrink(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
+                label = _down_sample(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
         return image, label
 
     def _fits(self, processes: int) -> bool:
-        some = np.unique(np.linspace(0, len(self) - 1, 8).astype(int))
-        sizes = [image.nbytes + label.nbytes for image, label in map(self._read_shrunk, some)]
+        indices = np.unique(np.linspace(0, len(self) - 1, 8).astype(int))
+        sizes = [image.nbytes + label.nbytes for image, label in map(self._read_scaled, indices)]
         return float(np.mean(sizes)) * len(self) < _CACHE_SHARE * free_memory() / processes
 
 
 class SegmentationDataset(ImageDataset):
-    """One split of a data set whose pixels have classes; the parameters are ImageDataset's."""
+    """One split whose pixels have classes; the parameters are those of ImageDataset."""
 
     task = "segmentation"
 
@@ -158,7 +173,7 @@ class SegmentationDataset(ImageDataset):
 
 
 class ClassificationDataset(ImageDataset):
-    """One split of a data set whose images have one class each; the parameters are ImageDataset's.
+    """One split whose images have one class each; the parameters are ImageDataset's.
 
     Images differ in size if the files do and the spec has no `size`.
     """
@@ -180,7 +195,7 @@ def open_dataset(
     seed: int = 0,
     cache: bool | Literal["auto"] = "auto",
 ) -> ImageDataset:
-    """One split as the dataset of its task; the parameters are ImageDataset's."""
+    """Open one split as the dataset of its task; the parameters are those of ImageDataset."""
     kind = SegmentationDataset if spec.task == "segmentation" else ClassificationDataset
     return kind(
         spec,
@@ -194,15 +209,15 @@ def open_dataset(
     )
 
 
-def _shrink(array: np.ndarray, scale: float, interpolation: int) -> np.ndarray:
-    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
-    return cv2.resize(array, (width, height), interpolation=interpolation)
-
-
 def open_split(
     spec: DatasetSpec, split: str, *, root: str | None, image_scale: float
 ) -> ImageDataset:
-    """A split to judge on: images as the network sees them, labels in their own size."""
+    """A split to evaluate on: images at the network's scale, labels at their own size."""
     return open_dataset(
         spec, split, root=root, image_scale=image_scale, scale_labels=False, cache=False
     )
+
+
+def _down_sample(array: npt.NDArray[Any], scale: float, interpolation: int) -> npt.NDArray[Any]:
+    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
+    return cv2.resize(array, (width, height), interpolation=interpolation)

@@ -1,8 +1,7 @@
-"""Fetches a data set file by file. Its folder gets its name only when every file is verified."""
+"""Download a data set file by file and verify every file."""
 
 import hashlib
 import http.client
-import os
 import time
 import urllib.error
 import urllib.request
@@ -12,36 +11,43 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from tiramisu.atomic import write_then_rename
 from tiramisu.data.readers.cifar_archive import download_cifar
 from tiramisu.data.spec import CifarSplit, DatasetSpec
 
 _THREADS = 8
 _TIMEOUT = 30.0  # seconds without a byte
-_PAUSES = (1.0, 4.0)  # seconds before the second and the third try
+_PAUSES = (1.0, 4.0)  # seconds before the second and the third attempt
 
 
 def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None = None) -> Path:
-    """Fetches the files of a data set into the folder `root` and returns it.
+    """Download the files of a data set into the folder `root`.
 
-    Files gather in ROOT.partial, each checked against its SHA-256; when all are there, the folder
-    is renamed. After an error the same call continues, and fetches only what is missing. If root
-    exists, its files are verified and nothing is changed.
+    Files are written to ROOT.partial, each checked against its SHA-256. When all are there, the
+    folder is renamed to root. After an error, the same call downloads only what is missing. If
+    root exists, its files are verified and nothing is changed. CIFAR is downloaded by torchvision,
+    as one archive whose MD5 is checked.
 
-    source: base URL, instead of the spec's.
+    Args:
+        spec: the data set.
+        root: the folder to make.
+        source: base URL in place of the spec's.
 
-    CIFAR is fetched by torchvision, as one archive whose MD5 is checked.
+    Returns:
+        The folder.
 
-    Raises ValueError if the spec has no download, if root exists but is not this data set, or if
-    files cannot be fetched.
+    Raises:
+        ValueError: the data set has no download, root exists but is not this data set, or the
+            download fails.
     """
     root = Path(root).expanduser()
     cifar = next((split for split in spec.splits.values() if isinstance(split, CifarSplit)), None)
     if cifar is not None:
         return download_cifar(spec.name, cifar, root, source=source)
     if spec.source is None or spec.source.checksums is None:
-        how = "its images are drawn" if spec.drawn else "fetch it by hand"
+        how = "its images are drawn" if spec.drawn else "download it by hand"
         home = f" from {spec.source.homepage}" if spec.source and not spec.drawn else ""
-        raise ValueError(f"{spec.name} cannot be downloaded: {how}{home}.")
+        raise ValueError(f"{spec.name} cannot be downloaded: {how}{home}")
     checksums = read_checksums(spec.source.checksums)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         _verify(spec.name, root, checksums)
@@ -56,13 +62,13 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """SHA-256 by relative path, from a file as `sha256sum` writes it."""
+    """The SHA-256 of each relative path, from a file in the format of `sha256sum`."""
     checksums = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         digest, _, name = line.strip().partition("  ")
         parts = Path(name).parts
         if len(digest) != 64 or not parts or ".." in parts or Path(name).is_absolute():
-            raise ValueError(f"{path}, line {number}: expected `sha256  relative/path`.")
+            raise ValueError(f"{path}, line {number}: expected `sha256  relative/path`")
         checksums[name] = digest
     return checksums
 
@@ -73,7 +79,7 @@ def _verify(name: str, root: Path, checksums: dict[str, str]) -> None:
     if bad:
         raise ValueError(
             f"{root} exists, but {len(bad)} of {len(checksums)} files are missing or differ from "
-            f"{name} (first {bad[0]}). Nothing was changed. Move it away, or name another folder."
+            f"{name} (first {bad[0]}). Nothing was changed. Move it away, or give another folder"
         )
 
 
@@ -97,14 +103,14 @@ def _fetch_all(name: str, url: str, folder: Path, checksums: dict[str, str]) -> 
         there = sum((folder / path).is_file() for path in checksums)
         raise ValueError(
             f"download of {name} stopped: {error}. {there} of {len(checksums)} files are in "
-            f"{folder}. Run the same command again: it continues there."
+            f"{folder}. Run the same command again to continue"
         ) from error
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C too, without waiting for the whole queue
+        pool.shutdown(cancel_futures=True)  # also after Ctrl-C, without waiting for the whole queue
 
 
 def _fetch(url: str, path: Path, digest: str) -> None:
-    """Fetches one file unless it is there. Raises OSError after three tries."""
+    """Download one file unless it is there. Raises OSError after three attempts."""
     if _is_valid(path, digest):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,16 +119,15 @@ def _fetch(url: str, path: Path, digest: str) -> None:
             with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
                 content = response.read()
             if hashlib.sha256(content).hexdigest() != digest:
-                raise OSError("not the file it should be: its SHA-256 differs")
+                raise OSError("its SHA-256 differs from the expected one")
         except (OSError, http.client.HTTPException) as error:
             gone = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)
             if pause is None or gone:
                 raise OSError(f"{url}: {error}") from error
             time.sleep(pause)
         else:
-            unnamed = path.with_name(path.name + ".part")
-            unnamed.write_bytes(content)
-            os.replace(unnamed, path)
+            with write_then_rename(path) as unfinished:
+                unfinished.write_bytes(content)
             return
 
 

@@ -1,4 +1,4 @@
-"""How much memory is free: of the machine's, and of what a container may have of it."""
+"""Free memory of the machine, within the limits of a container."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +10,15 @@ _OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take without swapping.
+    """Bytes that this process can still allocate without swapping.
 
-    In a container (Docker, Kubernetes, systemd: Linux's control groups, version 2) no more than
-    its limits leave.
+    The limits of a container count too (Docker, Kubernetes, systemd: control groups version 2).
     """
     return min([psutil.virtual_memory().available, *_left_in_groups()])
 
 
 def _left_in_groups() -> Iterator[int]:
-    """What the limit of each control group around this process leaves, in bytes."""
+    """Bytes that are free within the limit of each control group of this process."""
     try:
         lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:  # not Linux
@@ -32,10 +31,10 @@ def _left_in_groups() -> Iterator[int]:
         if not folder.is_relative_to(_GROUPS):
             return
         try:
-            limit = int((folder / "memory.max").read_text())  # "max" where there is none
+            limit = int((folder / "memory.max").read_text())  # "max" if there is no limit
             used = int((folder / "memory.current").read_text())
             statistics = (folder / "memory.stat").read_text().split()
-            # The system drops cached files before it lets a group run out.
+            # Linux drops cached files before a group runs out of memory.
             files = int(statistics[statistics.index("inactive_file") + 1])
         except (OSError, ValueError):
             continue

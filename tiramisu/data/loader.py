@@ -1,19 +1,20 @@
 """Batches of samples, for one or several processes."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler, Subset, default_collate
+from torch.utils.data import DataLoader, Sampler, default_collate
 
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.sample import DataError, Sample
+from tiramisu.data.sample import DataError, Sample, SampleKey
 
 
 def make_loader(
-    dataset: ImageDataset | Subset[Sample],
+    dataset: ImageDataset,
     *,
     batch_size: int,
     shuffle: bool,
@@ -22,19 +23,37 @@ def make_loader(
     rank: int = 0,
     world_size: int = 1,
     drop_last: bool = False,
+    indices: Sequence[int] | None = None,
 ) -> "DataLoader[Sample]":
-    """Batches of a split, for one of world_size processes.
+    """Batches of a split, for one of several processes.
 
     Call loader.sampler.set_epoch(epoch) before each epoch. The order depends on (seed, epoch)
-    only, and the batches neither on num_workers nor on what ran before.
+    alone; the batches depend neither on num_workers nor on what ran before. Iterating raises
+    ValueError if a file cannot be read, or if the images of a batch differ in size.
 
-    Raises ValueError if a batch's images differ in size, or a file cannot be read.
+    Args:
+        dataset: the split.
+        batch_size: samples per batch of this process.
+        shuffle: whether every epoch has another random order.
+        num_workers: number of loading processes; 0 loads in this process.
+        seed: seed of the order.
+        rank: number of this process, 0 to world_size - 1.
+        world_size: number of processes that share the split.
+        drop_last: whether an incomplete last batch is left out.
+        indices: the samples to load; None for all.
+
+    Raises:
+        ValueError: there are fewer samples than processes, and they are shuffled.
     """
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=EpochSampler(
-            len(dataset), shuffle=shuffle, seed=seed, rank=rank, world_size=world_size
+            range(len(dataset)) if indices is None else indices,
+            shuffle=shuffle,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
         ),
         num_workers=num_workers,
         drop_last=drop_last,
@@ -42,27 +61,44 @@ def make_loader(
         worker_init_fn=_init_worker,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
-        # Its own generator: a loader draws a number each epoch, and that must not move the
-        # global random numbers, which drive dropout.
+        # A loader draws a random number each epoch. With its own generator it does not change
+        # the global random numbers, which dropout uses.
         generator=torch.Generator().manual_seed(seed),
     )
 
 
-class EpochSampler(Sampler[int]):
-    """Yields the keys of one epoch: those that fall to one of world_size processes.
+class EpochSampler(Sampler[SampleKey]):
+    """The keys of the samples that one of several processes loads in an epoch.
 
-    Every process gets equally many. With shuffle the few left over are dropped (others each
-    epoch); without, key -1 fills the gaps, so that every sample comes exactly once.
+    Every process gets the same number. With shuffle, samples that are left over are dropped,
+    different ones in each epoch. Without, padding fills the gaps, and every sample comes exactly
+    once.
+
+    Args:
+        indices: the samples of an epoch.
+        shuffle: whether every epoch has another random order.
+        seed: seed of the order.
+        rank: number of this process, 0 to world_size - 1.
+        world_size: number of processes.
+
+    Raises:
+        ValueError: there are fewer samples than processes, and they are shuffled.
     """
 
     def __init__(
-        self, length: int, *, shuffle: bool, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        indices: Sequence[int],
+        *,
+        shuffle: bool,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        if shuffle and length < world_size:
+        if shuffle and len(indices) < world_size:
             raise ValueError(
-                f"{length} samples cannot be shared by {world_size} processes; use fewer."
+                f"{len(indices)} samples cannot be shared by {world_size} processes; use fewer"
             )
-        self.length = length
+        self.indices = indices
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank
@@ -70,20 +106,22 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch, >= 0, of the next iteration."""
+        """Choose the epoch, >= 0, of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        down, up = self.length // self.world_size, -(-self.length // self.world_size)
-        return down if self.shuffle else up
+        samples = len(self.indices) / self.world_size
+        return math.floor(samples) if self.shuffle else math.ceil(samples)
 
-    def __iter__(self) -> Iterator[int]:
-        order = np.arange(self.length)
+    def __iter__(self) -> Iterator[SampleKey]:
+        order = np.array(self.indices)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
-        first = self.epoch * self.length
         for position in range(self.rank, len(self) * self.world_size, self.world_size):
-            yield first + int(order[position]) if position < self.length else -1
+            if position < len(order):
+                yield SampleKey(int(order[position]), self.epoch)
+            else:
+                yield SampleKey(0, padding=True)
 
 
 def _collate(samples: list[Sample]) -> Any:
@@ -92,11 +130,11 @@ def _collate(samples: list[Sample]) -> Any:
         if len(sizes) > 1:
             raise DataError(
                 f"{key}s of different sizes (height, width) in one batch: {sizes[0]} and "
-                f"{sizes[-1]}. Give a crop for training, or batch size 1 for evaluation"
-                + (", or the data set a `size`." if samples[0]["label"].ndim == 0 else ".")
+                f"{sizes[-1]}; give a crop for training, or batch size 1 for evaluation"
+                + (", or the data set a `size`" if samples[0]["label"].ndim == 0 else "")
             )
     return default_collate(samples)
 
 
 def _init_worker(worker_id: int) -> None:
-    cv2.setNumThreads(0)  # the workers are the parallelism; more threads would only fight
+    cv2.setNumThreads(0)  # the workers already use all cores

@@ -1,41 +1,54 @@
-"""One sample, as datasets give it and transforms change it."""
+"""The types of samples, of their keys and of transforms."""
 
-from typing import Protocol, TypedDict
+from dataclasses import dataclass
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 
 class Transform(Protocol):
-    """A random change of an image and its label. Seed and epoch alone decide what happens."""
+    """A random change of an image and its label. It depends on seed and epoch alone."""
 
     def __call__(
-        self, image: np.ndarray, label: np.ndarray, *, seed: int, epoch: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 (H, W, 3) and label uint8 (H, W) -> the same, of any one size.
+        self, image: npt.NDArray[np.uint8], label: npt.NDArray[Any], *, seed: int, epoch: int
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+        """Change an image, uint8 (H, W, 3), and its label, uint8 (H, W), in the same way.
 
-        The label of a whole image, int64 (), stays what it is.
+        The result may have another size. The label of a whole image, int64 (), is returned as is.
         """
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SampleKey:
+    """Which sample of a dataset, in which epoch."""
+
+    index: int
+    epoch: int = 0
+    """Counted from 0; random changes differ between epochs."""
+    padding: bool = False
+    """Whether the label is all void. Padding evens out the batches of several processes."""
+
+
 class Sample(TypedDict):
-    """What the dataset yields; a batch has one more dimension in front."""
+    """One sample of a dataset; in a batch, each tensor has one more dimension in front."""
 
     image: Tensor
     """uint8 (3, H, W), RGB."""
     label: Tensor
-    """Segmentation: uint8 (H, W), void 255. A loss wants int64: make it that on the device.
+    """Segmentation: uint8 (H, W), void 255. Losses expect int64: convert it on the device.
     Classification: int64 (), void -1."""
     index: int
     """The sample's place in the dataset; -1 for padding."""
 
 
 class DataError(ValueError):
-    """A sample cannot be read, or samples cannot be batched.
+    """A sample cannot be read, or samples cannot be put into one batch.
 
-    A worker's exception is made anew in the main process from its whole traceback text. Only the
-    message at its end is for the user.
+    DataLoader raises a worker's exception again in the main process, with the whole traceback as
+    its message. This class keeps only the message at the end.
     """
 
     def __init__(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What one data set's YAML file says, as dataclasses."""
+"""DatasetSpec: what a data set is, as dataclasses."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tiramisu.data.labels import IGNORE_INDEX, LabelTable
 
@@ -17,24 +18,24 @@ Task = Literal["segmentation", "classification"]
 class FileSplit:
     """The images and masks of one split, as glob patterns relative to the data set's root.
 
-    What the wildcards of an image's pattern matched, joined by "/", is the image's key; its mask
-    is the mask pattern with the same text in place of its wildcards.
+    The key of an image is the text that the wildcards of its pattern match, joined by "/". Its
+    mask is the file whose pattern matches the same text.
     """
 
     images: tuple[str, ...]
     masks: tuple[str, ...]
     """One mask pattern for each image pattern."""
     keys: tuple[str, ...] = ()
-    """Globs: only images whose key matches one of them; empty for all."""
+    """Globs; only images whose key matches one of them are used. Empty for all."""
     list_file: str | None = None
-    """Text file, relative to the root: only the keys named there, one a line."""
+    """Text file, relative to the root, with one key per line; only these images are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnSplit:
     """The images of one split of a drawn data set: seeds first_seed .. first_seed + count - 1.
 
-    A scene each for segmentation, a single object each for classification.
+    Each image is a scene for segmentation, or a single object for classification.
     """
 
     first_seed: int
@@ -62,7 +63,7 @@ class CifarSplit:
     train: bool
     start: int = 0
     stop: int | None = None
-    """None for up to the last."""
+    """None for all from start on."""
 
 
 Split = FileSplit | DrawnSplit | FolderSplit | CifarSplit
@@ -74,23 +75,23 @@ class Source:
 
     homepage: str
     licence: str
-    """What may be done with it, and what to cite."""
+    """What the data may be used for, and what to cite."""
     url: str | None = None
-    """Base URL of the files named in `checksums`; None if people must fetch it themselves."""
+    """Base URL of the files in `checksums`; None if users must download them themselves."""
     checksums: Path | None = None
     """List in the format of `sha256sum`: paths relative to `url` and to the root."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedResult:
-    """Someone's published figures on this data set, all in percent."""
+    """Published figures on this data set, in percent."""
 
     arch: str
     """The model's name in `build_model`."""
     title: str
     split: str
     accuracy: float
-    """Of pixels; for classification top-1."""
+    """Share of correct pixels; for classification top-1 accuracy."""
     mean_iou: float = math.nan
     """nan for classification."""
     class_iou: tuple[float, ...] = ()
@@ -106,19 +107,18 @@ class DatasetSpec:
     task: Task = "segmentation"
     """Whether each pixel or each image has a class."""
     class_names: tuple[str, ...]
-    colors: np.ndarray
-    """RGB uint8 (C, 3), for people to look at."""
+    colors: npt.NDArray[np.uint8]
+    """RGB uint8 (C, 3), for pictures."""
     labels: LabelTable | None
-    """What the values of masks mean; None for classification."""
+    """The meaning of the values in masks; None for classification."""
     splits: Mapping[str, Split]
     size: tuple[int, int] | None = None
-    """Classification: (height, width) that every image is brought to when it is read, by filling
-    it (the sides keep their ratio) and cutting what is too much on both sides; None to keep all
-    images as they are."""
+    """Classification: (height, width) to which every image is resized and center-cropped when it
+    is read; its aspect ratio is kept. None to keep the images as they are."""
     source: Source | None = None
     published: tuple[PublishedResult, ...] = ()
     root: Path | None = None
-    """Where the files are, unless the user names another folder."""
+    """The folder of the files, unless the user gives another one."""
 
     @property
     def num_classes(self) -> int:
@@ -126,13 +126,13 @@ class DatasetSpec:
 
     @property
     def ignore_index(self) -> int:
-        """The label that is void: in no loss, in no score."""
+        """The void label, which the loss and the scores ignore."""
         # 255 is a class of ImageNet.
         return IGNORE_INDEX if self.task == "segmentation" else -1
 
     @property
     def drawn(self) -> bool:
-        """True if the samples are drawn from seeds: there are no files and no root."""
+        """Whether the samples are drawn from seeds, without files and root."""
         return any(isinstance(split, DrawnSplit) for split in self.splits.values())
 
     @property
@@ -142,17 +142,22 @@ class DatasetSpec:
         return cifar or (self.source is not None and self.source.url is not None)
 
     def split(self, name: str) -> Split:
-        """The split of that name. Raises ValueError, listing the splits, if there is none."""
+        """The split of that name.
+
+        Raises:
+            ValueError: there is none; the message lists the splits.
+        """
         if name not in self.splits:
             raise ValueError(
-                f"{self.name} has no split {name!r}; its splits are {', '.join(self.splits)}."
+                f"{self.name} has no split {name!r}; its splits are {', '.join(self.splits)}"
             )
         return self.splits[name]
 
     def find_root(self, root: str | Path | None) -> Path:
-        """The folder that holds the files: `root`, else the spec's own, else data/<name>.
+        """The folder of the files: `root`, or the spec's own, or data/<name>.
 
-        Raises ValueError with the remedy if it does not exist.
+        Raises:
+            ValueError: the folder does not exist; the message says what to do.
         """
         assert not self.drawn, "a drawn data set has no files"
         found = Path(root or self.root or Path("data", self.name)).expanduser()
@@ -163,15 +168,15 @@ class DatasetSpec:
             fetch = f" (it is at {self.source.homepage})"
             fetch = f", or fetch it: tiramisu download {self.name}" if self.can_download else fetch
         raise ValueError(
-            f"{found}: no such folder. Say where {self.name} is with --data-root DIR{fetch}."
+            f"{found}: no such folder. Say where {self.name} is by --data-root DIR{fetch}"
         )
 
 
 def distinct_colors(count: int, *, taken: set[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """`count` RGB colours that differ from each other and from those in `taken`.
+    """`count` RGB colors that differ from each other and from those in `taken`.
 
-    The bits of a running number are spread over the channels, highest first, as PASCAL VOC's
-    palette does: neighbours in the order differ strongly. Black is left to void.
+    As in the palette of PASCAL VOC, the bits of a counter are spread over the channels, so that
+    colors next to each other differ strongly. Black is not used: it is the color of void.
     """
     colors: list[tuple[int, int, int]] = []
     number = 0

@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch.utils.data import Subset
 from tqdm import tqdm
 
 from tiramisu.checkpoints.checkpoint import load_model
@@ -126,8 +125,14 @@ def evaluate(
     spec = dataset.spec
     meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(model.device)
     number = min(limit or len(dataset), len(dataset))
-    chosen = Subset(dataset, [i * len(dataset) // number for i in range(number)])
-    loader = make_loader(chosen, batch_size=batch_size, shuffle=False, num_workers=0, seed=0)
+    loader = make_loader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=False,
+        num_workers=0,
+        seed=0,
+        indices=[i * len(dataset) // number for i in range(number)],
+    )
     dropout = random_dropout(model) if mc_dropout else nullcontext()
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):

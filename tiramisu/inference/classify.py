@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.checkpoints.run_folder import make_folder
-from tiramisu.data.readers.class_reader import fill_size
+from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.data.readers.reader import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import find_inputs
@@ -73,7 +73,7 @@ def classify_batch(
     size = model.info.image_size
     arrays = [read_image(i) if isinstance(i, str | Path) else to_rgb(i) for i in images]
     if size is not None:
-        arrays = [fill_size(array, size) for array in arrays]
+        arrays = [resize_and_crop(array, size) for array in arrays]
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
     with torch.inference_mode():
         probabilities = model(batch.to(model.device)).float().softmax(dim=1).cpu().numpy()

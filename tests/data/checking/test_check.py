@@ -40,7 +40,7 @@ def test_the_report_counts(tiny: Path):
     assert report.warnings == ()
 
 
-def test_the_report_reads_well(tiny: Path):
+def test_the_report_is_a_table(tiny: Path):
     lines = str(check(tiny)).splitlines()
     assert lines[0] == "Tiny"
     assert lines[1].split() == ["train", "val"]
@@ -131,7 +131,7 @@ def test_jpeg_masks_are_recognised(tiny: Path, edit: Callable[[str, str], Path])
 def test_masks_of_0_and_255_are_recognised(tiny: Path, edit: Callable[[str, str], Path]):
     change_masks(tiny, lambda label: np.where(label > 0, 255, 0).astype(np.uint8))
     warnings = check(tiny).warnings
-    assert "train has no pixel of tree, fruit." in warnings
+    assert "train has no pixel of tree, fruit" in warnings
     assert any("give it raw: [255]" in warning for warning in warnings)
     edit("splits:", "ignore: []\nsplits:")
     assert "in masks of 0 and 255 it is a class: raw: [255]" in problems(tiny)
@@ -140,8 +140,8 @@ def test_masks_of_0_and_255_are_recognised(tiny: Path, edit: Callable[[str, str]
 def test_an_absent_class_is_only_a_warning(tiny: Path):
     change_masks(tiny, lambda label: np.where(label == 1, 0, label))
     report = check(tiny)
-    assert report.warnings == ("train has no pixel of tree.", "val has no pixel of tree.")
-    assert str(report).endswith("Warning: val has no pixel of tree.")
+    assert report.warnings == ("train has no pixel of tree", "val has no pixel of tree")
+    assert str(report).endswith("Warning: val has no pixel of tree")
 
 
 def test_the_same_image_in_two_splits(tiny: Path, edit: Callable[[str, str], Path]):
@@ -170,7 +170,7 @@ def test_long_lists_are_cut(tiny: Path):
     for i in range(100, 142):
         shutil.copy(files / "train/0.png", files / f"train/{i}.png")
     assert "images without a mask (42): train/100.png" in problems(tiny)
-    assert "train/104.png ... and 37 more" in problems(tiny)
+    assert "train/104.png and 37 more" in problems(tiny)
     assert "train/105.png" not in problems(tiny)
     for i in range(100, 142):
         (files / f"trainannot/{i}.png").write_bytes(b"")
@@ -185,10 +185,10 @@ def test_drawn_scenes_are_counted():
     assert report.splits[0].class_counts.min() > 0
 
 
-def test_what_keeps_it_from_training_is_said(tiny: Path):
+def test_problems_for_training_are_warnings(tiny: Path):
     spec = load_spec(str(tiny))
     only_train = dataclasses.replace(spec, splits={"train": spec.splits["train"]})
     (warning,) = check_dataset(only_train).warnings
     assert "no split val" in warning
     assert "--val-split" in warning
-    assert check_dataset(only_train, splits=["train"]).warnings == ()  # as training asks
+    assert check_dataset(only_train, splits=["train"]).warnings == ()  # as training calls it

@@ -20,7 +20,7 @@ def test_images_are_counted_per_class(tmp_path: Path):
     assert train.sizes == ((8, 10),)
     assert train.void_count == 0
     assert val.class_counts.tolist() == [1, 0]
-    assert report.warnings == ("val has no image of dog.",)
+    assert report.warnings == ("val has no image of dog",)
     lines = str(report).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["samples", "height", "images", "cat", "dog",
                                                        "Warning:"]  # fmt: skip
@@ -54,10 +54,10 @@ def test_folders_that_are_no_class_are_named(tmp_path: Path):
     assert "no such class as the folder bird" in str(caught.value)
 
 
-def test_different_sizes_are_a_warning_where_nothing_evens_them_out(tmp_path: Path):
+def test_different_sizes_are_a_warning_without_a_size_or_crop(tmp_path: Path):
     spec = load_spec(str(write_classes(tmp_path, COUNTS)))
     write_classes(tmp_path, {"train/cat": 1}, size=(9, 9))
-    assert any("images of 2 sizes: give" in text for text in check_dataset(spec).warnings)
+    assert any("images of 2 sizes; give" in text for text in check_dataset(spec).warnings)
     again = check_dataset(load_spec(str(tmp_path)))  # size: [224, 224]
     assert not any("sizes" in text for text in again.warnings)
 

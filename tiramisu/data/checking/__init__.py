@@ -1,5 +1,5 @@
-"""What is wrong with the files of a data set.
+"""Check the files of a data set.
 
 check     check_dataset: every problem of every split in one message
-scan      reads all images and labels; findings holds what it found
+scan      reads the images and labels; findings has the report of what it found
 """

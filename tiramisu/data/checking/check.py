@@ -1,4 +1,4 @@
-"""Looks at every file of a data set, and says in one message all that is wrong with them."""
+"""Check every file of a data set and list all problems in one message."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +8,11 @@ import numpy as np
 from tqdm import tqdm
 
 from tiramisu.data.checking.findings import DatasetReport, SplitReport
-from tiramisu.data.checking.scan import SHOWN, Job, Scan, list_some, plan_scans
+from tiramisu.data.checking.scan import SHOWN, Job, Scan, plan_scans
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.spec import DatasetSpec
+from tiramisu.text import list_some
 
 _ROLES = ("train", "val", "test")
 
@@ -19,17 +20,22 @@ _ROLES = ("train", "val", "test")
 def check_dataset(
     spec: DatasetSpec, *, root: str | Path | None = None, splits: Sequence[str] | None = None
 ) -> DatasetReport:
-    """Reads and decodes every file of some splits, and counts the labels.
+    """Read and decode every file of some splits, and count the labels.
 
-    The files of CIFAR are checked against their MD5 by torchvision.
+    The files of CIFAR are checked against their MD5 by torchvision. Classes that never occur are
+    only warnings in the report.
 
-    splits: those to look at; if None, train, val and test (or all, if there are none of these).
-    root: as for open_dataset.
+    Args:
+        spec: the data set.
+        root: folder of the files, as for `open_dataset`.
+        splits: names of the splits; None for train, val and test, or for all if there are none of
+            these.
 
-    Raises ValueError with one message that lists every problem: a missing folder, images and masks
-    without a partner, folders that are no class, files that cannot be decoded to the end, sizes
-    that differ, label values outside the table with their likely cause, empty splits, an image
-    that is in two of train, val and test. Classes that never occur are only warnings in the report.
+    Raises:
+        ValueError: there are problems; one message lists all of them. They are a missing folder,
+            images and masks without a partner, folders that are not a class, damaged files,
+            images and masks of different sizes, label values outside the table with their likely
+            cause, empty splits, and images that are in two of train, val and test.
     """
     names = splits or [name for name in _ROLES if name in spec.splits] or list(spec.splits)
     folder = None if spec.drawn else spec.find_root(root)
@@ -41,7 +47,7 @@ def check_dataset(
 
     scans = _run(jobs, drawn=spec.drawn)
     for name in names:
-        problems += [f"{name}: {problem}" for problem in _judge(scans[name], spec)]
+        problems += [f"{name}: {problem}" for problem in _find_problems(scans[name], spec)]
     problems += _find_shared_images(scans)
     if problems:
         where = "" if folder is None else f" in {folder}"
@@ -53,7 +59,7 @@ def check_dataset(
         task=spec.task,
         class_names=spec.class_names,
         splits=reports,
-        warnings=(*_warnings(reports, spec), *(() if splits else _hindrances(spec))),
+        warnings=(*_warnings(reports, spec), *(() if splits else _training_problems(spec))),
     )
 
 
@@ -76,8 +82,8 @@ def _call(job: Job) -> Scan:
     return job()
 
 
-def _judge(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:
-    """The problems of one split's files."""
+def _find_problems(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:
+    """The problems of the files of one split."""
     yield from _shorten(scan.problem for scan in scans if scan.problem)
     labels = spec.labels
     if labels is None:
@@ -93,14 +99,14 @@ def _judge(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:
     show = labels.show
     shown = [
         f"{show(code)} ({count} pixels, {len(masks[code])} masks, first {masks[code][0]})"
-        for code, count in pixels.most_common(SHOWN)
+        for code, count in pixels.most_common()
     ]
     values = "1 label value belongs" if len(pixels) == 1 else f"{len(pixels)} label values belong"
     zeros = sum(int(scan.counts[0]) for scan in scans)
     cause = _likely_cause(
         set(pixels), masks, zeros, num_classes=spec.num_classes, index=labels.encoding == "index"
     )
-    yield f"{values} to no class: {list_some(shown, len(pixels))}. {cause}"
+    yield f"{values} to no class: {list_some(shown, most=SHOWN)}. {cause}"
 
 
 def _likely_cause(
@@ -113,21 +119,23 @@ def _likely_cause(
 ) -> str:
     names = [name for code in unknown for name in masks[code]]
     if any(name.lower().endswith((".jpg", ".jpeg")) for name in names):
-        return "JPEG changes label values; export the masks as PNG."
+        return "JPEG changes label values; export the masks as PNG"
     if len(unknown) > SHOWN:
-        return "So many come from smoothed masks: resize and save masks without interpolation."
+        return (
+            "So many values come from smoothed masks; resize and save masks without interpolation"
+        )
     if index and unknown == {255}:
-        return "If 255 is void, add it to ignore; in masks of 0 and 255 it is a class: raw: [255]."
+        return "If 255 is void, add it to ignore; in masks of 0 and 255 it is a class: raw: [255]"
     if index and unknown == {num_classes} and not class_0_pixels:
-        return f"The masks seem to count from 1: give the classes raw: [1] to [{num_classes}]."
-    return "Add them to the raw values of a class, or to ignore."
+        return f"The class indices seem to start at 1; give the classes raw: [1] to [{num_classes}]"
+    return "Add them to the raw values of a class, or to ignore"
 
 
 def _find_shared_images(scans: dict[str, list[Scan]]) -> Iterator[str]:
     """Images that are in two of train, val and test, by content.
 
-    Splits of other names may overlap (trainval), but those that differ in this word only
-    (night_train, night_val) may not.
+    Splits with other names, such as trainval, may overlap. Names with a prefix are compared with
+    each other: night_train and night_val may not share images.
     """
     homes: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -144,7 +152,7 @@ def _find_shared_images(scans: dict[str, list[Scan]]) -> Iterator[str]:
                     shared[other, split].append(same)
             homes[family, scan.digest].setdefault(split, scan.name)
     for (first, second), names in shared.items():
-        yield f"{first} and {second} share images ({len(names)}): {list_some(names)}"
+        yield f"{first} and {second} share images ({len(names)}): {list_some(names, most=SHOWN)}"
 
 
 def _report(name: str, scans: list[Scan], spec: DatasetSpec) -> SplitReport:
@@ -163,27 +171,27 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
         absent = [spec.class_names[i] for i in np.flatnonzero(report.class_counts == 0)]
         if absent:
             what = "pixel" if spec.labels else "image"
-            yield f"{report.name} has no {what} of {list_some(absent)}."
+            yield f"{report.name} has no {what} of {list_some(absent, most=SHOWN)}"
         one = len(absent) == spec.num_classes - 1 > 0
         if one and spec.labels and spec.labels.encoding == "index":
-            yield "Are the masks 0 and 255? Then 255 is a class: give it raw: [255]."
+            yield "if the masks hold 0 and 255, then 255 is a class; give it raw: [255]"
         if spec.task == "classification" and spec.size is None and len(report.sizes) > 1:
             yield (
-                f"{report.name} has images of {len(report.sizes)} sizes: give the data set a "
-                "size: [height, width], or a crop for training and batch size 1 for evaluation."
+                f"{report.name} has images of {len(report.sizes)} sizes; give the data set a "
+                "size: [height, width], or a crop for training and batch size 1 for evaluation"
             )
 
 
-def _hindrances(spec: DatasetSpec) -> Iterator[str]:
-    """Why a data set without a fault can still not be trained on."""
+def _training_problems(spec: DatasetSpec) -> Iterator[str]:
+    """Why a data set without problems can still not be used for training."""
     missing = [name for name in _ROLES[:2] if name not in spec.splits]
     if missing:
         yield (
-            f"There is no split {' and no '.join(missing)}: training wants one to learn from and "
-            "one to judge by (--train-split and --val-split take others)."
+            f"there is no split {' and no '.join(missing)}; training needs both, or "
+            "others given by --train-split and --val-split"
         )
     if spec.num_classes == 1:
-        yield f"{spec.class_names[0]} is the only class: there is nothing to tell it from."
+        yield f"{spec.class_names[0]} is the only class; training needs two or more"
 
 
 def _shorten(problems: Iterable[str]) -> list[str]:

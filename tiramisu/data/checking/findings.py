@@ -1,10 +1,12 @@
-"""What a check of a data set found."""
+"""The report of a check: counts of samples and labels."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from tiramisu.data.spec import Task
+from tiramisu.text import format_table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -14,26 +16,26 @@ class SplitReport:
     name: str
     num_samples: int
     sizes: tuple[tuple[int, int], ...]
-    """The different image sizes (height, width), sorted."""
-    class_counts: np.ndarray
+    """The different image sizes, (height, width), sorted."""
+    class_counts: npt.NDArray[np.int64]
     """int64 (C,): labelled pixels of each class, or images for classification."""
     void_count: int
     """Void pixels; 0 for classification."""
 
     @property
     def void_share(self) -> float:
-        """Void pixels among all pixels, 0..1."""
+        """Share of void pixels, 0 to 1."""
         return self.void_count / max(1, self.void_count + int(self.class_counts.sum()))
 
     @property
-    def class_shares(self) -> np.ndarray:
-        """float64 (C,): each class among all pixels (void included) or images, 0..1."""
+    def class_shares(self) -> npt.NDArray[np.float64]:
+        """float64 (C,): share of each class in all pixels, void included, or images; 0 to 1."""
         return self.class_counts / max(1, self.void_count + int(self.class_counts.sum()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetReport:
-    """The counts of a data set whose files are all in order. str() is a table for people."""
+    """The counts of a data set without problems. str() gives a table."""
 
     title: str
     task: Task
@@ -48,15 +50,8 @@ class DatasetReport:
             ["height x width", *(_show_sizes(split.sizes) for split in self.splits)],
             *(self._pixel_rows() if self.task == "segmentation" else self._image_rows()),
         ]
-        first = max(len(row[0]) for row in rows)
-        widths = [max(len(row[1 + i]) for row in rows if row[1:]) for i in range(len(self.splits))]
-        lines = [
-            row[0].ljust(first)
-            + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths, strict=False))
-            for row in rows
-        ]
         notes = [f"Warning: {warning}" for warning in self.warnings]
-        return "\n".join([self.title, *(line.rstrip() for line in lines), *notes])
+        return "\n".join([self.title, format_table(rows), *notes])
 
     def _pixel_rows(self) -> list[list[str]]:
         shares = [
@@ -64,14 +59,14 @@ class DatasetReport:
             for i, name in enumerate(self.class_names)
         ]
         void = ["  void", *(_percent(split.void_share) for split in self.splits)]
-        return [["% of pixels"], *shares, void]
+        return [["% of pixels", *[""] * len(self.splits)], *shares, void]
 
     def _image_rows(self) -> list[list[str]]:
         counts = [
             [f"  {name}", *(str(split.class_counts[i]) for split in self.splits)]
             for i, name in enumerate(self.class_names)
         ]
-        return [["images of"], *counts]
+        return [["images of", *[""] * len(self.splits)], *counts]
 
 
 def _show_sizes(sizes: tuple[tuple[int, int], ...]) -> str:

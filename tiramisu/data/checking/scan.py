@@ -1,4 +1,4 @@
-"""What one sample's files hold: what a check of a data set looks at, sample by sample."""
+"""Read the files of one sample for the check of a data set."""
 
 import hashlib
 import io
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
@@ -17,35 +18,39 @@ from tiramisu.data.readers.class_reader import open_class_reader
 from tiramisu.data.readers.file_split import Pair, find_files
 from tiramisu.data.readers.reader import Reader, SceneReader
 from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.text import list_some
 
-SHOWN = 5  # items of a long list
+SHOWN = 5  # number of items that messages show of a long list
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What one sample's files hold."""
+    """What the files of one sample contain."""
 
     name: str
     problem: str = ""
     size: tuple[int, int] = (0, 0)
     digest: str = ""
-    """Of the image's bytes; empty to compare it with no other."""
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    """int64 (256,) pixels of each value of the decoded label; for classification (C,) images."""
+    """SHA-256 of the image, to find it in other splits; empty to leave it out."""
+    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    """Pixels of each decoded label, int64 (256,); for classification images, int64 (C,)."""
     unknown: Counter[int] = field(default_factory=Counter)
-    """Pixels of each code that the label table does not name."""
+    """Number of pixels of each code that is not in the label table."""
     mask: str = ""
 
 
-Job = Callable[[], Scan]  # scans one sample; a drawn one in another process
+Job = Callable[[], Scan]  # scans one sample; drawn samples in another process
 
 
 def plan_scans(
     spec: DatasetSpec, name: str, folder: Path | None
 ) -> tuple[Sequence[Job], list[str]]:
-    """A job for each sample of a split, and the problems that show before any file is read.
+    """A job for each sample of a split, and the problems found before any file is read.
 
-    folder: the root; None for drawn data sets.
+    Args:
+        spec: the data set.
+        name: the split.
+        folder: the root; None for drawn data sets.
     """
     split = spec.split(name)
     if isinstance(split, DrawnSplit | CifarSplit):
@@ -53,7 +58,7 @@ def plan_scans(
             reader = _open(split, spec, name, folder)
         except ValueError as error:
             return [], [str(error)]
-        # Some test images of CIFAR are also training images: it is known and used with them.
+        # Some test images of CIFAR are also training images. This is known and accepted.
         compare = isinstance(split, DrawnSplit)
         count = range(len(reader.names))
         return [partial(_scan_sample, reader, i, spec, compare=compare) for i in count], []
@@ -63,12 +68,6 @@ def plan_scans(
     assert spec.labels is not None
     pairs, problems = _find_pairs(split, folder)
     return [partial(_scan_files, pair, folder, spec.labels) for pair in pairs], problems
-
-
-def list_some(items: Sequence[str], total: int | None = None) -> str:
-    """The first few of a long list, and how many more there are."""
-    more = (total or len(items)) - min(len(items), SHOWN)
-    return ", ".join(items[:SHOWN]) + (f" ... and {more} more" if more > 0 else "")
 
 
 def _open(
@@ -99,14 +98,14 @@ def _find_pairs(split: FileSplit, root: Path) -> tuple[tuple[Pair, ...], list[st
     for title, items in found.unpaired.items():
         if items:
             shown = [str(i.relative_to(root) if isinstance(i, Path) else i) for i in items]
-            problems.append(f"{title} ({len(items)}): {list_some(shown)}")
+            problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
         problems.append(f"empty; no file matches {' or '.join(split.images)}")
     return found.pairs, problems
 
 
 def _scan_sample(reader: Reader, index: int, spec: DatasetSpec, *, compare: bool) -> Scan:
-    """A sample that is no file of its own: it is drawn, or in CIFAR's archive."""
+    """Scan a sample that is drawn, or in the archive of CIFAR."""
     image, label = reader.read(index)
     bins = 256 if spec.task == "segmentation" else spec.num_classes
     return Scan(
@@ -120,7 +119,7 @@ def _scan_sample(reader: Reader, index: int, spec: DatasetSpec, *, compare: bool
 def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
     name = image.path.relative_to(root).as_posix()
     try:
-        size, digest = _read_to_the_end(image.path)
+        size, digest = _read_whole(image.path)
     except ValueError as error:
         return Scan(name=name, problem=f"unreadable image: {name} ({error})")
     counts = np.bincount([image.label], minlength=num_classes)
@@ -130,13 +129,13 @@ def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
 def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     image, mask = (path.relative_to(root).as_posix() for path in (pair.image, pair.mask))
     try:
-        size, digest = _read_to_the_end(pair.image)
+        size, digest = _read_whole(pair.image)
     except ValueError as error:
         return Scan(name=image, problem=f"unreadable image: {image} ({error})")
     try:
         codes = read_mask(pair.mask, labels.encoding)
     except ValueError as error:
-        return Scan(name=image, problem=str(error).rstrip("."))
+        return Scan(name=image, problem=str(error))
     if codes.shape != size:
         sizes = f"{size[0]} x {size[1]} and {codes.shape[0]} x {codes.shape[1]}"
         return Scan(name=image, problem=f"image and mask differ in size: {image} ({sizes})")
@@ -152,15 +151,15 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     )
 
 
-def _read_to_the_end(path: Path) -> tuple[tuple[int, int], str]:
-    """Height and width of an image, and the SHA-256 of its file. Raises ValueError if damaged."""
+def _read_whole(path: Path) -> tuple[tuple[int, int], str]:
+    """(height, width) of an image, and the SHA-256 of its file; ValueError if it is damaged."""
     try:
         content = path.read_bytes()
-        # Pillow, because OpenCV returns what it could decode of a truncated file.
+        # With Pillow, because OpenCV reads truncated files without an error.
         with Image.open(io.BytesIO(content)) as file:
             width, height = ImageOps.exif_transpose(file).size
-    except UnidentifiedImageError:  # whose message names an object in memory
-        raise ValueError("no image by its content") from None
+    except UnidentifiedImageError:  # its message has the address of an object
+        raise ValueError("it is not an image") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(str(error)) from error
     return (height, width), hashlib.sha256(content).hexdigest()

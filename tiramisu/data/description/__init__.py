@@ -1,7 +1,6 @@
-"""What a data set is, as its YAML file or its folder tells it.
+"""Descriptions of data sets: from a YAML file or a folder to a DatasetSpec.
 
-parse         a YAML file becomes a DatasetSpec, by parse_masks for segmentation and parse_images
-              for classification
-spec_file     what the files of both tasks share; yaml_file YAML whose errors name the line
-folder        a bare folder becomes one
+parse        reads a YAML file
+yaml_models  what the file may say; yaml_file finds the line of each value
+folder       describes a folder without a YAML file
 """

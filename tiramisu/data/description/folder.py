@@ -1,9 +1,10 @@
-"""A bare folder of images and masks, or of one folder a class -> DatasetSpec."""
+"""A folder without a YAML file -> DatasetSpec."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
@@ -11,18 +12,20 @@ from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
 from tiramisu.data.spec import DatasetSpec, FileSplit, distinct_colors
 from tiramisu.shipped import find_shipped
+from tiramisu.text import list_some
 
 _SPLITS = ("train", "val", "test")
 _IMAGES = "*.{jpg,jpeg,png,bmp,tif,tiff,webp,JPG,JPEG,PNG}"
 _MASKS = "*.{png,bmp,tif,tiff,PNG}"
-_SHOWN = 12  # colours of a colour mask
-_PEEK = 8  # masks to look at where classes.txt already names the classes
+_SHOWN = 12  # colors of a color mask
+_FIRST_MASKS = 8  # number of masks to read if classes.txt names the classes
 
 
 def spec_from_folder(folder: Path) -> DatasetSpec:
-    """The spec of a folder, for segmentation (it has `images`) or classification (`train`).
+    """The spec of a folder for segmentation (with `images`) or classification (with `train`).
 
-    Raises ValueError with the remedy if it is neither, or something in it does not fit.
+    Raises:
+        ValueError: the folder is neither, or a file does not fit; the message says what to do.
     """
     if (folder / "images").is_dir():
         return spec_from_mask_folder(folder)
@@ -31,16 +34,18 @@ def spec_from_folder(folder: Path) -> DatasetSpec:
     raise ValueError(
         f"{folder}: expected in this folder images/train, images/val, masks/train and masks/val "
         "(segmentation: an image and its mask have the same file name), or train/CLASS and "
-        f"val/CLASS (classification: images in one folder a class). {_other()}"
+        f"val/CLASS (classification: one folder of images per class). {_other()}"
     )
 
 
 def spec_from_mask_folder(folder: Path) -> DatasetSpec:
     """The spec of images/{train,val[,test]} and masks/{train,val[,test]} under `folder`.
 
-    Classes are the lines of classes.txt if there is one (line 1 is value 0), else the values
-    found in the masks; 255 is void. Colours are the masks' palette, if they have one.
-    Raises ValueError with the remedy where that cannot be right.
+    The classes are the lines of classes.txt if there is one (line 1 is value 0), or else the values
+    in the masks; 255 is void. The colors are those of the masks' palette, if they have one.
+
+    Raises:
+        ValueError: the masks or classes.txt do not fit; the message says what to do.
     """
     splits = {
         name: FileSplit(images=(f"images/{name}/{_IMAGES}",), masks=(f"masks/{name}/{_MASKS}",))
@@ -56,7 +61,7 @@ def spec_from_mask_folder(folder: Path) -> DatasetSpec:
     if not masks:
         raise ValueError(
             f"{folder}: no image in images/train has a mask (.png) of the same name in "
-            "masks/train. Masks must be PNG: JPEG would change the numbers of the classes."
+            "masks/train. Masks must be PNG, because JPEG changes the values of pixels"
         )
     listed = folder / "classes.txt"
     named = listed.is_file()
@@ -64,7 +69,7 @@ def spec_from_mask_folder(folder: Path) -> DatasetSpec:
         names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
         names = [name for name in names if name]
         values = list(range(len(names)))
-        if _find_values(masks[:_PEEK]) == {0, 255}:
+        if _find_values(masks[:_FIRST_MASKS]) == {0, 255}:
             _check_values(folder, _find_values(masks))
     else:
         found = _find_values(masks)
@@ -74,8 +79,8 @@ def spec_from_mask_folder(folder: Path) -> DatasetSpec:
     if not 1 <= len(set(names)) == len(names) <= MAX_CLASSES:
         raise ValueError(
             f"{listed if named else folder / 'masks'}: {len(names)} classes, {len(set(names))} "
-            f"different names; expected 1 to {MAX_CLASSES}, each once."
-            + ("" if named else " So many values come from JPEG or resized masks.")
+            f"different names; expected 1 to {MAX_CLASSES}, each once"
+            + ("" if named else "; so many values come from JPEG or resized masks")
         )
     return DatasetSpec(
         name=folder.resolve().name,
@@ -108,37 +113,36 @@ def _refuse_colors(mask: Path) -> None:
     try:
         codes = np.unique(read_mask(mask, "rgb"))
     except ValueError:
-        return  # no colour mask: something else is wrong with it
+        return  # not a color mask; the caller reports what is wrong
     show = LabelTable(encoding="rgb", raw=(), ignore=()).show
-    shown = ", ".join(show(int(code)) for code in codes[:_SHOWN])
-    more = f" and {len(codes) - _SHOWN} more" if len(codes) > _SHOWN else ""
+    shown = list_some([show(int(code)) for code in codes], most=_SHOWN)
     raise ValueError(
-        f"{mask}: a colour mask, with the colours {shown}{more}. A bare folder needs masks of "
-        "class numbers (0, 1, 2, ...; 255 void). Write a YAML that says which colour is which "
-        f"class: {_template()} shows how."
+        f"{mask}: a color mask, with the colors {shown}. A folder without a "
+        "YAML file needs masks of class indices (0, 1, 2, ...; 255 void). Write a YAML that gives "
+        f"the color of each class; {_template()} is an example"
     )
 
 
 def _check_values(folder: Path, values: set[int]) -> None:
     if values == {0, 255}:
         raise ValueError(
-            f"{folder}: the masks hold only 0 and 255, and 255 is void in a bare folder. If 255 is "
-            f"a class here, copy {_template()}, set root, and write:\n"
+            f"{folder}: the masks hold only 0 and 255, and 255 is void in a folder "
+            f"without a YAML file. If 255 is a class here, copy {_template()}, set root, and write:\n"
             "classes:\n  - {name: background, raw: [0]}\n  - {name: foreground, raw: [255]}"
         )
 
     labelled = sorted(values - {IGNORE_INDEX})
     if labelled != list(range(len(labelled))):
         raise ValueError(
-            f"{folder}: the masks hold the numbers {', '.join(map(str, labelled))}; expected 0, 1, "
-            "2, ... without a gap (and 255, void). If they are right, name all classes, also those "
-            "that do not occur, in classes.txt, one a line; if not, `tiramisu check` shows with "
-            "that file where the wrong ones are."
+            f"{folder}: the masks hold the values {', '.join(map(str, labelled))}; expected 0, 1, "
+            "2, ... without a gap (and 255, void). If the masks are right, write the names of all "
+            "classes into classes.txt, one per line; if not, `tiramisu check` then lists the wrong "
+            "values"
         )
 
 
-def _colors(mask: Path, values: list[int]) -> np.ndarray:
-    """RGB uint8 (C, 3): the palette of the mask if it tells the classes apart, else generated."""
+def _colors(mask: Path, values: list[int]) -> npt.NDArray[np.uint8]:
+    """RGB uint8 (C, 3): the mask's palette if it has a color for each class, or else generated."""
     with Image.open(mask) as file:
         palette = np.array(file.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     if len(palette) > max(values) and len(np.unique(palette[values], axis=0)) == len(values):
@@ -147,7 +151,7 @@ def _colors(mask: Path, values: list[int]) -> np.ndarray:
 
 
 def _other() -> str:
-    return f"For any other layout write a YAML: {_template()} shows how."
+    return f"For any other layout write a YAML; {_template()} is an example"
 
 
 def _template() -> Path:

@@ -1,17 +1,38 @@
-"""YAML files whose values are checked one by one: every error names file, line and fix."""
+"""YAML files with the line of every value, so that an error names file, line and fix."""
 
-import difflib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-Place = tuple[str | int, ...]  # where a value is in the file: ("classes", 3, "color")
+Place = tuple[str | int, ...]
+"""Where a value is in the file: ("classes", 3, "color")."""
+Model = TypeVar("Model", bound=BaseModel)
+
+_MESSAGES = {  # by pydantic's error type
+    "list_type": "expected a list, not {input!r}",
+    "dict_type": "expected `key: value` lines, not {input!r}",
+    "string_type": "expected text, not {input!r}; put it in quotes",
+    "string_pattern_mismatch": "expected text, not {input!r}; put it in quotes",
+    "int_type": "expected a whole number, not {input!r}",
+    "float_type": "expected a number, not {input!r}",
+    "greater_than_equal": "expected a number from {ge} up, not {input!r}",
+    "too_short": "no split; a data set needs at least train and val",
+    "literal_error": "expected {expected}, not {input!r}",
+}
 
 
 class YamlFile:
-    """A YAML file: its `content`, and the line of every value in it."""
+    """The content of a YAML file, and the line of every value in it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: the file is not YAML, or gives a key twice.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,57 +41,34 @@ class YamlFile:
             text = path.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             self._find_lines(node, ())
-            self.content = yaml.safe_load(text)
+            self.content: Any = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise ValueError(f"{path}{line}: not YAML: {error.problem}.") from error
+            raise ValueError(f"{path}{line}: not YAML: {error.problem}") from error
         except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(f"{path}: not YAML: {error}.") from error
+            raise ValueError(f"{path}: not YAML: {error}") from error
 
-    def mapping(
-        self,
-        place: Place,
-        value: Any,
-        *,
-        required: Sequence[str] = (),
-        optional: Sequence[str] = (),
-    ) -> Mapping[str, Any]:
-        """A mapping; if keys are given, with all of the required ones and no unknown one."""
-        if not isinstance(value, dict):
-            self.fail(place, f"expected `key: value` lines, not {value!r}")
-        known = (*required, *optional)
-        for key in value if known else ():
-            if key not in known:
-                close = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-                self.fail((*place, key), f"unknown key {key!r}; {hint}")
-        missing = [key for key in required if key not in value]
-        if missing:
-            self.fail(place, f"missing: {', '.join(missing)}")
-        return value
+    def validate(self, model: type[Model]) -> Model:
+        """The content as a pydantic model.
 
-    def sequence(self, place: Place, value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            self.fail(place, f"expected a list, not {value!r}")
-        return value
+        Raises:
+            ValueError: the content does not fit; the message names the first mistake in the file.
+        """
+        try:
+            return model.model_validate(self.content)
+        except ValidationError as error:
+            first = min(error.errors(include_url=False), key=lambda e: self.line(e["loc"]))
+            context = first.get("ctx", {})
+            own = context.get("error")  # raised by a validator of ours
+            problem = own or _MESSAGES.get(first["type"], first["msg"]).format(
+                input=first["input"],
+                ge=context.get("ge"),
+                expected=str(context.get("expected")).replace("'", ""),
+            )
+            self.fail((*first["loc"], *getattr(own, "place", ())), str(problem))
 
-    def text(self, place: Place, value: Any) -> str:
-        if not isinstance(value, str) or not value.strip():
-            self.fail(place, f"expected text, not {value!r}; put it in quotes")
-        return value
-
-    def choice(self, place: Place, value: Any, choices: Sequence[str]) -> Any:
-        if value not in choices:
-            self.fail(place, f"expected {' or '.join(choices)}, not {value!r}")
-        return value
-
-    def number(self, place: Place, value: Any, kind: type, minimum: int) -> Any:
-        wanted = int if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, wanted) or value < minimum:
-            self.fail(place, f"expected a number from {minimum} up, not {value!r}")
-        return kind(value)
-
-    def distinct(self, items: Iterable[tuple[Place, Hashable]]) -> None:
+    def require_distinct(self, items: Iterable[tuple[Place, Hashable]]) -> None:
+        """Raise ValueError if two places hold the same item."""
         seen: dict[Hashable, Place] = {}
         for place, item in items:
             if item in seen:
@@ -78,9 +76,10 @@ class YamlFile:
             seen[item] = place
 
     def fail(self, place: Place, problem: str) -> NoReturn:
-        where = ".".join(str(part) for part in place if isinstance(part, str))
+        """Raise ValueError with the file, the line, the keys that lead there and the problem."""
+        keys = ".".join(part for part in place if isinstance(part, str))
         raise ValueError(
-            f"{self.path}, line {self.line(place)}: {where + ': ' if where else ''}{problem}."
+            f"{self.path}, line {self.line(place)}: {keys + ': ' if keys else ''}{problem}"
         )
 
     def line(self, place: Place) -> int:
@@ -95,10 +94,10 @@ class YamlFile:
         self.lines.setdefault(place, node.start_mark.line + 1)
         for key, mark, child in _children(node):
             here = (*place, key)
-            if here in self.lines:  # YAML itself would silently keep the later one
+            if here in self.lines:  # YAML itself would silently keep the second value
                 raise ValueError(
                     f"{self.path}, line {mark.line + 1}: {key} is given twice "
-                    f"(first in line {self.lines[here]}); remove one."
+                    f"(first in line {self.lines[here]}); remove one"
                 )
             self.lines[here] = mark.line + 1
             self._find_lines(child, here)

@@ -1,5 +1,5 @@
-"""The samples of a split, decoded from their files or drawn.
+"""Readers: they decode the samples of a split from files, or draw them.
 
-reader        images with masks, and drawn scenes: file_split finds them
-class_reader  images with a class: class_folder finds them, cifar fetches CIFAR's
+reader        images with masks (found by file_split), and drawn scenes
+class_reader  images with a class (found by class_folder, or in cifar_archive), and drawn objects
 """

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 through torchvision: found and fetched."""
+"""Load and download CIFAR-10 and CIFAR-100 with torchvision."""
 
 import tarfile
 from http.client import HTTPException
@@ -9,9 +9,10 @@ from tiramisu.data.spec import CifarSplit
 
 
 def load_cifar(split: CifarSplit, root: Path) -> Any:
-    """torchvision's CIFAR10 or CIFAR100 under a root, its files checked against their MD5.
+    """CIFAR10 or CIFAR100 of torchvision under a root, checked against the MD5 of its files.
 
-    Raises ValueError with the remedy if they are not all there.
+    Raises:
+        ValueError: files are missing or damaged; the message says what to do.
     """
     kind = _torchvision_class(split)
     try:
@@ -24,12 +25,18 @@ def load_cifar(split: CifarSplit, root: Path) -> Any:
 
 
 def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | None = None) -> Path:
-    """Fetches the archive into ROOT.partial, unpacks and checks it, and names the folder root.
+    """Download the archive into ROOT.partial, unpack and check it, and rename the folder to root.
 
     If root exists, its files are checked and nothing is changed.
-    source: base URL of the archive, instead of torchvision's.
 
-    Raises ValueError if root exists but is not this data set, or if it cannot be fetched.
+    Args:
+        name: name of the data set for messages.
+        split: any split of the data set.
+        root: the folder to make.
+        source: base URL of the archive in place of torchvision's.
+
+    Raises:
+        ValueError: root exists but is not this data set, or the download fails.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         try:
@@ -37,7 +44,7 @@ def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | No
         except ValueError as error:
             raise ValueError(
                 f"{root} exists, but it does not hold all files of {name}. Nothing was changed. "
-                "Move it away, or name another folder."
+                "Move it away, or give another folder"
             ) from error
         return root
     kind = _torchvision_class(split)
@@ -45,16 +52,16 @@ def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | No
     partial = root.with_name(root.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     try:
-        # A class of its own: another url must not stay in torchvision's.
+        # A subclass, because the url is an attribute of the class.
         type(split.dataset, (kind,), {"url": url})(str(partial), download=True)
     except (OSError, ValueError, RuntimeError, HTTPException, tarfile.TarError) as error:
-        # torchvision raises RuntimeError where an MD5 differs, in words that name no file.
+        # torchvision raises RuntimeError if an MD5 differs, without the name of the file.
         damaged = isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
         reason = "the archive is damaged (its MD5 differs)" if damaged else str(error)
         raise ValueError(
-            f"download of {name} stopped: {url}: {reason}. Run the same command again."
+            f"download of {name} stopped: {url}: {reason}. Run the same command again"
         ) from error
-    (partial / kind.filename).unlink(missing_ok=True)  # as large as what was in it
+    (partial / kind.filename).unlink(missing_ok=True)  # no longer needed
     if root.exists():
         root.rmdir()  # it is empty
     partial.rename(root)
@@ -62,6 +69,6 @@ def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | No
 
 
 def _torchvision_class(split: CifarSplit) -> Any:
-    from torchvision import datasets  # reading a spec loads no torch
+    from torchvision import datasets  # not imported until needed: it loads torch
 
     return getattr(datasets, split.dataset)

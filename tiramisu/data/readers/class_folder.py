@@ -1,4 +1,4 @@
-"""A folder with a sub-folder for each class: which images are of which class."""
+"""Find the images of a folder that has a sub-folder for each class."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from tiramisu.data.spec import DatasetSpec, FolderSplit, distinct_colors
+from tiramisu.text import list_some
 
-# Where the images of a bare folder differ in size: what ImageNet's networks are shown by custom.
-USUAL_SIZE = (224, 224)
+# The usual size for networks of ImageNet, if the images of a folder differ in size.
+_USUAL_SIZE = (224, 224)
 _SPLITS = ("train", "val", "test")
 _SHOWN = 5
 
@@ -28,9 +29,11 @@ class ClassImage:
 def spec_from_class_folder(folder: Path) -> DatasetSpec:
     """The spec of train/CLASS/*.jpg and val/CLASS/*.jpg (and test) under `folder`.
 
-    The classes are the sub-folders of train, sorted. Images of different sizes are all brought to
-    224 x 224. Raises ValueError with the remedy where a class has no image to learn from, or where
-    the splits differ in classes.
+    The classes are the sub-folders of train, sorted. If images differ in size, all are resized to
+    224 x 224.
+
+    Raises:
+        ValueError: a class has no image in train, or the splits differ in their classes.
     """
     names = tuple(list_class_folders(folder / "train"))
     if not names:
@@ -44,12 +47,12 @@ def spec_from_class_folder(folder: Path) -> DatasetSpec:
         if (folder / name).is_dir()
     }
     images = {name: find_class_images(split, folder) for name, split in splits.items()}
-    learnt = {image.label for image in images["train"]}
-    empty = [name for i, name in enumerate(names) if i not in learnt]
+    in_train = {image.label for image in images["train"]}
+    empty = [name for i, name in enumerate(names) if i not in in_train]
     if empty:
         raise ValueError(
-            f"{folder / 'train'}: no image of {_some(empty)}. Put images there (JPEG, PNG, ...), "
-            "or remove the folder from all splits."
+            f"{folder / 'train'}: no image of {list_some(empty, most=_SHOWN)}. Put images "
+            "there (JPEG, PNG, ...), or remove the folder from all splits"
         )
     paths = (image.path for image in chain.from_iterable(images.values()))
     return DatasetSpec(
@@ -60,7 +63,7 @@ def spec_from_class_folder(folder: Path) -> DatasetSpec:
         colors=np.array(distinct_colors(len(names), taken=set()), dtype=np.uint8),
         labels=None,
         splits=splits,
-        size=None if _are_of_one_size(paths) else USUAL_SIZE,
+        size=None if _are_of_one_size(paths) else _USUAL_SIZE,
         root=folder,
     )
 
@@ -68,31 +71,35 @@ def spec_from_class_folder(folder: Path) -> DatasetSpec:
 def find_class_images(split: FolderSplit, root: Path) -> list[ClassImage]:
     """The images of a split, sorted by class and name, as torchvision's ImageFolder finds them.
 
-    Hidden files and folders (a leading dot) are left out. A class may have no image.
-    Raises ValueError with the remedy if the sub-folders are not those of the classes.
+    Hidden files and folders (with a leading dot) are left out. A class may have no image.
+
+    Raises:
+        ValueError: the sub-folders are not those of the classes.
     """
-    # Reading a YAML file loads no torch.
+    # Not imported until needed, because it loads torch.
     from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
 
     home = root / split.folder
     if not home.is_dir():
         raise ValueError(
             f"{home}: no such folder. Expected {split.folder}/{split.folders[0]}/IMAGES and so "
-            f"on under {root}: a sub-folder for each class."
+            f"on under {root}: a sub-folder for each class"
         )
     found = list_class_folders(home)
     missing = [name for name in split.folders if name not in found]
-    strange = [name for name in found if name not in split.folders]
-    if missing or strange:
-        parts = (("no folder for the class", missing), ("no such class as the folder", strange))
-        found_out = " and ".join(f"{title} {_some(names)}" for title, names in parts if names)
+    unknown = [name for name in found if name not in split.folders]
+    if missing or unknown:
+        parts = (("no folder for the class", missing), ("no such class as the folder", unknown))
+        differences = " and ".join(
+            f"{title} {list_some(names, most=_SHOWN)}" for title, names in parts if names
+        )
         raise ValueError(
-            f"{home}: {found_out}. All splits need the same classes; make an empty folder where a "
-            "split has no image of one."
+            f"{home}: {differences}. All splits need the same classes; make an empty folder if a "
+            "split has no image of a class"
         )
 
-    class Classes(ImageFolder):
-        """ImageFolder in the order of our classes."""
+    class Classes(ImageFolder):  # type: ignore[misc]
+        """ImageFolder with the classes in the order of the spec."""
 
         def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
             return list(split.folders), {name: i for i, name in enumerate(split.folders)}
@@ -117,12 +124,7 @@ def _are_of_one_size(paths: Iterable[Path]) -> bool:
 
 def _size(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(path) as file:  # reads the head of the file only
-            return file.size
+        with Image.open(path) as file:  # reads only the header
+            return file.width, file.height
     except (OSError, SyntaxError, ValueError):
-        return None  # the check says which files are damaged
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return None  # `tiramisu check` lists damaged files

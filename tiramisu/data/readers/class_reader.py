@@ -1,21 +1,24 @@
-"""The samples of a split for classification, decoded: image folders, CIFAR, or drawn objects."""
+"""Readers for classification: image folders, CIFAR and drawn objects."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tiramisu.data.readers.cifar_archive import load_cifar
 from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.readers.reader import Reader, read_image
 from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FolderSplit
 from tiramisu.streets import OBJECTS, draw_object
+from tiramisu.text import list_some
 
 
 def open_class_reader(spec: DatasetSpec, split: str, root: str | Path | None) -> Reader:
     """The reader of one split.
 
-    Raises ValueError if the files are not there, or if their classes are not those of the spec.
+    Raises:
+        ValueError: files are missing, or their classes are not those of the spec.
     """
     source = spec.split(split)
     if isinstance(source, DrawnSplit):
@@ -34,13 +37,13 @@ class ObjectReader:
         self.split = split
         self.names = [f"object_{split.first_seed + i:06d}" for i in range(split.count)]
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         image, label = draw_object(self.split.first_seed + index, size=self.split.height)
         return image, np.array(label, np.int64)
 
 
 class FolderReader:
-    """Reads the image files of a split. Looks for them once."""
+    """Reads the image files of a split."""
 
     def __init__(self, split: FolderSplit, root: Path, spec: DatasetSpec) -> None:
         self.images = find_class_images(split, root)
@@ -53,11 +56,11 @@ class FolderReader:
         home = root / split.folder
         self.names = [image.path.relative_to(home).as_posix() for image in self.images]
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         sample = self.images[index]
         image = read_image(sample.path)
         if self.size is not None:
-            image = fill_size(image, self.size)
+            image = resize_and_crop(image, self.size)
         return image, np.array(sample.label, np.int64)
 
 
@@ -72,32 +75,32 @@ class CifarReader:
         if stop > len(data.data):
             raise ValueError(
                 f"{spec.name}: the range {split.start} to {stop} is beyond the {len(data.data)} "
-                f"{part} images of {split.dataset}."
+                f"{part} images of {split.dataset}"
             )
         self.images = np.ascontiguousarray(data.data[split.start : stop])  # uint8 (N, 32, 32, 3)
         self.labels = np.array(data.targets[split.start : stop], np.int64)
         self.size = spec.size
         self.names = [f"{part}_{i:05d}" for i in range(split.start, stop)]
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         image = self.images[index]
         if self.size is not None:
-            image = fill_size(image, self.size)
+            image = resize_and_crop(image, self.size)
         return image, self.labels[index : index + 1].reshape(())
 
 
-def fill_size(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image (H, W, 3) resized to fill (height, width), and what is too much cut on both sides.
+def resize_and_crop(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """An image (H, W, 3) resized and center-cropped to `size`, (height, width).
 
-    What a classifier is shown by custom: the sides keep their ratio, the middle stays.
+    The aspect ratio is kept: the shorter side fits, and the longer one is cropped.
     """
     height, width = size
     factor = max(height / image.shape[0], width / image.shape[1])
     tall, wide = (max(s, round(n * factor)) for s, n in zip(size, image.shape, strict=False))
     if (tall, wide) != image.shape[:2]:
-        # Sampling without averaging, as cv2.INTER_LINEAR shrinks, would make jagged edges.
+        # INTER_AREA averages; INTER_LINEAR would give jagged edges when it down-samples.
         interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        image = cv2.resize(image, (wide, tall), interpolation=interpolation)
+        image = cv2.resize(image, (wide, tall), interpolation=interpolation).astype(np.uint8)
     top, left = (tall - height) // 2, (wide - width) // 2
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
@@ -105,10 +108,6 @@ def fill_size(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _require_classes(found: tuple[str, ...], spec: DatasetSpec, whose: str) -> None:
     if spec.class_names != found:
         raise ValueError(
-            f"{spec.name}: its classes are {_list(spec.class_names)}; {whose} {_list(found)}, in "
-            "this order."
+            f"{spec.name}: its classes are {list_some(spec.class_names, most=10)}; {whose} "
+            f"{list_some(found, most=10)}, in this order"
         )
-
-
-def _list(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (" ..." if len(names) > 10 else "")

@@ -1,4 +1,4 @@
-"""Which image belongs to which mask: the glob patterns of a split, applied to a folder."""
+"""Find the images and masks of a split by its glob patterns."""
 
 import fnmatch
 import re
@@ -23,17 +23,17 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitFiles:
-    """What a split's patterns find under a root, sorted."""
+    """The files that the patterns of a split match under a root, sorted."""
 
     pairs: tuple[Pair, ...]
     images_without_mask: tuple[Path, ...]
     masks_without_image: tuple[Path, ...]
     keys_without_image: tuple[str, ...]
-    """Named in the split's list file, but there is no such image."""
+    """Keys of the split's list file without an image."""
 
     @property
     def unpaired(self) -> dict[str, tuple[Path, ...] | tuple[str, ...]]:
-        """What is left over, by what is wrong with it."""
+        """Files and keys without a partner, by a description of the problem."""
         return {
             "images without a mask": self.images_without_mask,
             "masks without an image": self.masks_without_image,
@@ -42,9 +42,10 @@ class SplitFiles:
 
 
 def find_files(split: FileSplit, root: Path) -> SplitFiles:
-    """Pairs the images of a split with their masks.
+    """Pair the images of a split with their masks.
 
-    Raises ValueError if the split's list file cannot be read, or if two files claim one key.
+    Raises:
+        ValueError: the split's list file cannot be read, or two files have the same key.
     """
     listed = _read_list(root / split.list_file) if split.list_file else None
 
@@ -53,24 +54,24 @@ def find_files(split: FileSplit, root: Path) -> SplitFiles:
         return (listed is None or key in listed) and (by_glob or not split.keys)
 
     pairs: list[Pair] = []
-    lonely_images: list[Path] = []
-    lonely_masks: list[Path] = []
+    unpaired_images: list[Path] = []
+    unpaired_masks: list[Path] = []
     seen: set[str] = set()
     for image_pattern, mask_pattern in zip(split.images, split.masks, strict=True):
         images = {key: path for key, path in _glob(root, image_pattern).items() if wanted(key)}
         masks = {key: path for key, path in _glob(root, mask_pattern).items() if wanted(key)}
         both = images.keys() & masks.keys()
         pairs += [Pair(key=key, image=images[key], mask=masks[key]) for key in both]
-        lonely_images += [path for key, path in images.items() if key not in both]
-        lonely_masks += [path for key, path in masks.items() if key not in both]
+        unpaired_images += [path for key, path in images.items() if key not in both]
+        unpaired_masks += [path for key, path in masks.items() if key not in both]
         seen |= images.keys()
-    if len({pair.key for pair in pairs}) < len(pairs):  # two patterns found the same file name
+    if len({pair.key for pair in pairs}) < len(pairs):  # two patterns match the same file name
         paths = (pair.image.relative_to(root).with_suffix("") for pair in pairs)
         pairs = [replace(p, key=path.as_posix()) for p, path in zip(pairs, paths, strict=True)]
     return SplitFiles(
         pairs=tuple(sorted(pairs, key=lambda pair: pair.key)),
-        images_without_mask=tuple(sorted(lonely_images)),
-        masks_without_image=tuple(sorted(lonely_masks)),
+        images_without_mask=tuple(sorted(unpaired_images)),
+        masks_without_image=tuple(sorted(unpaired_masks)),
         keys_without_image=tuple(sorted((listed or set()) - seen)),
     )
 
@@ -82,11 +83,11 @@ def _glob(root: Path, pattern: str) -> dict[str, Path]:
         regex = _capture_wildcards(glob)
         for path in root.glob(glob):
             match = regex.fullmatch(path.relative_to(root).as_posix())
-            # A leading dot marks what systems leave behind (._0001.png), not samples.
+            # Files with a leading dot (._0001.png) are made by operating systems.
             if match and not path.name.startswith("."):
                 other = found.setdefault("/".join(match.groups()), path)
                 if other != path:
-                    raise ValueError(f"{other} and {path}: which is meant? Remove one.")
+                    raise ValueError(f"{other} and {path} have the same key; remove one")
     return found
 
 
@@ -115,6 +116,6 @@ def _read_list(path: Path) -> set[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot read this list of samples ({error}).") from error
+        raise ValueError(f"{path}: cannot read this list of samples ({error})") from error
     # VOC's lists of single classes have a second column; the key is the first.
     return {line.split()[0] for line in lines if line.strip()}

@@ -1,4 +1,4 @@
-"""The samples of a split for segmentation, decoded: from their files, or drawn."""
+"""Readers for segmentation: image and mask files, and drawn scenes."""
 
 import multiprocessing
 import os
@@ -6,10 +6,11 @@ import signal
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
@@ -18,15 +19,16 @@ from tiramisu.streets import draw_scene
 
 
 class Reader(Protocol):
-    """Reads the samples of one split, those of a drawn split from their seeds."""
+    """Decodes or draws the samples of one split."""
 
     names: list[str]
-    """A name for each sample, different from all others of the split."""
+    """A unique name for each sample."""
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         """Image uint8 (H, W, 3) RGB, and its label: uint8 (H, W), or int64 () of the whole image.
 
-        Raises ValueError or FileNotFoundError, naming the file, if it cannot be read.
+        Raises:
+            ValueError, FileNotFoundError: a file cannot be read; the message names it.
         """
         ...
 
@@ -38,13 +40,13 @@ class SceneReader:
         self.split = split
         self.names = [f"scene_{split.first_seed + i:06d}" for i in range(split.count)]
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         seed = self.split.first_seed + index
         return draw_scene(seed, height=self.split.height, width=self.split.width)
 
 
 class FileReader:
-    """Reads the image and mask files of a split. Looks for them once."""
+    """Reads the image and mask files of a split."""
 
     def __init__(self, split: FileSplit, root: Path, labels: LabelTable | None, name: str) -> None:
         assert labels is not None, "a data set for segmentation has a label table"
@@ -54,25 +56,27 @@ class FileReader:
         self.labels = labels
         self.names = [pair.key for pair in found.pairs]
 
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         pair = self.pairs[index]
         image = read_image(pair.image)
         label = read_label(pair.mask, self.labels)
         if image.shape[:2] != label.shape:
             raise ValueError(
                 f"{pair.image} is {image.shape[0]} x {image.shape[1]} pixels (height x width), its "
-                f"mask {pair.mask} {label.shape[0]} x {label.shape[1]}; they must be the same."
+                f"mask {pair.mask} {label.shape[0]} x {label.shape[1]}; they must be the same"
             )
         return image, label
 
 
 def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
-    """What reads many samples at a time: use it in a `with`.
+    """A pool that reads many samples at a time; use it in a `with` statement.
 
-    Files are decoded in threads. Scenes are drawn by Python itself, which runs one thread at a
-    time: there it takes processes, where they are as quickly made as on Linux.
+    Files are decoded in threads. Drawing runs in Python, where only one thread works at a time, so
+    on Linux it uses processes.
 
-    share: how many processes of this machine do the same.
+    Args:
+        drawn: whether the samples are drawn.
+        share: number of processes of this machine that do the same.
     """
     workers = max(1, (os.cpu_count() or 1) // share)
     if not drawn:
@@ -85,10 +89,10 @@ def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
 
 def _start_drawing() -> None:
     cv2.setNumThreads(0)  # OpenCV's own threads do not survive a fork
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     """Read an image file as RGB uint8 (H, W, 3), turned the way its EXIF orientation says.
 
     Raises:
@@ -107,8 +111,8 @@ def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -
     for problem, items in found.unpaired.items():
         if items:
             raise ValueError(
-                f"{root}: split {name} has {problem} ({len(items)}, the first is {items[0]}). "
-                "`tiramisu check` lists them all."
+                f"{root}: split {name} has {problem} ({len(items)}, the first is {items[0]}); "
+                "`tiramisu check` lists them all"
             )
     if not found.pairs:
         raise ValueError(
