@@ -126,8 +126,8 @@ def _refuse_colors(mask: Path) -> None:
 def _check_values(folder: Path, values: set[int]) -> None:
     if values == {0, 255}:
         raise ValueError(
-            f"{folder}: the masks hold only 0 and 255, and 255 is void in a folder "
-            f"without a YAML file. If 255 is a class here, copy {_template()}, set root, and write:\n"
+            f"{folder}: the masks hold only 0 and 255, and 255 is void in a folder without a YAML "
+            f"file. If 255 is a class here, copy {_template()}, set root, and write:\n"
             "classes:\n  - {name: background, raw: [0]}\n  - {name: foreground, raw: [255]}"
         )
 
