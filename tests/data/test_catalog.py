@@ -154,6 +154,20 @@ MISTAKES = [
     ('"train/*.png"', '["train/*.png", "b/*.png"]', r"line 8: .*2 patterns for images and 1 for"),
     ("name: tiny", "name: [tiny", r"line 2: not YAML"),
     ("name: tiny", "name: tiny\nsource: {homepage: a, licence: b, url: c}", r"belong together"),
+    (
+        "name: tiny",
+        "name: tiny\nsource: {homepage: a, licence: b, url: c, checksums: d}",
+        r"line 2: source.checksums: .*d: no such file beside the YAML",
+    ),
+    (
+        "title: Tiny",
+        "title: Tiny\npublished: [{arch: a, title: b, split: c, class_iou: ['1'], mean_iou: 1, "
+        "accuracy: 1}]",
+        r"line 3: published.class_iou: expected a number, not '1'",
+    ),
+    ("title: Tiny", "title: Tiny\nroot:", r"line 3: root: expected a value, not None; .*remove"),
+    ("splits:", "drawn: {height: 9, width: 0}\nsplits:", r"line 7: drawn.width: .*from 1 up"),
+    ("masks: ", "keys: a, masks: ", r"line 8: splits.train.keys: expected a list, not 'a'"),
 ]
 
 

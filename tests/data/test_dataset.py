@@ -87,6 +87,7 @@ def test_image_scale(tiny: Path):
     )
     assert both["image"].shape == (3, 6, 8)
     assert both["label"].shape == (6, 8)
+    assert set(both["label"].unique().tolist()) <= {0, 1, 2, 255}  # no value is interpolated
     assert torch.equal(both["image"], image_only["image"])
     assert image_only["label"].shape == (12, 16)
     with pytest.raises(ValueError, match="image_scale is 2"):
