@@ -165,7 +165,11 @@ MISTAKES = [
         "accuracy: 1}]",
         r"line 3: published.class_iou: expected a number, not '1'",
     ),
-    ("title: Tiny", "title: Tiny\nroot:", r"line 3: root: expected a value, not None; .*remove"),
+    (
+        "title: Tiny",
+        "title: Tiny\npublished:",
+        r"line 3: published: expected a value, not None; .*remove",
+    ),
     ("splits:", "drawn: {height: 9, width: 0}\nsplits:", r"line 7: drawn.width: .*from 1 up"),
     ("masks: ", "keys: a, masks: ", r"line 8: splits.train.keys: expected a list, not 'a'"),
 ]
