@@ -1,4 +1,4 @@
-"""Tiramisu: FC-DenseNets and DenseNets, trained, judged and used per pixel.
+"""FC-DenseNets and DenseNets for PyTorch: train, evaluate and predict per pixel.
 
 from tiramisu import build_model, load_model, predict
 

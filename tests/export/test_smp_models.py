@@ -25,7 +25,7 @@ SIDES = (72, 88)  # no multiples of 32
 
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bare folder of drawn streets: 4 to train with, 2 to judge by."""
+    """A bare folder of drawn streets: 4 for training, 2 for validation."""
     root = tmp_path_factory.mktemp("streets")
     for split, seeds in (("train", range(4)), ("val", range(4, 6))):
         for kind in ("images", "masks"):
