@@ -163,23 +163,23 @@ from .streets import (
 from .streets import (
     draw_scene as draw_scene,
 )
-from .summary.block_table import (
-    format_summary as format_summary,
-)
-from .summary.block_table import (
-    summarize as summarize,
-)
 from .summary.drawing import (
     draw_network as draw_network,
 )
-from .summary.graph import (
-    graph_network as graph_network,
-)
-from .summary.layer_table import (
+from .summary.tables import (
     format_layers as format_layers,
 )
-from .summary.layer_table import (
+from .summary.tables import (
+    format_summary as format_summary,
+)
+from .summary.tables import (
+    graph_network as graph_network,
+)
+from .summary.tables import (
     list_layers as list_layers,
+)
+from .summary.tables import (
+    summarize as summarize,
 )
 from .training.config import (
     ClassifierTrainConfig as ClassifierTrainConfig,

@@ -236,11 +236,11 @@ def summary(argv: Sequence[str]) -> None:
         check_picture_path(Path(values.graph))
     network = build_model(values.arch, num_classes=num_classes)
     if values.table:
-        from tiramisu.summary.layer_table import format_layers, list_layers
+        from tiramisu.summary.tables import format_layers, list_layers
 
         print(format_layers(list_layers(network, height=height, width=width)))
     elif values.graph is None:
-        from tiramisu.summary.block_table import format_summary, summarize
+        from tiramisu.summary.tables import format_summary, summarize
 
         print(format_summary(summarize(network, height=height, width=width)))
     if values.graph is not None:

@@ -17,7 +17,7 @@ from tiramisu.benchmark.steps import (
     make_training_step,
 )
 from tiramisu.models import build_model
-from tiramisu.summary.block_table import summarize
+from tiramisu.summary.tables import summarize
 
 
 def make_case(**values: object) -> Case:

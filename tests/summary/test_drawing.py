@@ -1,100 +1,139 @@
 import xml.etree.ElementTree as ET
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.transforms import Bbox
 from PIL import Image
+from torch import nn
 
 from tiramisu import cli
-from tiramisu.models import DenseNet, FCDenseNet
+from tiramisu.models import FCDenseNet, build_model
 from tiramisu.summary.drawing import draw_graph, draw_network
-from tiramisu.summary.figure_layout import LEFT, MIDDLE, RIGHT, find_lanes, place_nodes
-from tiramisu.summary.graph import Edge, NetworkGraph, Node, graph_network
+from tiramisu.summary.tables import Summary, graph_network
 
 
-def make_graph(num_blocks: int = 2) -> NetworkGraph:
-    return graph_network(make_network(num_blocks), height=32, width=48)
+def make_graph() -> Summary:
+    return graph_network(make_network(), height=32, width=48)
 
 
-def make_network(num_blocks: int = 2) -> FCDenseNet:
+def make_network() -> FCDenseNet:
     with torch.device("meta"):
         return FCDenseNet(
             growth_rate=5,
-            down_blocks=(2,) * num_blocks,
+            down_blocks=(2, 2),
             bottleneck_layers=3,
-            up_blocks=(2,) * num_blocks,
+            up_blocks=(2, 2),
             stem_width=7,
             num_classes=3,
         )
 
 
-@pytest.mark.parametrize("num_blocks", [1, 2, 3])
-def test_a_u_has_its_skips_level(num_blocks: int) -> None:
-    graph = make_graph(num_blocks)
-    places = place_nodes(graph)
-    assert len(graph.skips) == num_blocks
-    for edge in graph.skips:
-        source, target = places[edge.source], places[edge.target]
-        assert (source.column, target.column) == (LEFT, RIGHT)
-        assert source.row == target.row
-    bottom = places["bottleneck"]
-    assert bottom.column == MIDDLE
-    assert bottom.row == max(place.row for place in places.values())
-    assert places["input"].row == places["output"].row == 0
-    assert len(set(map(str, places.values()))) == len(places)
-    assert not find_lanes(graph, places)
+class Bypass(nn.Module):
+    """A chain whose input is read again at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 1)
+        self.second = nn.Conv2d(3, 3, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images + self.second(self.first(images))
 
 
-def test_a_classifier_is_one_column() -> None:
+class Chain(nn.Module):
+    """Each layer reads the outputs of all layers before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in range(5))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = [images]
+        for layer in self.layers:
+            features.append(layer(torch.stack(features).sum(dim=0)))
+        return features[-1]
+
+
+NETWORKS = {
+    "small": make_network,
+    "fc103": lambda: build_model("fc103", num_classes=11),
+    "densenet121": lambda: build_model("densenet121", num_classes=10),
+    "bypass": Bypass,
+    "chain": Chain,
+    "unet": lambda: build_model("smp:unet/resnet34", num_classes=4),
+    "deeplab": lambda: build_model("smp:deeplabv3plus/resnet34", num_classes=4),
+    "fpn": lambda: build_model("smp:fpn/mobilenet_v2", num_classes=4),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_boxes_texts_and_arrows_do_not_meet(name: str) -> None:
     with torch.device("meta"):
-        network = DenseNet(growth_rate=4, block_config=(2, 2), num_classes=5)
-    places = place_nodes(graph_network(network, height=64, width=64))
-    assert {place.column for place in places.values()} == {LEFT}
-    assert [place.row for place in places.values()] == list(range(len(places)))
-
-
-def test_edges_past_other_boxes_have_lanes_of_their_own() -> None:
-    names = ["input", "a", "b", "c", "output"]
-    nodes = tuple(
-        Node(
-            name=name,
-            kind="module",
-            title=name,
-            detail="",
-            layers=1,
-            growth_rate=None,
-            channels=3,
-            size=(8, 8),
-            stride=1,
-        )
-        for name in names
-    )
-    pairs = [*pairwise(names), ("input", "b"), ("a", "c"), ("b", "output")]
-    edges = [Edge(source=s, target=t, channels=3, skip=True) for s, t in pairs]
-    graph = NetworkGraph(
-        network="Net", nodes=nodes, edges=tuple(edges), parameters=0, multiply_adds=0
-    )
-    lanes = find_lanes(graph, place_nodes(graph))
-    assert set(lanes) == set(edges[4:])
-    # The first and the third meet nowhere; the second overlaps both.
-    assert lanes[edges[4]] == lanes[edges[6]] != lanes[edges[5]]
-
-
-def test_texts_stay_on_the_page_and_apart() -> None:
-    figure = draw_graph(make_graph(3), title="a network of which the name is rather long indeed")
+        graph = graph_network(NETWORKS[name](), height=64, width=96)
+    figure = draw_graph(graph, title="a network of which the name is rather long indeed")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    width, height = figure.get_size_inches() * figure.dpi
     renderer = canvas.get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
-    for i, box in enumerate(boxes):
-        assert box.x0 > 0
-        assert box.x1 < width
-        assert box.y0 > 0
-        assert box.y1 < height
-        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    (axes,) = figure.axes
+    page = Bbox.from_bounds(0, 0, *(figure.get_size_inches() * figure.dpi))
+    texts = [text.get_window_extent(renderer) for text in axes.texts if text.get_text()]
+    boxes = [
+        patch.get_window_extent(renderer)
+        for patch in axes.patches
+        if isinstance(patch, FancyBboxPatch)
+    ]
+    assert len(boxes) == sum(part.kind != "other" for part in graph.parts)
+    for group in (texts, boxes):
+        for i, one in enumerate(group):
+            assert is_inside(one, page)
+            assert not any(one.overlaps(other) for other in group[i + 1 :])
+    # Each text lies in a box, in the heading, or between the boxes.
+    for text in texts:
+        assert sum(is_inside(text, box) for box in boxes) == sum(text.overlaps(b) for b in boxes)
+
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == len(graph.edges)
+    for arrow in arrows:
+        path = arrow._path_original  # type: ignore[attr-defined]
+        corners = axes.transData.transform(path.vertices)
+        assert all(page.contains(*corner) for corner in corners)
+        touched = [box for box in boxes if is_on_edge(corners[0], box)]
+        reached = [box for box in boxes if is_on_edge(corners[-1], box)]
+        assert len(touched) == len(reached) == 1
+        for box in boxes:
+            shrunk = Bbox.from_extents(box.x0 + 3, box.y0 + 3, box.x1 - 3, box.y1 - 3)
+            crosses = axes.transData.transform_path(path).intersects_bbox(shrunk, filled=False)
+            assert not crosses
+
+
+def is_inside(inner: Bbox, outer: Bbox) -> bool:
+    return bool(
+        inner.x0 >= outer.x0
+        and inner.x1 <= outer.x1
+        and inner.y0 >= outer.y0
+        and inner.y1 <= outer.y1
+    )
+
+
+def is_on_edge(point: tuple[float, float], box: Bbox) -> bool:
+    """Whether a point lies on a box's outline, to two pixels."""
+    grown = Bbox.from_extents(box.x0 - 2, box.y0 - 2, box.x1 + 2, box.y1 + 2)
+    shrunk = Bbox.from_extents(box.x0 + 2, box.y0 + 2, box.x1 - 2, box.y1 - 2)
+    return grown.contains(*point) and not shrunk.contains(*point)
+
+
+def test_bars_show_the_output_channels() -> None:
+    graph = make_graph()
+    (axes,) = draw_graph(graph).axes
+    bars = [patch.get_width() for patch in axes.patches if isinstance(patch, Rectangle)]
+    channels = [part.channels for part in graph.parts if part.kind != "other"]
+    assert len(bars) == len(channels)
+    widest = channels.index(max(channels))
+    for bar, width in zip(bars, channels, strict=True):
+        assert bar / bars[widest] == pytest.approx(width / max(channels))
 
 
 def test_svg_says_what_the_network_is(tmp_path: Path) -> None:
@@ -102,12 +141,16 @@ def test_svg_says_what_the_network_is(tmp_path: Path) -> None:
     root = ET.parse(path).getroot()
     texts = ["".join(e.itertext()).strip() for e in root.iter("{http://www.w3.org/2000/svg}text")]
     graph = make_graph()
-    for node in graph.nodes:
-        assert f"{node.channels} channels" in texts
-    for words in ("mine", "Dense block", "2 layers, growth rate 5", "8 \u00d7 12, stride 4"):
+    parts = [part for part in graph.parts if part.kind != "other"]
+    for part in parts:
+        assert f"{part.channels} channels" in texts
+    for words in ("mine", "dense block", "2 layers, growth rate 5", "8x12, stride 4", "3x3 conv"):
         assert words in texts
     assert any(f"{graph.parameters:,} parameters" in text for text in texts)
-    assert [str(edge.channels) in texts for edge in graph.skips] == [True, True]
+    channels = {part.name: part.channels for part in parts}
+    skips = [str(channels[edge.source]) in texts for edge in graph.edges if edge.skip]
+    assert skips == [True, True]
+    assert any("blue arrows: skip connections" in text for text in texts)
 
 
 def test_the_same_network_gives_the_same_svg(tmp_path: Path) -> None:
@@ -128,18 +171,10 @@ def test_png_and_pdf_replace_what_was_there(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.PDF"]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("out.jpg", "its suffix is '.jpg', expected one of: .svg, .png, .pdf"),
-        ("out", "it has no suffix"),
-        ("nowhere/out.svg", "there is no folder"),
-        ("folder.svg", "it is a folder"),
-    ],
-)
-def test_refuses_other_files_at_once(tmp_path: Path, name: str, message: str) -> None:
+@pytest.mark.parametrize("name", ["out.jpg", "out", "nowhere/out.svg", "folder.svg"])
+def test_refuses_other_files_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.svg").mkdir()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"{name}, expected a file .*\.svg, \.png, \.pdf"):
         draw_network(make_network(), tmp_path / name, height=32, width=32)
 
 
@@ -151,8 +186,8 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
 
     path = tmp_path / "out.svg"
     path.write_text("old")
-    monkeypatch.setattr("tiramisu.summary.drawing.os.replace", refuse)
-    with pytest.raises(ValueError, match=r"Permission denied.*writable"):
+    monkeypatch.setattr("tiramisu.atomic.Path.replace", refuse)
+    with pytest.raises(OSError, match="Permission denied"):
         draw_network(make_network(), path, height=32, width=32)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -165,11 +200,11 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "features.denseblock3.denselayer12.conv1" in printed
     assert "1,019,722" in printed  # 10 classes
     assert str(path) in printed
-    assert "32 \u00d7 32, stride 1" in path.read_text()
+    assert "32x32, stride 1" in path.read_text()
 
 
 def test_the_command_refuses_before_it_works(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected one of: \.svg"):
+    with pytest.raises(ValueError, match=r"suffixes \.svg"):
         cli.summary(["--graph", str(tmp_path / "out.gif")])
     with pytest.raises(ValueError, match=r"--size is \[0,32\]"):
         cli.summary(["--size", "[0,32]"])

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from tiramisu.models import DenseNet, FCDenseNet, build_model
-from tiramisu.summary.graph import NetworkGraph, Node, graph_network
+from tiramisu.summary.network_parts import Part
+from tiramisu.summary.tables import Edge, Summary, graph_network, summarize
 
 
 def make_network(num_blocks: int) -> FCDenseNet:
@@ -21,26 +22,35 @@ def make_network(num_blocks: int) -> FCDenseNet:
         )
 
 
-def nodes_of(graph: NetworkGraph) -> dict[str, Node]:
-    return {node.name: node for node in graph.nodes}
+def nodes(graph: Summary) -> list[Part]:
+    return [part for part in graph.parts if part.kind != "other"]
+
+
+def nodes_of(graph: Summary) -> dict[str, Part]:
+    return {node.name: node for node in nodes(graph)}
+
+
+def find_skips(graph: Summary) -> list[Edge]:
+    return [edge for edge in graph.edges if edge.skip]
 
 
 def test_skips_of_three_blocks() -> None:
     graph = graph_network(make_network(3), height=40, width=48)
-    assert {(edge.source, edge.target, edge.channels) for edge in graph.skips} == {
+    channels = {part.name: part.channels for part in graph.parts}
+    assert {(edge.source, edge.target, channels[edge.source]) for edge in find_skips(graph)} == {
         ("features.denseblock1", "decoder.denseblock3", 8 + 2 * 4),
         ("features.denseblock2", "decoder.denseblock2", 8 + 5 * 4),
         ("features.denseblock3", "decoder.denseblock1", 8 + 9 * 4),
     }
     # The rest is one chain: a transition up reads the stack below it, and the skip's size alone.
     chain = [(edge.source, edge.target) for edge in graph.edges if not edge.skip]
-    names = [node.name for node in graph.nodes]
+    names = [node.name for node in nodes(graph)]
     assert chain == list(pairwise(names))
 
 
 def test_nodes_of_two_blocks() -> None:
     graph = graph_network(make_network(2), height=36, width=48)
-    assert [(n.kind, n.channels, n.size, n.stride) for n in graph.nodes] == [
+    assert [(n.kind, n.channels, n.size, n.stride) for n in nodes(graph)] == [
         ("input", 3, (36, 48), 1),
         ("convolution", 8, (36, 48), 1),
         ("dense block", 16, (36, 48), 1),
@@ -55,10 +65,13 @@ def test_nodes_of_two_blocks() -> None:
         ("convolution", 3, (36, 48), 1),
         ("output", 3, (36, 48), 1),
     ]
-    blocks = [node for node in graph.nodes if node.kind == "dense block"]
+    blocks = [node for node in nodes(graph) if node.kind == "dense block"]
     assert [node.layers for node in blocks] == [2, 3, 5, 3, 2]
-    assert {node.growth_rate for node in blocks} == {4}
-    assert len(graph.skips) == 2
+    assert [node.detail for node in blocks][:2] == [
+        "2 layers, growth rate 4",
+        "3 layers, growth rate 4",
+    ]
+    assert len(find_skips(graph)) == 2
     assert graph.parameters == sum(p.numel() for p in make_network(2).parameters())
 
 
@@ -76,16 +89,15 @@ def test_a_classifier_is_a_chain() -> None:
     with torch.device("meta"):
         network = build_model("densenet121", num_classes=10)
     graph = graph_network(network, height=224, width=224)
-    assert not graph.skips
-    nodes = nodes_of(graph)
-    assert nodes["features.conv0"].stride == 2
-    assert nodes["features.pool0"].title == "3x3 max pool"
-    assert nodes["features.denseblock3"].growth_rate == 32
-    assert nodes["features.denseblock3"].detail == "24 layers, growth rate 32"
-    assert nodes["features.denseblock4"].stride == 32
-    assert graph.nodes[-3].title == "Global average pool"
-    assert graph.nodes[-2].kind == "linear"
-    assert (nodes["output"].channels, nodes["output"].size, nodes["output"].stride) == (
+    assert not find_skips(graph)
+    named = nodes_of(graph)
+    assert named["features.conv0"].stride == 2
+    assert named["features.pool0"].words == "3x3 max pool"
+    assert named["features.denseblock3"].detail == "24 layers, growth rate 32"
+    assert named["features.denseblock4"].stride == 32
+    assert nodes(graph)[-3].words == "global average pool"
+    assert nodes(graph)[-2].kind == "linear"
+    assert (named[".output"].channels, named[".output"].size, named[".output"].stride) == (
         10,
         (),
         None,
@@ -96,11 +108,11 @@ def test_a_volume_has_depth() -> None:
     with torch.device("meta"):
         network = DenseNet(growth_rate=4, block_config=(2, 2), dims=3, in_channels=1, num_classes=5)
     graph = graph_network(network, depth=16, height=32, width=40)
-    nodes = nodes_of(graph)
-    assert nodes["input"].size == (16, 32, 40)
-    assert nodes["features.transition1"].size == (2, 4, 5)
-    assert nodes["features.transition1"].stride == 8
-    assert nodes["features.transition1"].detail == "1x1x1 conv, 2x2x2 average pool"
+    named = nodes_of(graph)
+    assert named[".input"].size == (16, 32, 40)
+    assert named["features.transition1"].size == (2, 4, 5)
+    assert named["features.transition1"].stride == 8
+    assert named["features.transition1"].detail == "1x1x1 conv, 2x2x2 average pool"
 
 
 class Branches(nn.Module):
@@ -124,12 +136,12 @@ def test_edges_follow_operations_between_the_parts() -> None:
     graph = graph_network(Branches(), height=8, width=8)
     edges = {(edge.source, edge.target, edge.skip) for edge in graph.edges}
     assert edges == {
-        ("input", "first", False),
+        (".input", "first", False),
         ("first", "second.0", False),
         ("first", "last.0", True),
         ("second.0", "last.0", False),
-        ("last.0", "output", False),
-        ("input", "output", True),
+        ("last.0", ".output", False),
+        (".input", ".output", True),
     }
 
 
@@ -138,7 +150,7 @@ def test_foreign_networks_are_opened_as_far_as_fits() -> None:
     with torch.device("meta"):
         network = smp.Unet("resnet50", encoder_weights=None, classes=4)
     graph = graph_network(network, height=64, width=64)
-    skips = {(edge.source, edge.target) for edge in graph.skips}
+    skips = {(edge.source, edge.target) for edge in find_skips(graph)}
     assert skips == {
         ("encoder.conv1", "decoder.blocks.3"),
         ("encoder.layer1", "decoder.blocks.2"),
@@ -146,7 +158,7 @@ def test_foreign_networks_are_opened_as_far_as_fits() -> None:
         ("encoder.layer3", "decoder.blocks.0"),
     }
     assert nodes_of(graph)["encoder.layer4"].stride == 32
-    assert len(graph.nodes) < 25
+    assert len(nodes(graph)) < 25
 
 
 def test_channels_may_come_last() -> None:
@@ -154,8 +166,8 @@ def test_channels_may_come_last() -> None:
 
     with torch.device("meta"):
         network = swin_t(weights=None)
-    nodes = nodes_of(graph_network(network, height=64, width=64))
-    block = nodes["features.3"]
+    named = nodes_of(graph_network(network, height=64, width=64))
+    block = named["features.3"]
     assert (block.channels, block.size, block.stride) == (192, (8, 8), 8)
 
 
@@ -174,7 +186,91 @@ def test_a_wrapped_network_of_ours_in_theirs() -> None:
     graph = graph_network(network, height=64, width=64)
     assert graph.network == "Unet"
     skips = {
-        (edge.source.rpartition(".")[2], edge.target.rpartition(".")[2]) for edge in graph.skips
+        (edge.source.rpartition(".")[2], edge.target.rpartition(".")[2])
+        for edge in find_skips(graph)
     }
     assert skips == {("conv0", "3"), *((f"denseblock{i}", str(3 - i)) for i in (1, 2, 3))}
     assert graph.parameters == sum(p.numel() for p in network.parameters())
+
+
+class Ends(nn.Module):
+    """Modules whose names are those of a graph's ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input = nn.Conv2d(3, 4, 1)
+        self.output = nn.Conv2d(4, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.input(images))
+        return logits
+
+
+def test_modules_may_be_called_input_and_output() -> None:
+    graph = graph_network(Ends(), height=8, width=8)
+    assert [part.name for part in graph.parts] == [".input", "input", "output", ".output"]
+    assert [edge[:2] for edge in graph.edges] == list(
+        pairwise([".input", "input", "output", ".output"])
+    )
+
+
+def test_a_module_that_runs_twice_is_one_part() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared = nn.Conv2d(3, 3, 3, padding=1)
+            self.between = nn.Conv2d(3, 3, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            again: Tensor = self.shared(self.between(self.shared(images)))
+            return again
+
+    graph = graph_network(Twice(), height=8, width=8)
+    # What "shared" reads of "between" would be a loop.
+    assert {edge[:2] for edge in graph.edges} == {
+        (".input", "shared"),
+        ("shared", "between"),
+        ("shared", ".output"),
+    }
+    row = nodes_of(graph)["shared"]
+    assert row.multiply_adds == 2 * 3 * 3 * 9 * 64
+
+
+def test_upsampling_and_pooling_are_told_apart() -> None:
+    from torchvision.ops import Permute
+
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.Upsample(scale_factor=4),
+        Permute([0, 1, 3, 2]),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(1),
+    )
+    graph = graph_network(network, height=8, width=12)
+    assert [part.kind for part in graph.parts] == [
+        "input",
+        "convolution",
+        "pooling",
+        "upsampling",
+        "pooling",
+        "output",
+    ]
+    # Larger than the input, and of one size whatever the input, there is no stride.
+    assert [part.stride for part in graph.parts] == [1, 1, 2, None, None, None]
+
+
+def test_a_network_of_one_size_has_strides_too() -> None:
+    class OneSize(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, stride=4)
+            self.position = nn.Parameter(torch.zeros(1, 8, 4, 4))
+
+        def forward(self, images: Tensor) -> Tensor:
+            tokens: Tensor = self.patches(images) + self.position
+            return tokens
+
+    part = nodes_of(graph_network(OneSize(), height=16, width=16))["patches"]
+    assert (part.size, part.stride) == ((4, 4), 4)
+    assert summarize(OneSize(), height=16, width=16).parts[-1].parameters == 8 * 16

@@ -1,63 +1,46 @@
-"""A network's picture: its blocks with widths, sizes and strides, and what feeds what."""
+"""A network's picture: its parts with widths, sizes and strides, and which reads which."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.path import Path as Line
 from torch import nn
 
-from tiramisu.summary.connections import INPUT, OUTPUT
-from tiramisu.summary.figure_layout import LEFT, MIDDLE, RIGHT, find_lanes, place_nodes
-from tiramisu.summary.figure_shapes import (
-    BAR_HEIGHT,
-    BOX_HEIGHT,
-    COLORS,
-    FAINT,
-    FLOW,
-    INK,
-    LANE,
-    SKIP,
-    SMALL,
-    Box,
-    Ruler,
-    arrow,
-    draw_bar,
-    draw_box,
-    draw_edge,
-)
-from tiramisu.summary.graph import KINDS, NetworkGraph, graph_network
+from tiramisu.atomic import write_then_rename
+from tiramisu.summary.figure_layout import LEFT, MIDDLE, RIGHT, find_lanes, place_parts
+from tiramisu.summary.network_parts import BLOCKS, Part, by
+from tiramisu.summary.tables import Summary, graph_network
 
+Point = tuple[float, float]
 SUFFIXES = (".svg", ".png", ".pdf")
 
-# Lengths are inches, from the bottom left: the axes have the size of the page.
-ROW = 0.76
-GAP = 1.4
-MARGIN = 0.3
-HEAD = 1.12
-MIN_WIDTH = 3.8
-LEGEND_LINE = 0.27
-SWATCH = 0.26
+COLORS = {
+    "convolution": "#7a5cb8",
+    "dense block": "#2f6fb3",
+    "transition down": "#d9822b",
+    "transition up": "#2f9e58",
+    "pooling": "#cf5c5c",
+    "upsampling": "#1f9a98",
+    "linear": "#b04a93",
+    "module": "#55707a",
+}
+INK, FAINT, ARROW, SKIP = "#1f2937", "#4b5563", "#6b7280", "#2f6fb3"
+
+# Inches; the last ones are the mean widths of letters.
+BOX, ROW, GAP, LANE = 0.52, 0.76, 1.4, 0.16
+MARGIN, PADDING, HEAD, BOLD_LETTER, LETTER = 0.3, 0.13, 1.28, 0.082, 0.069
 
 # Points.
-NAME, FACTS = 15.0, 8.5
+TITLE, BOLD, SMALL = 15.0, 9.5, 8.0
 
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": matplotlib.rcParamsDefault["font.sans-serif"],
-    # Text stays text: small files, which can be searched. Random ids stay out: the same network
-    # gives the same file.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tiramisu",
-    "pdf.fonttype": 42,
-}
+# Text stays text, for small files. Without random names the same network gives the same file.
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "tiramisu"}
 
 
 def draw_network(
@@ -71,146 +54,126 @@ def draw_network(
 ) -> Path:
     """Draw a network as one figure and write it. An existing file is replaced.
 
-    All that is drawn is read off a run of the network on the meta device, see `graph_network`.
-
     Args:
-        model: a network of this package, or another that takes images or volumes and has a
-            convolution.
+        model: a network as for `summarize`; height, width and depth are those of its input.
         path: the file; its suffix chooses among SVG, PNG and PDF.
-        height: height of the input in pixels.
-        width: width of the input in pixels.
-        depth: depth of the input in voxels, for networks that take volumes.
         title: the network's name; by default its class.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: for another suffix, a file that cannot be written, or an input of a size that
-            the network cannot take.
+        ValueError: for another suffix, or an input of a size that the network cannot take.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     check_picture_path(path)
     graph = graph_network(model, height=height, width=width, depth=depth)
-    with matplotlib.rc_context(STYLE):
-        _write(draw_graph(graph, title=title), path)
+    # Without a date the same network gives the same file.
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with style.context(["default", STYLE]), write_then_rename(path) as part:
+        draw_graph(graph, title=title).savefig(part, metadata=dates.get(path.suffix.lower()))
     return path
 
 
 def check_picture_path(path: Path) -> None:
     """Raise ValueError unless a picture can be put there."""
-    if path.suffix.lower() not in SUFFIXES:
-        came = f"its suffix is {path.suffix!r}" if path.suffix else "it has no suffix"
-        raise ValueError(f"cannot draw {path}: {came}, expected one of: {', '.join(SUFFIXES)}")
-    if path.is_dir() or not path.parent.is_dir():
-        came = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise ValueError(f"cannot write {path}: {came}; give a file in a folder that exists")
-
-
-def draw_graph(graph: NetworkGraph, *, title: str | None = None) -> Figure:
-    """Draw a network's graph on a page that is as large as it needs."""
-    places = place_nodes(graph)
-    lanes = find_lanes(graph, places)
-    ruler = Ruler()
-    box_width = max(map(ruler.node_width, graph.nodes))
-    is_u = any(place.column == RIGHT for place in places.values())
-    used = {
-        column: max(
-            (LANE * (2 + lane.number) for lane in lanes.values() if lane.column == column),
-            default=0.0,
+    if path.suffix.lower() not in SUFFIXES or path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            f"cannot draw {path}, expected a file in a folder that exists, with one of the "
+            f"suffixes {', '.join(SUFFIXES)}"
         )
-        for column in (LEFT, RIGHT)
-    }
-    drawing_width = used[LEFT] + box_width + (GAP + box_width if is_u else 0.0) + used[RIGHT]
+
+
+def draw_graph(graph: Summary, *, title: str | None = None) -> Figure:
+    """Draw a network's graph on a page that is as large as it needs. Lengths are inches."""
     title = title or graph.network
-    texts_width = max(MIN_WIDTH, ruler.width(title, NAME, "bold"))
-    page_width = max(drawing_width, texts_width) + 2 * MARGIN
-    entries = _legend_entries(graph)
-    entry_width = SWATCH + max(ruler.width(entry, SMALL) for entry in entries) + 0.38
-    per_line = max(int((page_width - MARGIN) / entry_width), 1)
-    legend = [entries[i : i + per_line] for i in range(0, len(entries), per_line)]
-    rows = 1 + max(place.row for place in places.values())
-    page_height = HEAD + rows * ROW + len(legend) * LEGEND_LINE + MARGIN
-
-    figure = Figure(figsize=(page_width, page_height), dpi=150, facecolor="white")
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, page_width), ylim=(0, page_height))
-    axes.axis("off")
-
-    start = (page_width - drawing_width) / 2 + used[LEFT]
-    lefts = {LEFT: start, MIDDLE: start + (box_width + GAP) / 2, RIGHT: start + box_width + GAP}
-    boxes = {
-        node.name: Box(
-            node=node,
-            column=places[node.name].column,
-            left=lefts[places[node.name].column],
-            bottom=page_height - HEAD - places[node.name].row * ROW - BOX_HEIGHT,
-            width=box_width,
-        )
-        for node in graph.nodes
+    places = place_parts(graph)
+    lanes = find_lanes(graph, places)
+    parts = [part for part in graph.parts if part.name in places]
+    channels = {part.name: part.channels for part in parts}
+    columns, rows = zip(*places.values(), strict=True)
+    # An estimate: whoever shows an SVG chooses the font.
+    lines = [line for part in parts for line in _describe(part)]
+    box_width = 2 * PADDING + max(BOLD_LETTER * len(a) + LETTER * (len(b) + 1) for a, b in lines)
+    step = (box_width + GAP) / 2  # from one column to the next
+    left = LANE * -min(0, *lanes.values(), 0)
+    drawing_width = left + step * max(columns) + box_width + LANE * max(0, *lanes.values(), 0)
+    page_width = 2 * MARGIN + max(drawing_width, 4, len(title) * 0.15)
+    page_height = HEAD + ROW * max(rows) + BOX + MARGIN
+    left += (page_width - drawing_width + box_width) / 2
+    centers = {
+        name: (left + step * place.column, HEAD + ROW * place.row + BOX / 2)
+        for name, place in places.items()
     }
-    _draw_title(axes, graph, title, top=page_height - MARGIN)
+    figure = Figure(figsize=(page_width, page_height), dpi=150, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, page_width), ylim=(page_height, 0))
+    axes.axis("off")
+    axes.text(MARGIN, MARGIN, title, size=TITLE, weight="bold", color=INK, va="top")
+    work = graph.multiply_adds
+    amount = f"{work / 1e9:.2f} G" if work >= 1e9 else f"{work / 1e6:.1f} M"
+    skips = "; blue arrows: skip connections" if any(edge.skip for edge in graph.edges) else ""
+    facts = (
+        f"{graph.network}, input {by(graph.input)}\n"
+        f"{graph.parameters:,} parameters, {amount} multiply-adds\n"
+        f"bars: output channels{skips}"
+    )
+    axes.text(MARGIN, MARGIN + 0.3, facts, size=SMALL, color=FAINT, va="top", linespacing=1.5)
     for edge in graph.edges:
-        draw_edge(axes, edge, boxes, lane=lanes.get(edge))
-    most = max(node.channels for node in graph.nodes)
-    for box in boxes.values():
-        draw_box(axes, box)
-        if box.node.name not in (INPUT, OUTPUT):
-            draw_bar(axes, box, fraction=box.node.channels / most)
-    _draw_legend(axes, legend, entry_width)
+        source, target = centers[edge.source], centers[edge.target]
+        ends = places[edge.source].column, places[edge.target].column
+        corners = _route(source, target, ends, lanes.get(edge, 0), box_width / 2)
+        color = SKIP if edge.skip else ARROW
+        arrow = FancyArrowPatch(path=Line(corners), arrowstyle="-|>,head_length=4,head_width=2")
+        arrow.set(color=color, linewidth=1.2, joinstyle="round", zorder=1)
+        axes.add_patch(arrow)
+        if set(ends) == {LEFT, RIGHT}:
+            x, y = (source[0] + target[0]) / 2, (source[1] + target[1]) / 2
+            label = axes.text(x, y, str(channels[edge.source]), size=SMALL, weight="bold")
+            label.set(color=color, ha="center", va="center", backgroundcolor="white")
+    for part in parts:
+        _draw_box(axes, part, centers[part.name], box_width, part.channels / max(channels.values()))
     return figure
 
 
-def _draw_title(axes: Axes, graph: NetworkGraph, title: str, *, top: float) -> None:
-    source = graph.nodes[0]
-    shape = " \u00d7 ".join(map(str, (source.channels, *source.size)))
-    work = graph.multiply_adds
-    amount = f"{work / 1e9:.2f} G" if work >= 1e9 else f"{work / 1e6:.1f} M"
-    x = MARGIN
-    axes.text(x, top, title, size=NAME, weight="bold", color=INK, va="top")
-    kind = "" if title == graph.network else f"{graph.network}, "
-    axes.text(x, top - 0.3, f"{kind}input {shape}", size=FACTS, color=FAINT, va="top")
-    facts = f"{graph.parameters:,} parameters, {amount} multiply-adds"
-    axes.text(x, top - 0.48, facts, size=FACTS, color=FAINT, va="top")
+def _describe(part: Part) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The two lines in a part's box: the bold words on its left, the others on its right."""
+    title = part.kind if part.kind in BLOCKS.values() else part.words
+    size = by(part.size) if part.stride is None else f"{by(part.size)}, stride {part.stride}"
+    channels = "1 channel" if part.channels == 1 else f"{part.channels} channels"
+    return (title, part.detail), (channels, size)
 
 
-_SKIP_ENTRY = "skip connection, its channels"
-_BAR_ENTRY = "bar: output channels"
+def _route(
+    source: Point, target: Point, ends: tuple[int, int], lane: int, half: float
+) -> list[Point]:
+    """Corners of the arrow from one box to another, given their centers and half their width."""
+    (x0, y0), (x1, y1) = source, target
+    down = BOX / 2 if y0 < y1 else -BOX / 2
+    if lane:  # past the boxes in between
+        side = half if lane > 0 else -half
+        x = (max if lane > 0 else min)(x0, x1) + side + LANE * lane
+        return [(x0 + side, y0 + 0.1), (x, y0 + 0.1), (x, y1 - 0.1), (x1 + side, y1 - 0.1)]
+    if ends[0] == ends[1]:
+        return [(x0, y0 + down), (x1, y1 - down)]
+    if ends[1] == MIDDLE:
+        return [(x0, y0 + down), (x0, y1), (x1 - half, y1)]
+    if ends[0] == MIDDLE:
+        return [(x0 + half, y0), (x1, y0), (x1, y1 - down)]
+    return [(x0 + half, y0), (x1 - half, y1)]
 
 
-def _legend_entries(graph: NetworkGraph) -> list[str]:
-    kinds = [k for k in KINDS if any(node.kind == k for node in graph.nodes)]
-    kinds = [kind for kind in kinds if kind not in ("input", "output")]
-    return [*kinds, *([_SKIP_ENTRY] if graph.skips else []), _BAR_ENTRY]
-
-
-def _draw_legend(axes: Axes, lines: Sequence[Sequence[str]], entry_width: float) -> None:
-    for row, line in enumerate(lines):
-        y = MARGIN + (len(lines) - 1 - row) * LEGEND_LINE
-        for column, entry in enumerate(line):
-            x = MARGIN + column * entry_width
-            if entry == _SKIP_ENTRY:
-                arrow(axes, [(x, y), (x + SWATCH, y)], SKIP)
-            elif entry == _BAR_ENTRY:
-                axes.add_patch(Rectangle((x, y - BAR_HEIGHT / 2), SWATCH, BAR_HEIGHT, color=FLOW))
-            else:
-                fill, outline = COLORS[entry]
-                swatch = Rectangle((x, y - 0.06), SWATCH, 0.12, facecolor=fill, edgecolor=outline)
-                axes.add_patch(swatch)
-            axes.text(x + SWATCH + 0.08, y, entry, size=SMALL, color=FAINT, va="center_baseline")
-
-
-def _write(figure: Figure, path: Path) -> None:
-    """Write under another name first: the file is whole, or as it was."""
-    part = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    # Without a date the same network gives the same file.
-    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    try:
-        figure.savefig(part, metadata=dates.get(path.suffix.lower()))
-        os.replace(part, path)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path} ({error.strerror}); give a folder that is writable"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
+def _draw_box(axes: Axes, part: Part, center: Point, width: float, bar: float) -> None:
+    """Draw a part's box with its texts, and along its lower edge a bar of this relative length."""
+    color = COLORS.get(part.kind, ARROW)
+    left, top = center[0] - width / 2, center[1] - BOX / 2
+    box = FancyBboxPatch((left, top), width, BOX, boxstyle="round,pad=0,rounding_size=0.06")
+    axes.add_patch(box)
+    box.set(facecolor=(color, 0.15), edgecolor=color, linewidth=1.1)
+    left, inner = left + PADDING, width - 2 * PADDING
+    axes.add_patch(Rectangle((left, top + BOX - 0.09), inner * bar, 0.04, color=color))
+    first, second = _describe(part)
+    for (bold, normal), y, size, ink in ((first, 0.16, BOLD, INK), (second, 0.33, SMALL, color)):
+        style: Any = {"y": top + y, "va": "center_baseline"}
+        axes.text(left, s=bold, size=size, weight="bold", color=ink, **style)
+        axes.text(left + inner, s=normal, size=SMALL, color=FAINT, ha="right", **style)

@@ -1,125 +1,72 @@
-"""Where a network's blocks stand in its picture, in columns and rows."""
+"""Where a network's parts stand in its picture, in columns and rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from tiramisu.summary.graph import Edge, NetworkGraph, Node
+from tiramisu.summary.tables import Edge, Summary
 
 LEFT, MIDDLE, RIGHT = 0, 1, 2
+"""Columns of a U: on the way down, at the bottom, on the way up. Other networks are all LEFT."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a node stands."""
+class Place(NamedTuple):
+    """Where a part stands. Row 0 is at the top."""
 
     column: int
-    """Of a U: 0 on the way down, 1 at the bottom, 2 on the way up. Without a way up: 0."""
-
     row: int
-    """0 at the top."""
 
 
-def place_nodes(graph: NetworkGraph) -> dict[str, Place]:
-    """Give every node its place, by name.
+def place_parts(graph: Summary) -> dict[str, Place]:
+    """Give every part its place, by name.
 
     A network that makes its features smaller and then larger again is a U: what runs up to its
-    coarsest features goes down on the left, the last block there is the bottom, the rest goes up
-    on the right, each block as high as the one whose output it takes over. Others are one column.
+    coarsest features goes down on the left, the last of these parts is the bottom, the rest goes
+    up on the right, each part as high as the one whose output it takes over.
     """
-    nodes = list(graph.nodes)
-    bottom = _find_bottom(nodes)
-    if bottom is None:
-        return {node.name: Place(column=LEFT, row=row) for row, node in enumerate(nodes)}
-    left = [node.name for node in nodes[:bottom]]
-    right = [node.name for node in nodes[:bottom:-1]]  # from the top, as it is read
-    rows = _align(left, right, _match(graph, left, right))
-    places = {name: Place(column=LEFT, row=rows[name]) for name in left}
-    places |= {name: Place(column=RIGHT, row=rows[name]) for name in right}
-    lowest = max(rows.values())
-    places[nodes[bottom].name] = Place(column=MIDDLE, row=lowest + 1)
-    return places
+    parts = [part for part in graph.parts if part.kind != "other"]
+    names = [part.name for part in parts]
+    strides = [part.stride or 0 for part in parts]
+    coarsest = max(strides)
+    if not 0 < strides[-1] < coarsest:
+        return {name: Place(LEFT, row) for row, name in enumerate(names)}
+    bottom = max(i for i, stride in enumerate(strides) if stride == coarsest)
+    heights = {names[bottom]: 0}  # in rows above the bottom
+    waiting = names[:bottom]
+    left = right = 0
+    for name in names[bottom + 1 :]:
+        right += 1
+        reads = {edge.source for edge in graph.edges if edge.skip and edge.target == name}
+        while reads.intersection(waiting):  # up to the deepest part that this one reads
+            left += 1
+            part = waiting.pop()
+            if part in reads:
+                left = right = max(left, right)
+                reads = set()
+            heights[part] = left
+        heights[name] = right
+    for part in reversed(waiting):
+        left += 1
+        heights[part] = left
+    columns = [LEFT] * bottom + [MIDDLE] + [RIGHT] * len(names)
+    rows = [max(left, right) - heights[name] for name in names]
+    return {name: Place(*place) for name, *place in zip(names, columns, rows, strict=False)}
 
 
-def _find_bottom(nodes: Sequence[Node]) -> int | None:
-    """Index of the last node at the coarsest features, if finer ones come after it."""
-    known = [node.stride for node in nodes if node.stride is not None]
-    coarsest = max(known)
-    last = nodes[-1].stride
-    if last is None or last >= coarsest:
-        return None
-    return max(i for i, node in enumerate(nodes) if node.stride == coarsest)
+def find_lanes(graph: Summary, places: Mapping[str, Place]) -> dict[Edge, int]:
+    """Give a lane of its own to every edge that would run through the boxes of a column.
 
-
-def _match(graph: NetworkGraph, left: Sequence[str], right: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of nodes that one skip joins, from the top, such that no two of them cross."""
-    sources: dict[str, list[str]] = {}
-    for edge in graph.skips:
-        sources.setdefault(edge.target, []).append(edge.source)
-    pairs: list[tuple[str, str]] = []
-    limit = len(left)
-    for target in reversed(right):  # from the bottom: the deepest skip is the innermost
-        above = [s for s in sources.get(target, ()) if s in left[:limit]]
-        if above:
-            source = max(above, key=left.index)
-            limit = left.index(source)
-            pairs.append((source, target))
-    return pairs[::-1]
-
-
-def _align(
-    left: Sequence[str], right: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> Mapping[str, int]:
-    """Rows from the top, the same for both of a pair; the shorter side leaves rows free."""
-    rows: dict[str, int] = {}
-    row = start = end = 0
-    for source, target in [*pairs, (None, None)]:
-        beyond = len(left) if source is None else left.index(source)
-        up_to = len(right) if target is None else right.index(target)
-        height = max(beyond - start, up_to - end)
-        # Features are made at the end of a level: nodes gather towards the next pair.
-        for i, name in enumerate(left[start:beyond]):
-            rows[name] = row + height - (beyond - start) + i
-        for i, name in enumerate(right[end:up_to]):
-            rows[name] = row + height - (up_to - end) + i
-        row += height
-        if source is not None and target is not None:
-            rows[source] = rows[target] = row
-            row += 1
-            start, end = beyond + 1, up_to + 1
-    return rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lane:
-    """The way past boxes, on the outer side of a column."""
-
-    column: int
-    number: int
-    """0 is the nearest to the boxes."""
-
-
-def find_lanes(graph: NetworkGraph, places: Mapping[str, Place]) -> dict[Edge, Lane]:
-    """Give a lane to every edge that would run through the boxes of a column."""
-    taken = {(place.column, place.row) for place in places.values()}
-    spans: list[tuple[int, int, int, int, Edge]] = []
-    for edge in graph.edges:
-        source, target = places[edge.source], places[edge.target]
-        columns = {source.column, target.column}
-        column = RIGHT if RIGHT in columns else LEFT
-        first, last = sorted((source.row, target.row))
-        passes = any((column, row) in taken for row in range(first + 1, last))
-        if columns != {LEFT, RIGHT} and passes:
-            spans.append((last - first, first, last, column, edge))
-    lanes: dict[Edge, Lane] = {}
-    held: dict[Lane, list[tuple[int, int]]] = {}
-    for _, first, last, column, edge in sorted(spans, key=lambda span: span[:4]):
-        number = 0
-        while any(
-            first < b and a < last for a, b in held.get(Lane(column=column, number=number), ())
-        ):
-            number += 1
-        lanes[edge] = Lane(column=column, number=number)
-        held.setdefault(lanes[edge], []).append((first, last))
+    Returns:
+        The lane's number by edge: 1, 2, ... to the right of all boxes, -1, -2, ... to the left.
+    """
+    lanes: dict[Edge, int] = {}
+    used = {LEFT: 0, RIGHT: 0}
+    for edge in sorted(graph.edges, key=lambda e: abs(places[e.source].row - places[e.target].row)):
+        start, end = sorted((places[edge.source], places[edge.target]), key=lambda p: p.row)
+        side = RIGHT if RIGHT in (start.column, end.column) else LEFT
+        passes = any(p.column == side and start.row < p.row < end.row for p in places.values())
+        if passes and {start.column, end.column} != {LEFT, RIGHT}:
+            used[side] += 1
+            lanes[edge] = used[side] if side == RIGHT else -used[side]
     return lanes

@@ -1,88 +1,40 @@
-"""A network run on the meta device: shapes and work, read off the run itself.
+"""One run of a network on the meta device: shapes, multiply-adds, and which module reads which.
 
-There shapes are computed and numbers are not, so that any input size is quick and needs no memory.
+The meta device computes shapes without numbers, so any input size is quick and needs no memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
-CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 LAYERS = (*CONVOLUTIONS, nn.Linear)
 """What papers count as layers."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """What one module took, gave and cost. Shapes are those of its first call, (B, C, ...)."""
-
-    taken: tuple[int, ...]
-    given: tuple[int, ...]
-    multiply_adds: int
-    """Of all its calls, for one image."""
+INPUT, OUTPUT = ".input", ".output"
+"""Names of both ends in a graph; no module's name starts with a full stop."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trace:
-    """A run of a network, for one image."""
-
-    network: nn.Module
-    """A copy on the meta device, in evaluation mode."""
-
-    input: tuple[int, ...]
-    """(1, C, H, W), or (1, C, D, H, W) for a volume."""
-
-    calls: Mapping[str, Call]
-    """By module name, "" for the network itself, in the order in which first calls ended."""
-
-    modules: Mapping[str, nn.Module]
-    """Every module by name, whether it was called or not."""
-
-    @property
-    def name(self) -> str:
-        """The network's class, or that of the network inside where it is only wrapped."""
-        network = self.network
-        while len(inside := list(network.children())) == 1 and not isinstance(
-            inside[0], nn.Sequential | nn.ModuleList | nn.ModuleDict
-        ):
-            if not any(True for _ in inside[0].children()):
-                break
-            network = inside[0]
-        return type(network).__name__
-
-    @property
-    def multiply_adds(self) -> int:
-        """Multiply-adds of all convolutions and matrix products."""
-        return self.calls[""].multiply_adds
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
-
-
-def trace_network(model: nn.Module, size: tuple[int, ...]) -> Trace:
+def run_on_meta(model: nn.Module, *, height: int, width: int, depth: int | None = None) -> MetaRun:
     """Run a copy of a network on the meta device. The model itself is neither run nor changed.
 
     Args:
-        model: takes images (B, C, H, W) or volumes (B, C, D, H, W), and has a convolution, whose
-            input channels tell C.
-        size: (H, W) or (D, H, W) of the input.
+        model: takes images (B, C, H, W) or volumes (B, C, D, H, W), and has a convolution: the
+            first one's input channels are those of the input.
+        height: H in pixels; in the same way width and, for volumes, depth.
 
     Raises:
         ValueError: if the network has no convolution, or cannot take this input.
@@ -91,126 +43,133 @@ def trace_network(model: nn.Module, size: tuple[int, ...]) -> Trace:
     if convolution is None:
         raise ValueError(
             f"{type(model).__name__} has no convolution, expected a network for images or volumes: "
-            f"the channels of its input are read off the first one."
+            "the input channels of its first convolution are those of its input"
         )
-    network = copy.deepcopy(model).to("meta").eval()
-    return _run(network, (1, convolution.in_channels, *size))
-
-
-def repeat_trace(trace: Trace, size: tuple[int, ...]) -> Trace:
-    """The same run at another size."""
-    return _run(trace.network, (*trace.input[:2], *size))
-
-
-def find_tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from find_tensors(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from find_tensors(item)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """What a module gives, read in the right order of axes."""
-
-    channels: int
-
-    size: tuple[int, ...]
-    """(H, W) or (D, H, W), () of vectors and tokens."""
-
-    stride: int | None
-    """How many times smaller than the input it is; None without a size, or where the size does not
-    follow the input's, as behind a global pooling."""
-
-
-def find_outputs(trace: Trace) -> dict[str, Output]:
-    """Read each called module's output: its channels, its size, its stride.
-
-    Sizes are rounded at each pooling, and a global pooling has no stride at all; some libraries
-    keep channels last. So the network is run once more, larger, at a size that all strides divide:
-    what grows then is height and width.
-    """
-    sides = trace.input[2:]
-    outputs = (spatial(call.given, trace) for call in trace.calls.values())
-    ratios = [a / b for size in outputs if size for a, b in zip(sides, size, strict=True)]
-    multiple = 2 ** math.ceil(math.log2(max(ratios, default=1)))
-    try:
-        large = repeat_trace(trace, tuple(2 * math.ceil(s / multiple) * multiple for s in sides))
-    except ValueError:  # a network for one size only, such as a transformer
-        large = trace
-    return {
-        name: _read_output(trace, call.given, large, large.calls[name].given)
-        for name, call in trace.calls.items()
-    }
-
-
-def _read_output(
-    trace: Trace, shape: tuple[int, ...], large: Trace, large_shape: tuple[int, ...]
-) -> Output:
-    if len(shape) != len(trace.input):
-        # Vectors (B, C), tokens (B, N, C); nothing at all where no tensor is given.
-        return Output(channels=shape[-1] if shape else 0, size=(), stride=None)
-    grows = [a != b for a, b in zip(shape, large_shape, strict=True)]
-    if grows[1] and not grows[-1]:
-        shape = (shape[0], shape[-1], *shape[1:-1])
-        large_shape = (large_shape[0], large_shape[-1], *large_shape[1:-1])
-    fixed = large is not trace and shape[2:] == large_shape[2:]
-    stride = None if fixed else round(large.input[-1] / large_shape[-1])
-    return Output(channels=shape[1], size=shape[2:], stride=stride)
-
-
-def spatial(shape: tuple[int, ...], trace: Trace) -> tuple[int, ...]:
-    """(H, W) or (D, H, W) of features, () of vectors and tokens."""
-    return shape[2:] if len(shape) == len(trace.input) else ()
-
-
-def _run(network: nn.Module, shape: tuple[int, ...]) -> Trace:
-    modules = dict(network.named_modules())
-    counter = FlopCounterMode(display=False)
-    calls: dict[str, Call] = {}
-    starts: list[tuple[int, tuple[int, ...]]] = []
-
-    def enter(_module: nn.Module, args: Any, kwargs: Any) -> None:
-        taken = next(find_tensors((args, kwargs)), None)
-        starts.append((counter.get_total_flops(), () if taken is None else tuple(taken.shape)))
-
-    def leave(name: str, output: Any) -> None:
-        before, taken = starts.pop()
-        work = (counter.get_total_flops() - before) // 2
-        given = next(find_tensors(output), None)
-        first = calls.get(name)
-        calls[name] = Call(
-            taken=first.taken if first else taken,
-            given=first.given if first else () if given is None else tuple(given.shape),
-            multiply_adds=work + (first.multiply_adds if first else 0),
-        )
-
-    hooks = []
-    for name, module in modules.items():
-        hooks.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-        hooks.append(
-            module.register_forward_hook(lambda _m, _args, output, name=name: leave(name, output))
-        )
-    try:
-        with torch.no_grad(), torch.device("meta"), counter:
-            network(blank(shape))
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    if depth is None and getattr(model, "dims", 2) == 3:
         raise ValueError(
-            f"{type(network).__name__} cannot take an input of "
-            f"{' x '.join(map(str, shape[1:]))} ({reason}); try another size."
-        ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Trace(network=network, input=shape, calls=calls, modules=modules)
+            f"the network takes volumes, and {height}x{width} is the size of an image; give a "
+            f"depth too, for example depth={height}"
+        )
+    size = (height, width) if depth is None else (depth, height, width)
+    network = copy.deepcopy(model).to("meta").eval()
+    run = MetaRun(network, (convolution.in_channels, *size))
+    # Sizes are rounded at each pooling, so strides are read off a larger run, at a size that all
+    # strides divide. What grows there is height and width, wherever a library keeps its channels.
+    large_size = (128 * math.ceil(side / 64) for side in size)
+    with contextlib.suppress(ValueError):  # a network for one size only, such as a transformer
+        run.large = MetaRun(network, (convolution.in_channels, *large_size))
+    return run
 
 
-def blank(shape: tuple[int, ...]) -> Tensor:
-    """An input without numbers."""
-    return torch.empty(shape, device="meta")
+class MetaRun(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A run of a network in evaluation mode, for one image.
+
+    Attributes:
+        network: the network, on the meta device.
+        input: shape of the image, (C, H, W) or (C, D, H, W).
+        shapes: shapes of each module's input and output at its first call, with the batch, by the
+            module's name ("" for the network itself), in the order in which first calls ended.
+        multiply_adds: of convolutions and matrix products, by the module's name, of all its calls.
+        large: a run at a larger size, if there can be one.
+    """
+
+    def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.network = network
+        self.input = shape
+        self.large = self
+        self.shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self.multiply_adds = Counter[str]()
+        self._inside: list[str] = []  # the modules that are running, from the outermost
+        # For each operation, the modules it runs in, and the numbers of those that it reads.
+        self._operations: list[tuple[tuple[str, ...], list[int]]] = []
+        self._made_by: dict[int, tuple[int, Tensor]] = {}
+
+        images = torch.empty((1, *shape), device="meta")
+        self._note((INPUT,), (), images)
+        hooks = []
+        for name, module in network.named_modules():
+            enter = partial(lambda name, *_: self._inside.append(name), name)
+            leave = partial(self._leave, name)
+            hooks.append(module.register_forward_pre_hook(enter))
+            hooks.append(module.register_forward_hook(leave, with_kwargs=True))
+        try:
+            with torch.no_grad(), torch.device("meta"), self:
+                output = network(images)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"{type(network).__name__} cannot take an input of "
+                f"{' x '.join(map(str, shape))} ({reason}); try another size"
+            ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self._note((OUTPUT,), output, ())
+
+    def _leave(self, name: str, _module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        self._inside.pop()
+        self.shapes.setdefault(name, (_shape((args, kwargs)), _shape(output)))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self._note(tuple(self._inside), (args, kwargs), result)
+        if count := flop_registry.get(func.overloadpacket):
+            work = count(*args, **kwargs, out_val=result) // 2
+            self.multiply_adds.update(dict.fromkeys(self._inside, work))
+        return result
+
+    def _note(self, modules: tuple[str, ...], operands: Any, result: Any) -> None:
+        makers = (self._made_by.get(id(tensor)) for tensor in _tensors(operands))
+        self._operations.append((modules, [maker[0] for maker in makers if maker]))
+        for tensor in _tensors(result):
+            # The tensor is kept as well: while it lives, no other has its id.
+            self._made_by[id(tensor)] = len(self._operations) - 1, tensor
+
+    def read_output(self, name: str) -> tuple[int, tuple[int, ...], int | None]:
+        """Channels, size and stride of a module's output, also where channels come last.
+
+        Vectors (B, C) and tokens (B, N, C) have the size (). The stride is None for these, and
+        where the size does not follow that of the network's input or is larger.
+        """
+        if name not in self.shapes:
+            return 0, (), None
+        shape, large_shape = self.shapes[name][1], self.large.shapes[name][1]
+        if len(shape) != 1 + len(self.input):
+            return shape[-1] if shape else 0, (), None
+        grows = [a != b for a, b in zip(shape, large_shape, strict=True)]
+        channels, size, large_side = shape[1], shape[2:], large_shape[-1]
+        if grows[1] and not grows[-1]:
+            channels, size, large_side = shape[-1], shape[1:-1], large_shape[-2]
+        follows = any(grows) or self.large is self
+        stride = round(self.large.input[-1] / large_side) if follows else 0
+        return channels, size, stride or None
+
+    def find_sources(self, parts: Iterable[str]) -> dict[str, set[str]]:
+        """Find which parts each part and OUTPUT read, directly or through operations between them.
+
+        The parts are names of modules, none inside another. INPUT is read like a part. Asking for
+        a tensor's shape is not reading it.
+        """
+        known = {*parts, INPUT, OUTPUT}
+        sources: dict[str, set[str]] = {}
+        origins: list[set[str]] = []  # of each operation's result
+        for modules, reads in self._operations:
+            read = set[str]().union(*(origins[number] for number in reads))
+            part = next((name for name in modules if name in known), None)
+            if part is not None:
+                sources.setdefault(part, set()).update(read - {part})
+                read = {part}
+            origins.append(read)
+        return sources
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and dicts."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Of the first tensor in nested tuples, lists and dicts; () without one."""
+    return next((tuple(tensor.shape) for tensor in _tensors(value)), ())
