@@ -151,7 +151,7 @@ def export(argv: Sequence[str]) -> None:
     parser = Parser(
         "export",
         description="Write a trained model as a file (two for openvino) that runs without its "
-        "PyTorch code, and check that its predictions are the same. `predict`, `eval`, "
+        "PyTorch code, and compare its outputs with those of PyTorch. `predict`, `eval`, "
         "`predict_cls` and `eval_cls` take the file as --checkpoint.",
         usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
     )
