@@ -385,7 +385,7 @@ def _add_data_arguments(parser: ArgumentParser, *, help: str) -> None:
         type=str,
         default=None,
         metavar="DIR",
-        help="Folder of its files; by default data/NAME",
+        help="Folder of its files; by default the root in its YAML, or data/NAME",
     )
 
 

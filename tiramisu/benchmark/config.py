@@ -40,13 +40,13 @@ class BenchmarkConfig:
     data: str = "streets"
     """Data set for --study data: a name that comes with the package, a YAML file, or a folder."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the root in its YAML, or data/NAME."""
     rounds: Count = 5
-    """How often each one is timed, alternately; the median is reported."""
+    """How often each network is timed, alternately; the median is reported."""
     seconds: NumberOrZero = 60.0
     """Start no further round after this time, once three rounds are done."""
     memory: bool = True
-    """Measure peak memory too, each one in a separate process."""
+    """Measure peak memory too, of each network in a separate process."""
     threads: Count | None = None
     """Threads on the CPU; by default one for each core, as torch chooses."""
     out: str = "benchmarks"

@@ -21,13 +21,14 @@ class EvalConfig:
     """Data set: a name that comes with the package, a YAML file, or a folder; by default the one
     that the model was trained on."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the one used in training, the root in its
+    YAML, or data/NAME."""
     split: str = "val"
     """Split to evaluate on."""
     bn: Literal["running", "recalibrated", "batch"] = "running"
     """Mean and variance in batch norm: running averages from training; recalibrated, measured again
     on --train-split; or batch, computed from each test batch. With batch, a prediction depends on
-    the other images of its batch: do not compare such scores with the others."""
+    the other images of its batch: do not compare such scores with those of the first two."""
     train_split: str = "train"
     """Split for --bn recalibrated."""
     batch_size: Count | None = None
@@ -36,7 +37,7 @@ class EvalConfig:
     """Test-time augmentation: average over the scales 0.75, 1 and 1.25, each also mirrored."""
     mc_dropout: Literal[0] | Annotated[int, Range(at_least=2)] = 0
     """Monte Carlo dropout: evaluate the mean of this many passes with random dropout, such as 20.
-    For segmentation also draw where the passes disagree. 0: one pass without dropout."""
+    For segmentation a picture shows where the passes disagree. 0: one pass without dropout."""
     out: str | None = None
     """Folder for table, JSON and pictures; by default eval/DATA_SPLIT_BN in the run's folder."""
     overwrite: bool = False

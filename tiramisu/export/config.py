@@ -27,7 +27,8 @@ class ExportConfig:
     """Data set for --int8: a name that comes with the package, a YAML file, or a folder; by default
     the one that the model was trained on."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the one used in training, the root in its
+    YAML, or data/NAME."""
     train_split: str = "train"
     """Split with the images that calibrate int8."""
     samples: Count = 100

@@ -40,11 +40,11 @@ class TrainConfig:
     """Data set: a name that comes with the package, such as camvid; a YAML file; or a folder with
     images/ and masks/."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the root in its YAML, or data/NAME."""
     train_split: str = "train"
     """Split to train on."""
     val_split: str = "val"
-    """Split to evaluate on after each epoch."""
+    """Split to evaluate on during and after the training."""
     check_data: bool = True
     """Read and check every image and label before training starts."""
     init_from: str | None = None
@@ -55,9 +55,9 @@ class TrainConfig:
     resume: str | None = None
     """Run to continue, with the settings it was started with."""
     out: str | None = None
-    """Folder of the run; by default runs/DATA_ARCH, or runs/DATA_ARCH-2 and so on if it exists."""
+    """Folder of the run; by default runs/DATA_ARCH; if that exists, runs/DATA_ARCH-2, and so on."""
     seed: Seed = 1
-    """Seed of the random numbers: first weights, order of the images, augmentation, dropout."""
+    """Seed of the initial weights, the order of the images, augmentation and dropout."""
 
     # The images that the network is trained on.
     image_scale: ShareAboveZero = 1.0
@@ -80,8 +80,8 @@ class TrainConfig:
     """Keep decoded images in memory; auto does so if they take at most a quarter of the free
     memory."""
     num_workers: CountOrZero | Literal["auto"] = "auto"
-    """Processes that load and augment images; auto starts up to 8 for a GPU. On a CPU it starts
-    none, because loading takes less than 1 % of the time there."""
+    """Processes that load and augment images; auto starts up to 8 for a GPU, and none for a
+    CPU, where loading takes little of the time."""
 
     # Optimisation.
     epochs: Count = 100
