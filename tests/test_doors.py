@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,7 @@ def test_help_is_complete_and_imports_nothing_slow(command: str) -> None:
     assert done.returncode == 0
     assert done.stderr == ""
     assert done.stdout.startswith(f"usage: tiramisu {command}")
+    assert not re.search(r"--[\w-]+\+", done.stdout)  # jsonargparse's flags that append to a list
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)

@@ -82,5 +82,8 @@ def test_ranges_in_words() -> None:
     assert describe_range(Share) == "0 to 1"
     assert describe_range(Count | None) == "at least 1"
     assert describe_range(Count | Literal["auto"]) == "at least 1 or auto"
+    assert describe_range(Count | Literal["auto", "off"]) == "at least 1 or auto or off"
+    assert describe_range(Literal["sgd", "adamw"] | None) == "sgd, adamw"
+    assert describe_range(list[Count] | Count | None) == "at least 1"
     assert describe_range(tuple[Count, Count]) == "at least 1"
     assert describe_range(str) == ""

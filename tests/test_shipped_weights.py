@@ -45,7 +45,7 @@ def test_a_shipped_model_is_loaded_by_its_name_and_finds_road_and_sky(name: str)
 @pytest.mark.parametrize("name", list_weights())
 def test_the_card_shows_how_it_was_trained(name: str) -> None:
     card = (WEIGHTS / name / "README.md").read_text()
-    for heading in ("Model", "Use", "Training", "Figures", "Limits", "Licence"):
+    for heading in ("Model", "Use", "Training", "Results", "Limits", "Licence"):
         assert f"## {heading}" in card
     assert f'load_model("{name}")' in card
     assert "seed:" in card

@@ -27,23 +27,24 @@ from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 
 def train(argv: Sequence[str]) -> None:
     """Train a network for segmentation, evaluate it, and save it in the folder of the run."""
-    _train("train", argv, config_type=TrainConfig)
+    _train("train", argv, config_type=TrainConfig, task="segmentation")
 
 
 def train_classifier(argv: Sequence[str]) -> None:
-    """Train a network for classification: the same settings with other defaults."""
-    _train("train_cls", argv, config_type=ClassifierTrainConfig)
+    """Train a network for classification, evaluate it, and save it in the folder of the run."""
+    _train("train_cls", argv, config_type=ClassifierTrainConfig, task="classification")
 
 
-def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig]) -> None:
+def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig], task: str) -> None:
     parser = Parser(
         command,
-        description="Train a network, evaluate it, and save it in the folder of the run. Without "
-        "--config, the recipe configs/DATA_ARCH.yaml or configs/DATA.yaml is used if there is one.",
+        description=f"Train a network for {task}, evaluate it, and save it in the folder of the "
+        "run. Without --config, settings come from the recipe configs/DATA_ARCH.yaml or "
+        "configs/DATA.yaml, if there is one. Flags change single settings.",
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
-        "--config", action="config", help="Settings: a YAML file, or a name in configs/"
+        "--config", action="config", help="Recipe: a YAML file, or a name in configs/"
     )
     parser.add_argument("--download", action="store_true", help="Download the data set first")
     parser.add_config(config_type)
@@ -61,12 +62,12 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig])
 
 
 def evaluate(argv: Sequence[str]) -> None:
-    """Evaluate a trained model for segmentation."""
+    """Evaluate a model for segmentation."""
     _evaluate("eval", argv, measures="IoU per class, mean IoU, accuracy")
 
 
 def evaluate_classifier(argv: Sequence[str]) -> None:
-    """Evaluate a trained classifier."""
+    """Evaluate a classifier."""
     _evaluate("eval_cls", argv, measures="top-1 and top-5 accuracy, recall and precision per class")
 
 
@@ -92,11 +93,14 @@ def predict(argv: Sequence[str]) -> None:
     parser = Parser(
         "predict",
         description="Predict the class of every pixel of images and videos. Writes a mask of class "
-        "ids, an overlay, and the share of each class as JSON.",
+        "ids, an overlay, and the fraction of the pixels of each class as JSON.",
         usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
     )
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="Image, video, folder or pattern"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="Image, video, folder, or pattern such as '*.jpg'",
     )
     parser.add_config(PredictConfig)
     values = parser.parse_args(argv)
@@ -127,7 +131,9 @@ def predict_classes(argv: Sequence[str]) -> None:
         "CSV and JSON.",
         usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="Image, folder or pattern")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="Image, folder, or pattern such as '*.jpg'"
+    )
     parser.add_config(ClassifyConfig)
     values = parser.parse_args(argv)
     inputs = values.pop("inputs")
@@ -144,8 +150,9 @@ def export(argv: Sequence[str]) -> None:
     """Write a trained model for ONNX Runtime, OpenVINO or torch.export."""
     parser = Parser(
         "export",
-        description="Write a trained model as one file that runs without its PyTorch code, and "
-        "check that its predictions are the same. `predict` and `eval` take it as --checkpoint.",
+        description="Write a trained model as a file (two for openvino) that runs without its "
+        "PyTorch code, and compare its outputs with those of PyTorch. `predict`, `eval`, "
+        "`predict_cls` and `eval_cls` take the file as --checkpoint.",
         usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
     )
     parser.add_config(ExportConfig)
@@ -158,12 +165,11 @@ def export(argv: Sequence[str]) -> None:
 
 
 def publish(argv: Sequence[str]) -> None:
-    """Write a trained model in Hugging Face's layout, and upload it."""
+    """Write a trained model in Hugging Face's layout, or upload it."""
     parser = Parser(
         "publish",
         description="Write a trained model in Hugging Face's layout, with a model card made from "
-        "its run, and upload it with --push. Every command takes it as --checkpoint "
-        "hf://USER/NAME.",
+        "its run; --push uploads it. Then --checkpoint hf://USER/NAME loads it in every command.",
         usage="%(prog)s --checkpoint RUN [--out FOLDER] [--push USER/NAME] [options]",
     )
     parser.add_config(PublishConfig)
@@ -175,11 +181,13 @@ def publish(argv: Sequence[str]) -> None:
 
 
 def benchmark(argv: Sequence[str]) -> None:
-    """Measure time and memory of networks beside others."""
+    """Measure time and memory of networks, and compare them."""
     parser = Parser(
         "benchmark",
-        description="Measure time, throughput and peak memory of networks, run in turns, with "
-        "ratios to the first. Without options: the comparisons of the README.",
+        description="Measure time, throughput and peak memory of networks that run alternately, "
+        "and compare each with the first. Without --arch, --mode, --size, --batch, --contenders "
+        "and --study: the comparisons of the README.",
+        usage="%(prog)s [--arch NAME] [--mode infer|train] [--size [H,W]] [--batch N] [options]",
     )
     parser.add_config(BenchmarkConfig)
     config = BenchmarkConfig(**parser.parse_args(argv).as_dict())
@@ -191,26 +199,28 @@ def benchmark(argv: Sequence[str]) -> None:
 
 
 def summary(argv: Sequence[str]) -> None:
-    """Print or draw the blocks of a network, with widths, parameters and multiply-adds."""
+    """Print or draw the blocks of a network, with channels, parameters and multiply-adds."""
     parser = Parser(
         "summary",
-        description="Print a network block by block, like table 2 of the paper, with output "
-        "widths, parameters and multiply-adds; or layer by layer; or draw it.",
+        description="Print a network block by block, like table 2 of the FC-DenseNet paper, with "
+        "output channels, parameters and multiply-adds. Or print its layers, or draw it.",
     )
-    parser.add_argument("--arch", type=str, default="fc103", help="Network")
+    parser.add_argument(
+        "--arch", type=str, default="fc103", help="Network, such as fc56 or densenet121"
+    )
     parser.add_argument(
         "--num-classes",
         type=int,
         default=None,
-        help="Number of classes; by default that of its paper",
+        help="Number of classes; by default as in the network's paper",
     )
     parser.add_argument(
         "--size",
         type=tuple[int, int],
         default=None,
         metavar="[H,W]",
-        help="Height and width of the images; by default [360,480], [224,224] for DenseNets, "
-        "[32,32] for those of CIFAR",
+        help="Height and width of the images; by default [360,480] for FC-DenseNets, [224,224] for "
+        "DenseNets, [32,32] for the DenseNets of CIFAR",
     )
     parser.add_argument("--table", action="store_true", help="Print one line for each layer")
     parser.add_argument(
@@ -218,7 +228,7 @@ def summary(argv: Sequence[str]) -> None:
         type=str,
         default=None,
         metavar="FILE",
-        help="Draw the network into this file, .svg, .png or .pdf",
+        help="Draw the network, and write the drawing into this .svg, .png or .pdf file",
     )
     values = parser.parse_args(argv)
 
@@ -251,12 +261,14 @@ def summary(argv: Sequence[str]) -> None:
 
 
 def check(argv: Sequence[str]) -> None:
-    """Check the files of a data set."""
+    """Check all files of a data set, and list all problems."""
     parser = Parser(
         "check",
         description="Read every image and label of a data set, and list all problems.",
     )
-    _add_data_arguments(parser)
+    _add_data_arguments(
+        parser, help="Data set: a name that comes with the package, a YAML file, or a folder"
+    )
     parser.add_argument(
         "--splits",
         type=list[str],
@@ -280,7 +292,9 @@ def download(argv: Sequence[str]) -> None:
         description="Download a data set, and verify every file by its checksum. If it is "
         "interrupted, the same command continues.",
     )
-    _add_data_arguments(parser)
+    _add_data_arguments(
+        parser, help="Data set: a name that comes with the package, or a YAML file with a source"
+    )
     values = parser.parse_args(argv)
     _download(values.data, values.data_root)
 
@@ -364,10 +378,14 @@ def _split_flag(word: str) -> list[str]:
     return word.split("=", 1) if word.startswith("--") and "=" in word else [word]
 
 
-def _add_data_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("data", type=str, help="Data set: a shipped name, a YAML file, or a folder")
+def _add_data_arguments(parser: ArgumentParser, *, help: str) -> None:
+    parser.add_argument("data", type=str, metavar="DATA", help=help)
     parser.add_argument(
-        "--data-root", type=str, default=None, help="Folder with its files; by default data/NAME"
+        "--data-root",
+        type=str,
+        default=None,
+        metavar="DIR",
+        help="Folder of its files; by default the root in its YAML, or data/NAME",
     )
 
 

@@ -1,5 +1,6 @@
 """The command line's parser: a flag for each setting, help and errors that can be read."""
 
+import copy
 import re
 from argparse import SUPPRESS, Action
 from typing import Any, NoReturn
@@ -22,6 +23,12 @@ class Formatter(DefaultHelpFormatter):
         note = "; ".join(filter(None, notes))
         return f"{action.help} ({note})" if note else str(action.help)
 
+    def _format_action_invocation(self, action: Action) -> str:
+        # jsonargparse adds --NAME+ to every list, which appends to it: it works, but is not shown.
+        shown = copy.copy(action)
+        shown.option_strings = [n for n in action.option_strings if not n.endswith("+")]
+        return super()._format_action_invocation(shown)
+
 
 class Parser(ArgumentParser):
     """jsonargparse's parser with --dashed-names, and errors of one line."""
@@ -39,6 +46,8 @@ class Parser(ArgumentParser):
         """Add a flag for each field of a settings class."""
         self.add_class_arguments(config)
         for action in self._actions:
+            if action.dest == "print_config":
+                action.help = "Print the resulting settings as YAML, and exit"
             if action.dest in METAVARS:
                 action.metavar = METAVARS[action.dest]
             elif action.metavar is None and not isinstance(action.default, bool):

@@ -89,8 +89,10 @@ def describe_range(kind: Any) -> str:
     if origin is Annotated:
         return str(parts[1])
     if origin in (Union, types.UnionType):
-        words = [", ".join(map(str, typing.get_args(part))) for part in parts if _is_choice(part)]
-        return " or ".join(filter(None, [*map(describe_range, parts), *words]))
+        words = [str(word) for part in parts if _is_choice(part) for word in typing.get_args(part)]
+        # A number and a list of such numbers have the same range: it is said once.
+        ranges = list(dict.fromkeys(filter(None, map(describe_range, parts))))
+        return " or ".join([*ranges, *words]) if ranges else ", ".join(words)
     return describe_range(parts[0]) if origin in (tuple, list) else ""
 
 

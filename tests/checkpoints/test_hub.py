@@ -302,8 +302,8 @@ def test_half_halves_the_file_and_hardly_changes_the_logits(tmp_path: Path) -> N
         if values.is_floating_point():
             in_norm = name.rpartition(".")[0] in norms
             assert values.dtype == (torch.float32 if in_norm else torch.float16)
-    assert "stored in 16 bit" in (tmp_path / "half" / "README.md").read_text()
-    assert "stored in 16 bit" not in (tmp_path / "whole" / "README.md").read_text()
+    assert "stored in fp16" in (tmp_path / "half" / "README.md").read_text()
+    assert "stored in fp16" not in (tmp_path / "whole" / "README.md").read_text()
     loaded = load_model(tmp_path / "half")
     assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
     image = torch.randint(0, 256, (1, 3, 64, 64)).float()

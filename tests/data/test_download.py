@@ -160,7 +160,7 @@ def test_no_server(spec: DatasetSpec, tmp_path: Path):
 def test_some_data_sets_cannot_be_downloaded(tmp_path: Path):
     with pytest.raises(ValueError, match=r"voc2012 cannot .* by hand from http://host.robots"):
         download_dataset(load_spec("voc2012"), tmp_path / "voc")
-    with pytest.raises(ValueError, match="streets cannot be downloaded: its images are drawn"):
+    with pytest.raises(ValueError, match="streets cannot be downloaded: it is synthetic"):
         download_dataset(load_spec("streets"), tmp_path / "streets")
 
 

@@ -85,8 +85,8 @@ def test_complete_run_can_be_resumed_for_more_epochs(quick: Quick, capsys) -> No
     run = train(quick(epochs=3, resume=str(folder)))
     printed = capsys.readouterr().out
     # Half a cosine from 3e-3 to 0, after one epoch of three.
-    assert "--epochs 3 in place of 1: the learning rate goes on" in printed
-    assert "after epoch 1, at 0.00225" in printed
+    assert "--epochs 3 in place of 1: from now on the learning rate follows" in printed
+    assert "it is 0.00225 after epoch 1" in printed
     assert "nothing was left to train" not in printed
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
     assert [row["step"] for row in run.history] == [2, 4, 6]

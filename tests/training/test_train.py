@@ -171,7 +171,7 @@ def test_weights_are_taken_from_another_run(
     third = train(quick(**changes, out=str(tmp_path / "third"), arch="fc67")).folder
     # Of another network only a few layers fit, the first convolution among them.
     assert re.search(
-        r"--init-from .*first: \d+ of \d+ layers taken; new: ", capsys.readouterr().out
+        r"--init-from .*first: \d+ of \d+ layers loaded; not loaded: ", capsys.readouterr().out
     )
     name = "model.network.features.conv0.weight"
     torch.testing.assert_close(checkpoint_weights(third)[name], checkpoint_weights(first)[name])

@@ -8,15 +8,17 @@ from tiramisu.settings import Accelerator, Count, NumberOrZero, check_ranges, re
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """A benchmark. Without arch, mode, size, batch, contenders and study: the README's comparisons.
+    """A benchmark.
+
+    Without arch, mode, size, batch, contenders and study it is the comparisons of the README.
 
     Raises:
         ValueError: a field is out of its range.
     """
 
     arch: list[str] | str | None = None
-    """Network, or a list: [fc56,fc103]; by default fc103. With lists for arch, size and batch, all
-    combinations are measured."""
+    """Network, or a list: [fc56,fc103]; by default fc103. With several lists (arch, size, batch),
+    all combinations are measured."""
     mode: Literal["infer", "train"] | None = None
     """infer (a forward pass, the default) or train (a training step)."""
     size: list[tuple[int, int]] | tuple[int, int] | None = None
@@ -28,23 +30,25 @@ class BenchmarkConfig:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the computation; bf16 and fp16 are mixed precision."""
     contenders: list[str] | None = None
-    """What is compared, as SOURCE or SOURCE+WAY, the reference first: [plain,ours,ours+compile].
-    The sources: ours, plain, torchvision, smp:DECODER/ENCODER (smp:unet/resnet34); the ways:
-    compile, channels_last, memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
+    """What is compared, the reference first: [plain,ours,ours+compile]. Each is SOURCE or
+    SOURCE+WAY. Sources: ours, plain (a direct implementation of the paper), torchvision,
+    smp:DECODER/ENCODER (such as smp:unet/resnet34). Ways: compile, channels_last,
+    memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
     study: str | None = None
-    """data: measure whether loading and augmenting the images of --data keeps up with training."""
+    """data: compare how fast images of --data are loaded and augmented with how fast training uses
+    them."""
     data: str = "streets"
-    """Data set for --study data: a shipped name, a YAML file, or a folder."""
+    """Data set for --study data: a name that comes with the package, a YAML file, or a folder."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the root in its YAML, or data/NAME."""
     rounds: Count = 5
-    """How often each contender has its turn; the median is reported."""
+    """How often each network is timed, alternately; the median is reported."""
     seconds: NumberOrZero = 60.0
-    """No further round begins after this time, but there are three at least."""
+    """Start no further round after this time, once three rounds are done."""
     memory: bool = True
-    """Measure peak memory too, each contender in a process of its own."""
+    """Measure peak memory too, of each network in a separate process."""
     threads: Count | None = None
-    """Threads on the CPU; by default torch's choice, one for each core."""
+    """Threads on the CPU; by default one for each core, as torch chooses."""
     out: str = "benchmarks"
     """Folder for JSON and pictures."""
     overwrite: bool = False

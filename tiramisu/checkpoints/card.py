@@ -21,9 +21,9 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 # Paths, and settings that only change how fast files are read, say nothing about the model.
 LOCAL_SETTINGS = ("data_root", "init_from", "resume", "out", "cache", "num_workers", "check_data")
 MOST_CLASSES = 100
-"""Classes that the card names; above this number it has no scores class by class either."""
+"""Most classes that the card names; with more classes it has no scores of each class either."""
 WEAK_SCORE = 0.2
-"""A class whose IoU (or recall) is lower is named as a weakness."""
+"""A class whose IoU (for classifiers, recall) is lower is named in the limits."""
 PAPERS = {"fc-densenet": "1611.09326", "densenet": "1608.06993"}
 """arXiv numbers of the networks' papers."""
 
@@ -43,7 +43,7 @@ def make_card(
         info: what the weights mean.
         network: name of the network's class.
         num_parameters: number of its parameters.
-        half: whether weights are stored in 16 bit.
+        half: whether weights are stored in fp16.
         source: the file the weights were read from. Settings and scores are read from the folder
             around it, if that is the folder of a run.
         repo_id: USER/NAME on the Hub, if known.
@@ -59,9 +59,10 @@ def make_card(
     data_title = spec.title if spec is not None else dataset
     title = f"{info.arch} trained on {dataset}"
     class_scores = evaluations[0].class_scores if evaluations else {}
+    measure = "iou" if "iou" in class_scores else "recall"
     weak = [
         _escape(name)
-        for name, score in class_scores.get("iou", class_scores.get("recall", {})).items()
+        for name, score in class_scores.get(measure, {}).items()
         if score is not None and score < WEAK_SCORE
     ]
     recipe = {name: value for name, value in settings.items() if name not in LOCAL_SETTINGS}
@@ -97,6 +98,7 @@ def make_card(
         only_validation={e.split for e in evaluations} == {settings.get("val_split", "val")},
         chose_epoch=settings.get("keep") == "best",
         weak_classes=", ".join(weak),
+        weak_score=CLASS_SCORES[measure],
         weak_percent=round(100 * WEAK_SCORE),
     )
     return card
@@ -142,7 +144,7 @@ def _list_families(arch: str) -> list[str]:
 
 
 def _find_spec(info: ModelInfo, settings: dict[str, Any]) -> DatasetSpec | None:
-    """The shipped data set that a model was trained on; None for a data set of the user."""
+    """The data set of the package that a model was trained on; None for one of the user."""
     if info.dataset not in list_datasets() or settings.get("data", info.dataset) != info.dataset:
         return None
     spec = load_spec(info.dataset)
@@ -152,8 +154,12 @@ def _find_spec(info: ModelInfo, settings: dict[str, Any]) -> DatasetSpec | None:
 def _describe_licence(spec: DatasetSpec | None) -> str:
     """The licence of the data set."""
     if spec is None:
-        return "unknown here: ask the author of the data set"
-    return spec.source.licence if spec.source else "no licence is needed, Tiramisu draws it itself"
+        return "licence unknown, ask the author of the data set"
+    return (
+        spec.source.licence
+        if spec.source
+        else "no licence is needed, Tiramisu makes the images itself"
+    )
 
 
 def _format_settings(settings: dict[str, Any]) -> str:

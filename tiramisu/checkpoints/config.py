@@ -12,17 +12,17 @@ class PublishConfig:
     """
 
     checkpoint: str
-    """Model: a run's folder, model.safetensors, a .ckpt, the name of a shipped model, or
-    hf://USER/NAME."""
+    """Model: a run's folder, model.safetensors, a .ckpt, the name of a model that comes with the
+    package, or hf://USER/NAME."""
     out: str | None = None
     """Folder for model.safetensors, config.json and the model card README.md."""
     push: str | None = None
-    """USER/NAME on Hugging Face's Hub to upload them to; first log in with `hf auth login`."""
+    """Upload these files to USER/NAME on Hugging Face's Hub; log in first with `hf auth login`."""
     half: bool = False
-    """Store the weights in 16 bit, which halves the file; those of batch norm stay in 32 bit. The
-    computation stays in 32 bit."""
+    """Store the weights in fp16, which halves the file; those of batch norm stay in fp32. When the
+    model is loaded, it computes in fp32 as before."""
     private: bool = False
-    """Make a new repository on the Hub private."""
+    """Make the repository on the Hub private, if it is new."""
     overwrite: bool = False
     """Replace an earlier model and its card in the folder."""
 

@@ -18,6 +18,8 @@ SCORES = {
     "mean_accuracy": ("class accuracy", "accuracy"),
 }
 CLASS_SCORES = {"iou": "IoU", "precision": "precision", "recall": "recall"}
+# By the values of --bn, but for running, the usual one.
+BATCH_NORM = {"recalibrated": "recalibrated statistics", "batch": "statistics of each batch"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,13 +103,14 @@ def _read_evaluation(
     exported = Path(str(scores.get("checkpoint", ""))).suffix in (".onnx", ".xml", ".pt2")
     if scores.get("arch") != info.arch or not same_classes or exported:
         return None
-    how = [f"batch norm {scores['bn']}"] if scores.get("bn", "running") != "running" else []
+    statistics = scores.get("bn", "running")
+    how = [f"batch norm: {BATCH_NORM[statistics]}"] if statistics in BATCH_NORM else []
     if scores.get("tta"):
         how.append("test-time augmentation")
     if scores.get("mc_dropout"):
         how.append(f"mean of {scores['mc_dropout']} passes with dropout")
     if "data" in scores and scores["data"] not in data_names:
-        how.append(f"on {Path(scores['data']).stem}")
+        how.append(f"data set {Path(scores['data']).stem}")
     return Evaluation(
         split=str(scores.get("split", "")),
         how=", ".join(how),

@@ -24,7 +24,7 @@ def halve_weights(network: nn.Module) -> None:
         for parameter in module.parameters(recurse=False):
             parameter.data = parameter.data.half()
             if not parameter.data.isfinite().all():
-                raise ValueError("--half: a weight is too large for 16 bit; publish without --half")
+                raise ValueError("--half: a weight is too large for fp16; publish without --half")
 
 
 def publish_checkpoint(config: PublishConfig) -> None:

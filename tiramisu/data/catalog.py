@@ -9,7 +9,7 @@ from tiramisu.shipped import find_shipped, list_shipped
 
 
 def list_datasets() -> list[str]:
-    """Names of the shipped data sets."""
+    """Names of the data sets that come with the package."""
     return list_shipped("datasets")
 
 
@@ -17,11 +17,11 @@ def load_spec(data: str) -> DatasetSpec:
     """Read and check the description of a data set. Its files are not checked.
 
     Args:
-        data: a shipped name ("camvid"), the path of a YAML file (datasets/template.yaml is an
-            example), or a folder. A folder for segmentation has images/train, images/val,
-            masks/train and masks/val; its masks are read to find the classes. A folder for
-            classification has train/CLASS and val/CLASS; if its images differ in size, all are
-            resized to 224 x 224.
+        data: a name that comes with the package ("camvid"), the path of a YAML file
+            (datasets/template.yaml is an example), or a folder. A folder for segmentation has
+            images/train, images/val, masks/train and masks/val; its masks are read to find the
+            classes. A folder for classification has train/CLASS and val/CLASS; if its images differ
+            in size, all are resized to 224 x 224.
 
     Raises:
         ValueError: the description has a mistake; the message has the file, the line and the fix.

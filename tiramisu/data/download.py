@@ -45,7 +45,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
     if cifar is not None:
         return download_cifar(spec.name, cifar, root, source=source)
     if spec.source is None or spec.source.checksums is None:
-        how = "its images are drawn" if spec.drawn else "download it by hand"
+        how = "it is synthetic, and needs no files" if spec.drawn else "download it by hand"
         home = f" from {spec.source.homepage}" if spec.source and not spec.drawn else ""
         raise ValueError(f"{spec.name} cannot be downloaded: {how}{home}")
     checksums = read_checksums(spec.source.checksums)

@@ -16,26 +16,28 @@ class EvalConfig:
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a shipped model, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME."""
     data: str | None = None
-    """Data set: a shipped name, a YAML file, or a folder; by default the one it was trained on."""
+    """Data set: a name that comes with the package, a YAML file, or a folder; by default the one
+    that the model was trained on."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the one used in training, the root in its
+    YAML, or data/NAME."""
     split: str = "val"
     """Split to evaluate on."""
     bn: Literal["running", "recalibrated", "batch"] = "running"
-    """Statistics of batch norm: running averages of the training; recalibrated, measured on
-    --train-split; or those of each batch. The last uses the other test images, so its scores must
-    not be compared with the first two."""
+    """Mean and variance in batch norm: running averages from training; recalibrated, measured again
+    on --train-split; or batch, computed from each test batch. With batch, a prediction depends on
+    the other images of its batch: do not compare such scores with those of the first two."""
     train_split: str = "train"
-    """Split on which --bn recalibrated measures."""
+    """Split for --bn recalibrated."""
     batch_size: Count | None = None
-    """Images in a batch; by default 1, and 10 for --bn batch, as the authors of the paper did."""
+    """Images in a batch; by default 1, or 10 for --bn batch, as the paper's authors did."""
     tta: bool = False
-    """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
+    """Test-time augmentation: average over the scales 0.75, 1 and 1.25, each also mirrored."""
     mc_dropout: Literal[0] | Annotated[int, Range(at_least=2)] = 0
-    """Monte Carlo dropout: evaluate the mean of this many passes with random dropout, such as 20,
-    and show where they disagree; 0 takes one pass without dropout."""
+    """Monte Carlo dropout: evaluate the mean of this many passes with random dropout, such as 20.
+    For segmentation a picture shows where the passes disagree. 0: one pass without dropout."""
     out: str | None = None
     """Folder for table, JSON and pictures; by default eval/DATA_SPLIT_BN in the run's folder."""
     overwrite: bool = False

@@ -86,7 +86,8 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     save_scores(scores, spec, out, table=table, settings=settings)
     if config.mc_dropout and isinstance(dataset, SegmentationDataset):
         save_uncertainty(model, dataset, out / UNCERTAINTY_NAME, passes=config.mc_dropout)
-    statistics = f"batch norm {config.bn}" + (f" of {batch_size}" if config.bn == "batch" else "")
+    statistics = f"{config.bn} statistics in batch norm"
+    statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""
     how = [f"{len(dataset)} images", statistics]
     how += ["test-time augmentation"] if config.tta else []
     how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []

@@ -111,7 +111,7 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
 
 
 def plot_reliability(reliability: Reliability) -> Picture:
-    """Plot accuracy over confidence, and below it the share of predictions in each bin."""
+    """Plot accuracy over confidence, and below it the fraction of predictions in each bin."""
     figure = Figure(figsize=(5, 6), dpi=100, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, len(reliability.count) + 1)
@@ -124,7 +124,7 @@ def plot_reliability(reliability: Reliability) -> Picture:
     upper.set_title(f"expected calibration error {100 * error:.1f} %")
     upper.legend(frameon=False, loc="upper left")
     lower.bar(edges[:-1], shares, **_BARS)
-    lower.set(xlabel="confidence", ylabel="share of predictions")
+    lower.set(xlabel="confidence", ylabel="fraction of predictions")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     return render(figure)

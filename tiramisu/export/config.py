@@ -15,31 +15,33 @@ class ExportConfig:
     """
 
     checkpoint: str
-    """Model: a run's folder, model.safetensors, a .ckpt, the name of a shipped model, or
-    hf://USER/NAME."""
+    """Model: a run's folder, model.safetensors, a .ckpt, the name of a model that comes with the
+    package, or hf://USER/NAME."""
     format: Literal["onnx", "openvino", "pt2"] = "onnx"
-    """Format: onnx for ONNX Runtime and many others; openvino, the fastest on Intel and AMD
-    processors; pt2 for torch.export."""
+    """Format: onnx, for ONNX Runtime and many other programs; openvino, the fastest on Intel and
+    AMD processors; pt2, the format of torch.export."""
     int8: bool = False
-    """Compute in 8-bit integers, calibrated on the data set; for onnx and openvino."""
+    """Compute in 8-bit integers, calibrated on images of the data set; only for onnx and
+    openvino."""
     data: str | None = None
-    """Data set for int8: a shipped name, a YAML file, or a folder; by default the one it was
-    trained on."""
+    """Data set for --int8: a name that comes with the package, a YAML file, or a folder; by default
+    the one that the model was trained on."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the one used in training, the root in its
+    YAML, or data/NAME."""
     train_split: str = "train"
-    """Split whose images calibrate int8."""
+    """Split with the images that calibrate int8."""
     samples: Count = 100
-    """Number of images that calibrate int8, drawn at random."""
+    """Number of images that calibrate int8, chosen at random."""
     seed: Seed = 0
-    """Seed of that draw."""
+    """Seed of that random choice."""
     val_split: str = "val"
-    """Split on which the change of mean IoU (of top-1 accuracy for classifiers) is measured."""
+    """Split on which int8 is compared with fp32, by mean IoU (classifiers: top-1 accuracy)."""
     limit: Count | None = None
-    """Measure it on this many images, evenly spread over the split; by default on all."""
+    """Compare them on this many images, evenly spread over the split; by default on all."""
     out: str | None = None
-    """File to write; by default model.onnx, model.xml or model.pt2 in the run's folder, and
-    model_int8.* for int8."""
+    """File to write; by default model.onnx, model.xml or model.pt2 in the run's folder (with --int8
+    model_int8.onnx or model_int8.xml)."""
     overwrite: bool = False
     """Replace an earlier export."""
 

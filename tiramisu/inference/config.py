@@ -8,7 +8,7 @@ from tiramisu.settings import Accelerator, Count, Range, check_ranges
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-    """A prediction of every pixel of images or videos.
+    """A prediction for every pixel of images or videos.
 
     Raises:
         ValueError: a field is out of its range, or two fields contradict each other.
@@ -16,17 +16,17 @@ class PredictConfig:
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a shipped model, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
     tile: Annotated[int, Range(at_least=64)] | Literal["auto", "off"] = 1024
-    """Side of overlapping tiles, in pixels. An image that is not larger is predicted whole; if
-    memory runs out, the prediction goes on with smaller tiles. off predicts every image whole."""
+    """Side of overlapping tiles, in pixels; auto is 1024. An image that is not larger is predicted
+    whole. If memory runs out, smaller tiles are used. off predicts every image whole."""
     tta: bool = False
-    """Test-time augmentation: average over scales 0.75, 1 and 1.25, each also mirrored."""
+    """Test-time augmentation: average over the scales 0.75, 1 and 1.25, each also mirrored."""
     uncertainty: bool = False
-    """Monte Carlo dropout: predict the mean of several passes with random dropout, and write
-    pictures of the entropy and of the mutual information (where the passes disagree)."""
+    """Monte Carlo dropout: predict the mean of several passes with random dropout, and write two
+    heat maps: entropy (total uncertainty) and mutual information (where the passes disagree)."""
     mc_dropout: Annotated[int, Range(at_least=2)] | None = None
     """Number of passes of --uncertainty; by default 20."""
     overwrite: bool = False
@@ -57,7 +57,7 @@ class ClassifyConfig:
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a shipped model, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for classes.csv and classes.json."""
     top: Count = 5

@@ -52,13 +52,13 @@ class Transfer:
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.adapted) + len(self.new)
-        parts = [f"{len(self.taken)} of {total} layers taken"]
+        parts = [f"{len(self.taken)} of {total} layers loaded"]
         parts += [
             f"{word}: {list_some(names, most=3)}"
             for word, names in (
                 ("adapted", self.adapted),
-                ("new", self.new),
-                ("left over", self.unused),
+                ("not loaded", self.new),
+                ("not used", self.unused),
             )
             if names
         ]

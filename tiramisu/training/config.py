@@ -37,33 +37,36 @@ class TrainConfig:
     of segmentation-models-pytorch; DECODER:DENSENET, such as unet:densenet121, for one of its
     decoders on a DenseNet of Tiramisu."""
     data: str = "streets"
-    """Data set: a shipped name, a YAML file, or a folder with images/ and masks/."""
+    """Data set: a name that comes with the package, such as camvid; a YAML file; or a folder with
+    images/ and masks/."""
     data_root: str | None = None
-    """Folder with the files of the data set; by default data/NAME."""
+    """Folder with the files of the data set; by default the root in its YAML, or data/NAME."""
     train_split: str = "train"
     """Split to train on."""
     val_split: str = "val"
-    """Split to evaluate on after each epoch."""
+    """Split to evaluate on during and after the training."""
     check_data: bool = True
     """Read and check every image and label before training starts."""
     init_from: str | None = None
-    """Weights to start from: a run, a checkpoint, a shipped model, or IMAGENET1K_V1 for those of
-    torchvision. Layers that do not fit, such as the last one for other classes, start at random."""
+    """Weights to start from: a run, a checkpoint, or a model that comes with the package;
+    IMAGENET1K_V1, torchvision's weights, for DECODER:DENSENET; or imagenet, the encoder's weights,
+    for smp:DECODER/ENCODER. Layers that do not fit, such as the last one for other classes, start
+    from random weights."""
     resume: str | None = None
     """Run to continue, with the settings it was started with."""
     out: str | None = None
-    """Folder of the run; by default runs/DATA_ARCH, with a number if that exists."""
+    """Folder of the run; by default runs/DATA_ARCH; if that exists, runs/DATA_ARCH-2, and so on."""
     seed: Seed = 1
-    """Seed of the weights, the order of the images, their augmentation and dropout."""
+    """Seed of the initial weights, the order of the images, augmentation and dropout."""
 
     # The images that the network is trained on.
     image_scale: ShareAboveZero = 1.0
-    """Factor by which images are shrunk. Predictions are still evaluated at the full size of the
-    labels."""
+    """Factor by which images are shrunk: 0.5 halves both sides. Predictions are still evaluated at
+    the full size of the labels."""
     crop: tuple[Count, Count] | None = None
     """Height and width of random training crops, in pixels; null trains on whole images."""
     pad: CountOrZero = 0
-    """Margin added around training images, in pixels; crops may contain parts of it."""
+    """Padding on all sides of training images before the random crop, in pixels; needs --crop."""
     scale: tuple[PositiveNumber, PositiveNumber] = (1.0, 1.0)
     """Random scaling of training images: smallest and largest factor."""
     flip: bool = True
@@ -71,21 +74,21 @@ class TrainConfig:
     color: Share = 0.0
     """Strength of random changes of brightness, contrast, gamma and colour."""
     normalize: Literal["unit", "imagenet"] = "imagenet"
-    """Normalisation of pixels: unit scales them to 0..1, as in the paper; imagenet also subtracts
-    the mean and divides by the standard deviation of ImageNet."""
+    """Normalisation of pixels: unit scales them to 0..1, as in the FC-DenseNet paper; imagenet then
+    subtracts the mean and divides by the standard deviation of ImageNet."""
     cache: Literal["auto", "yes", "no"] = "auto"
-    """Keep decoded images in memory; auto does so if they take at most a quarter of what is
-    free."""
+    """Keep decoded images in memory; auto does so if they take at most a quarter of the free
+    memory."""
     num_workers: CountOrZero | Literal["auto"] = "auto"
-    """Processes that load and augment images; auto takes up to 8 for a GPU, and none on a CPU,
-    where loading takes less than a hundredth of the time."""
+    """Processes that load and augment images; auto starts up to 8 for a GPU, and none for a
+    CPU, where loading takes little of the time."""
 
     # Optimisation.
     epochs: Count = 100
     """Passes over the training split."""
     max_steps: Count | None = None
-    """Stop after this many optimiser steps, even within an epoch. An epoch that is cut short is not
-    evaluated, and is published only with --keep last."""
+    """Stop after this many optimiser steps, even within an epoch. An incomplete epoch is not
+    evaluated; its weights are saved as the final model only with --keep last."""
     batch_size: Count = 4
     """Images in a batch, for each device."""
     accumulate: Count = 1
@@ -98,70 +101,73 @@ class TrainConfig:
     momentum: ShareBelowOne = 0.9
     """Momentum of sgd; decay of the squared gradients of rmsprop; first beta of adamw."""
     weight_decay: NumberOrZero = 1e-4
-    """Weight decay of convolutions and linear layers (for rmsprop and sgd added to the
-    gradient)."""
+    """Weight decay of convolutions and linear layers; for rmsprop and sgd it is added to the
+    gradient."""
     decay_norms: bool = False
-    """Apply weight decay to the scales of batch norm too, as in the paper. Biases never decay."""
+    """Apply weight decay to the scales of batch norm too, as in the papers; never to biases."""
     schedule: Literal["constant", "exponential", "steps", "cosine", "poly", "onecycle"] = "cosine"
-    """Schedule of the learning rate; steps divides it by 10 after 50 % and after 75 % of the
+    """Schedule of the learning rate; steps divides it by 10 after 50 % and again after 75 % of the
     run."""
     lr_decay: ShareAboveZero = 0.995
-    """Factor of the exponential schedule after each epoch."""
+    """Factor by which the exponential schedule multiplies the learning rate after each epoch."""
     poly_power: PositiveNumber = 0.9
     """Exponent of the poly schedule."""
     warmup_epochs: NumberOrZero = 0.0
-    """Epochs, or a fraction of one, in which the learning rate rises from near zero."""
+    """Epochs at the start in which the learning rate rises from near zero; 0.5 is half an epoch."""
     clip_norm: NumberOrZero = 0.0
-    """Largest norm of the gradient; larger ones are scaled down to it. 0 does not clip."""
+    """Largest norm of the gradient; a larger gradient is scaled down to it. 0 does not clip."""
     dropout: ShareBelowOne | None = None
-    """Dropout rate; null takes the default of the network (0.2 for FC-DenseNets)."""
+    """Dropout rate; null takes the default of the network (0.2 for
+    FC-DenseNets, 0 for DenseNets)."""
     loss: Loss = "cross_entropy"
-    """Loss over the labelled pixels. A + adds two losses with equal weight. focal treats each class
-    by itself, so the probabilities of the classes do not sum to 1."""
+    """Loss over the labelled pixels. A + adds two losses with equal weight. focal is a binary
+    (sigmoid) loss for each class; predictions still use the softmax, so their probabilities are
+    less reliable."""
     label_smoothing: ShareBelowOne = 0.0
-    """Part of the target that is spread evenly over all classes, for cross-entropy."""
+    """Part of the target that cross-entropy spreads evenly over all classes."""
     class_weights: Literal["none", "median_frequency", "capped"] = "none"
-    """Weights of the classes in cross-entropy: median_frequency gives rare classes more weight;
-    capped limits those weights to 0.5..5."""
+    """Class weights in cross-entropy: median_frequency gives rare classes more weight; capped does
+    the same, with weights limited to 0.5..5."""
     ema_decay: ShareBelowOne = 0.0
-    """Decay of an exponential moving average of the weights, such as 0.999; 0 does not average."""
+    """Decay of an exponential moving average (EMA) of the weights, such as 0.999; 0 for none."""
     final_epochs: CountOrZero = 0
-    """Number of epochs at the end of the run that train on whole, unscaled images, after crops in
-    those before. --max-steps and --patience may end a run before them."""
+    """Number of epochs at the end of the run that train on whole images, without random crops and
+    random scaling. --max-steps and --patience may end a run before them."""
     final_loss: Loss | None = None
     """Loss of the final epochs; null keeps --loss."""
     recalibrate: bool = False
-    """Before the model is published, measure the statistics of batch norm over the training
-    images without augmentation."""
+    """After training, measure the statistics of batch norm again, on the training images without
+    augmentation, and save them in the final model."""
     patience: CountOrZero = 0
-    """Stop after this many epochs without a better score on the validation split (mean IoU, or
-    top-1 accuracy); 0 never stops early."""
+    """Stop after this many epochs without a better mean IoU on the validation split; 0 never stops
+    early."""
     val_every: Count = 1
-    """Epochs between two validations."""
+    """Evaluate on the validation split after every so many epochs."""
     eval_batch_size: Count = 1
-    """Images in a batch of the validation; more than 1 needs images of one size."""
+    """Images in a batch of the validation; more than 1 only if all images have the same size."""
     keep: Literal["best", "last"] = "best"
-    """Epoch whose weights are published: the one with the best score on the validation split, or
-    the last."""
+    """Epoch whose weights are saved as the final model: the one with the best score on the
+    validation split, or the last."""
 
     # The machine.
     accelerator: Accelerator = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
     devices: Count = 1
-    """GPUs, or processes on a CPU, on each machine."""
+    """Number of GPUs (on a CPU: of processes) on each machine."""
     num_nodes: Count = 1
-    """Machines."""
+    """Number of machines."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Number format of the computation; weights are always stored in fp32."""
+    """Number format of the computation; bf16 and fp16 are mixed precision. The weights are trained
+    and saved in fp32."""
     compile: bool = False
-    """Compile the network with torch.compile: starts slowly, then takes faster steps."""
+    """Compile the network with torch.compile: the start takes longer, then each step is faster."""
     channels_last: bool = True
     """Store activations in the channels-last format, which is faster on most devices."""
     memory_efficient: bool = False
-    """Save memory in training: keep only the outputs of convolutions, and compute the rest again in
-    the backward pass. Slower on a GPU. On a CPU in fp32 this is always done, and is faster."""
+    """Use less memory: keep only the outputs of convolutions, and compute the rest again in the
+    backward pass. This is slower on a GPU. On a CPU in fp32 it is faster and always switched on."""
     sync_bn: bool = False
-    """Compute the statistics of batch norm over the batches of all GPUs."""
+    """Compute the statistics of batch norm over the batches of all GPUs together."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -190,26 +196,43 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifierTrainConfig(TrainConfig):
-    """A training run of a classifier: the same settings with other defaults.
+    """A training run of a classifier.
 
-    The defaults are for DenseNets on small images (arXiv 1608.06993, section 4.2).
+    The settings are those of `TrainConfig`. The defaults are for DenseNets on small images (arXiv
+    1608.06993, section 4.2).
     """
 
     arch: str = "densenet_bc40_12"
-    """Network: densenet121, 161, 169, 201, 264; densenet40_12, 100_12, 100_24; densenet_bc40_12,
-    _bc100_12, _bc250_24 or _bc190_40."""
+    """Network: densenet121, densenet161, densenet169, densenet201 or densenet264; for small images
+    densenet40_12, densenet100_12, densenet100_24, densenet_bc40_12, densenet_bc100_12,
+    densenet_bc250_24 or densenet_bc190_40."""
     data: str = "objects"
-    """Data set: a shipped name, a YAML file, or a folder with train/CLASS/ and val/CLASS/."""
+    """Data set: a name that comes with the package, such as cifar10; a YAML file; or a folder with
+    train/CLASS/ and val/CLASS/."""
+    init_from: str | None = None
+    """Weights to start from: a run, a checkpoint, or IMAGENET1K_V1, torchvision's weights. Layers
+    that do not fit, such as the last one for other classes, start from random weights."""
+    image_scale: ShareAboveZero = 1.0
+    """Factor by which images are shrunk: 0.5 halves both sides."""
     batch_size: Count = 64
     """Images in a batch, for each device."""
     eval_batch_size: Count = 64
-    """Images in a batch of the validation."""
+    """Images in a batch of the validation; more than 1 only if all images have the same size."""
     optimizer: Literal["rmsprop", "sgd", "adamw"] = "sgd"
     """Optimiser: sgd uses Nesterov momentum."""
     lr: PositiveNumber = 0.1
     """Learning rate at the peak of the schedule."""
     loss: Loss = "cross_entropy"
-    """Loss: cross_entropy or focal. The other two are for segmentation."""
+    """Loss: cross_entropy or focal; the other two are for segmentation. focal is a binary (sigmoid)
+    loss for each class; predictions still use the softmax, so their probabilities are less
+    reliable."""
+    final_loss: Loss | None = None
+    """Loss of the final epochs, cross_entropy or focal; null keeps --loss."""
+    dropout: ShareBelowOne | None = None
+    """Dropout rate; null takes the default of the network, which is 0."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better top-1 accuracy on the validation split; 0 never
+    stops early."""
 
 
 def smallest_crop(batch_size: int) -> int:

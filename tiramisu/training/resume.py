@@ -63,7 +63,7 @@ def _announce_other_length(config: TrainConfig, folder: Path, *, planned: int) -
     done = len(read_history(folder / HISTORY_NAME))
     rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
     print(
-        f"--epochs {config.epochs} in place of {planned}: the learning rate goes on as that of "
-        f"such a run after epoch {done}, at {rate:.3g}"
-        + (", and the final epochs come at its end" if config.final_epochs else "")
+        f"--epochs {config.epochs} in place of {planned}: from now on the learning rate follows "
+        f"the schedule of {config.epochs} epochs; it is {rate:.3g} after epoch {done}"
+        + (". The final epochs are the last of all epochs" if config.final_epochs else "")
     )
