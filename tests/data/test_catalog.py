@@ -9,7 +9,8 @@ from tiny_data import YAML, random_label, write_pair
 
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.spec import DatasetSpec, FileSplit, distinct_colors
+from tiramisu.data.spec import DatasetSpec, distinct_colors
+from tiramisu.data.splits import FileSplit
 from tiramisu.shipped import find_shipped, list_shipped
 
 SEGNET_SPLIT = {  # of the 701 frames, as camvid.sha256 lists them
@@ -145,7 +146,11 @@ MISTAKES = [
     ("[255, 0, 0]", "[255, 0, 0], raw: 2", r"line 6: classes.raw: expected a list, not 2"),
     ("[255, 0, 0]", "[255, 0, 0], raw: [-1]", r"line 6: .*expected an id from 0 to 65535, not -1"),
     ("splits:", "encoding: rbg\nsplits:", r"line 7: encoding: expected index or rgb, not 'rbg'"),
-    ("splits:", "ignore: [9, 2]\nsplits:", r"line 7: ignore: 2 is also a class \(line 6\)"),
+    (
+        "splits:",
+        "ignore: [9, 2]\nsplits:",
+        r"line 7: ignore: 2 cannot be .* in line 6",
+    ),
     ("splits:", "ignore: all\nsplits:", r"line 7: ignore: .* or the word others, not 'all'"),
     ("masks: ", "mask: ", r"line 8: splits.train.mask: unknown key 'mask'; did you mean masks\?"),
     ("train/*.png", "train/a.png", r"line 8: splits.train.images: .* needs a \*"),

@@ -1,6 +1,5 @@
 """The samples of a split as the network sees them: read, cached and augmented."""
 
-from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -12,15 +11,16 @@ import torch
 from torch.utils.data import Dataset
 
 from tiramisu.data.free_memory import free_memory
-from tiramisu.data.readers.class_reader import open_class_reader
-from tiramisu.data.readers.reader import FileReader, Reader, SceneReader, reading_pool
+from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
-from tiramisu.data.spec import DatasetSpec, DrawnSplit, FileSplit, FolderSplit, Task
+from tiramisu.data.spec import DatasetSpec, Task
+from tiramisu.data.splits import FileSplit, FolderSplit
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 
 
-class ImageDataset(Dataset[Sample], ABC):
+class ImageDataset(Dataset[Sample]):
     """One split of a data set, as a sequence of samples; what is the same for all tasks.
 
     `dataset[index]` is a sample as it looks in epoch 0. A `SampleKey` in place of the index gives
@@ -70,7 +70,7 @@ class ImageDataset(Dataset[Sample], ABC):
         self.seed = seed
         self.cache = cache
         self._cached: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
-        self._reader = self._open(root)
+        self._reader = open_reader(spec, split, root)
         self.names: list[str] = self._reader.names
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class ImageDataset(Dataset[Sample], ABC):
         """
         if self._cached or not self.cache or (self.cache == "auto" and not self._fits(processes)):
             return
-        with reading_pool(drawn=self.spec.drawn, share=processes) as pool:
+        with reading_pool(drawn=self.spec.drawn is not None, share=processes) as pool:
             self._cached = list(pool.map(self._read_scaled, range(len(self)), chunksize=8))
 
     def __getitem__(self, key: int | SampleKey) -> Sample:
@@ -141,10 +141,6 @@ class ImageDataset(Dataset[Sample], ABC):
             images = range(len(self) if varies else 1)
             return set(pool.map(lambda index: self._read_scaled(index)[0].shape[:2], images))
 
-    @abstractmethod
-    def _open(self, root: str | Path | None) -> Reader:
-        """Open the reader that decodes the samples of the split."""
-
     def _read_scaled(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         image, label = self._reader.read(index)
         if self.image_scale != 1:
@@ -164,13 +160,6 @@ class SegmentationDataset(ImageDataset):
 
     task = "segmentation"
 
-    def _open(self, root: str | Path | None) -> Reader:
-        source = self.spec.split(self.split)
-        if isinstance(source, DrawnSplit):
-            return SceneReader(source)
-        assert isinstance(source, FileSplit)
-        return FileReader(source, self.spec.find_root(root), self.spec.labels, self.split)
-
 
 class ClassificationDataset(ImageDataset):
     """One split whose images have one class each; the parameters are ImageDataset's.
@@ -179,9 +168,6 @@ class ClassificationDataset(ImageDataset):
     """
 
     task = "classification"
-
-    def _open(self, root: str | Path | None) -> Reader:
-        return open_class_reader(self.spec, self.split, root)
 
 
 def open_dataset(

@@ -45,7 +45,7 @@ def check_dataset(
         jobs[name], found = plan_scans(spec, name, folder)
         problems += [f"{name}: {problem}" for problem in found]
 
-    scans = _run(jobs, drawn=spec.drawn)
+    scans = _run(jobs, drawn=spec.drawn is not None)
     for name in names:
         problems += [f"{name}: {problem}" for problem in _find_problems(scans[name], spec)]
     problems += _find_shared_images(scans)

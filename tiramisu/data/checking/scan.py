@@ -14,10 +14,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.class_reader import open_class_reader
 from tiramisu.data.readers.file_split import Pair, find_files
-from tiramisu.data.readers.reader import Reader, SceneReader
-from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.reader import Reader
+from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
+from tiramisu.data.splits import CifarSplit, DrawnSplit, FileSplit, FolderSplit
 from tiramisu.text import list_some
 
 SHOWN = 5  # number of items that messages show of a long list
@@ -55,7 +56,7 @@ def plan_scans(
     split = spec.split(name)
     if isinstance(split, DrawnSplit | CifarSplit):
         try:
-            reader = _open(split, spec, name, folder)
+            reader = open_reader(spec, name, folder)
         except ValueError as error:
             return [], [str(error)]
         # Some test images of CIFAR are also training images. This is known and accepted.
@@ -64,25 +65,18 @@ def plan_scans(
         return [partial(_scan_sample, reader, i, spec, compare=compare) for i in count], []
     assert folder is not None
     if isinstance(split, FolderSplit):
+        assert isinstance(spec, ClassificationSpec)
         return _plan_classes(split, folder, spec)
-    assert spec.labels is not None
+    assert isinstance(spec, SegmentationSpec)
     pairs, problems = _find_pairs(split, folder)
     return [partial(_scan_files, pair, folder, spec.labels) for pair in pairs], problems
 
 
-def _open(
-    split: DrawnSplit | CifarSplit, spec: DatasetSpec, name: str, folder: Path | None
-) -> Reader:
-    if isinstance(split, DrawnSplit) and spec.task == "segmentation":
-        return SceneReader(split)
-    return open_class_reader(spec, name, folder)
-
-
 def _plan_classes(
-    split: FolderSplit, root: Path, spec: DatasetSpec
+    split: FolderSplit, root: Path, spec: ClassificationSpec
 ) -> tuple[Sequence[Job], list[str]]:
     try:
-        images = find_class_images(split, root)
+        images = find_class_images(split, spec.folders, root)
     except ValueError as error:
         return [], [str(error)]
     problems = [] if images else [f"empty; no image in the folders of {root / split.folder}"]
