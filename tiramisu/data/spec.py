@@ -173,7 +173,7 @@ class DatasetSpec(Entry):
     def num_classes(self) -> int:
         return len(self.classes)
 
-    @cached_property
+    @property
     def colors(self) -> npt.NDArray[np.uint8]:
         """RGB uint8 (C, 3), for pictures: as given, or one that differs from all others."""
         taken = {entry.color for entry in self.classes if entry.color}
