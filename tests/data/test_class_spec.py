@@ -61,6 +61,7 @@ def test_segmentation_is_the_task_if_none_is_named():
         ("  - cat", "  - dog", r"line 6: classes: the name 'dog' is used already in line 5"),
         ("{folder: val}", "{images: a, masks: b}", r"line 9: splits.val.images: unknown key"),
         ("folder: val", "folder: ../val", r"line 9: .*relative to the root"),
+        ("folder: val", "folder: /val", r"line 9: .*relative to the root"),
         ("classes:", "size: 224\nclasses:", r"line 4: size: expected \[height, width\]"),
         ("classes:", "size: [0, 9]\nclasses:", r"line 4: size: expected a number from 1"),
         ("classes:", "encoding: rgb\nclasses:", r"line 4: encoding: unknown key 'encoding'"),

@@ -1,10 +1,10 @@
 """A data set's YAML file -> DatasetSpec. Every error names the file, the line and the fix."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from tiramisu.data.description.entry import EntryError, Place
 from tiramisu.data.description.yaml_file import YamlFile
@@ -34,28 +34,22 @@ def parse_spec(path: Path) -> DatasetSpec:
     file = YamlFile(path)
     task = file.content.get("task", "segmentation") if isinstance(file.content, dict) else None
     if task is not None and task not in get_args(Task):
-        raise file.explain(f"expected {' or '.join(get_args(Task))}, not {task!r}", ("task",))
+        raise file.explain(("task",), f"expected {' or '.join(get_args(Task))}, not {task!r}")
     model = ClassificationSpec if task == "classification" else SegmentationSpec
     try:
         return model.model_validate(file.content, context=path.parent)
     except ValidationError as error:
-        mistakes = _list_mistakes(error)
-        place, problem, other = min(mistakes, key=lambda mistake: file.line(mistake[0]))
-        raise file.explain(problem, place, other) from error
+        mistakes = [_read_mistake(found) for found in error.errors(include_url=False)]
+        first = min(mistakes, key=lambda mistake: file.line(mistake[0]))
+        raise file.explain(*first) from error
 
 
-def _list_mistakes(
-    error: ValidationError, around: Place = ()
-) -> Iterator[tuple[Place, str, Place | None]]:
-    """The mistakes in a file: place, problem, and another place that it has to do with."""
-    for found in error.errors(include_url=False):
-        place, context = (*around, *found["loc"]), found.get("ctx", {})
-        own = context.get("error")  # raised by a validator of ours
-        if isinstance(own, ValidationError):
-            yield from _list_mistakes(own, place)
-        elif isinstance(own, EntryError):
-            yield (*place, *own.place), str(own), own.other
-        else:
-            values = {key: str(value).replace("'", "") for key, value in context.items()}
-            template = _MESSAGES.get(found["type"], "{message}")
-            yield place, template.format(message=found["msg"], input=found["input"], **values), None
+def _read_mistake(found: ErrorDetails) -> tuple[Place, str, Place | None]:
+    """The place of a mistake, what is wrong, and another place that it has to do with."""
+    place, context = found["loc"], found.get("ctx", {})
+    own = context.get("error")  # raised by a validator of ours
+    if isinstance(own, EntryError):
+        return (*place, *own.place), str(own), own.other
+    values = {key: str(value).replace("'", "") for key, value in context.items()}
+    template = _MESSAGES.get(found["type"], "{message}")
+    return place, template.format(message=found["msg"], input=found["input"], **values), None

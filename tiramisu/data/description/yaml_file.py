@@ -33,12 +33,12 @@ class YamlFile:
         except (UnicodeDecodeError, yaml.YAMLError) as error:
             raise ValueError(f"{path}: not YAML: {error}") from error
 
-    def explain(self, problem: str, place: Place, other: Place | None = None) -> ValueError:
+    def explain(self, place: Place, problem: str, other: Place | None = None) -> ValueError:
         """The error with the file, the line, the keys that lead there and the problem.
 
         Args:
-            problem: what came, and what was expected.
             place: where it is.
+            problem: what came, and what was expected.
             other: a place that it has to do with; its line ends the message.
         """
         keys = ".".join(part for part in place if isinstance(part, str))
