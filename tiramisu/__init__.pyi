@@ -44,7 +44,7 @@ from .data.loader import (
     make_loader as make_loader,
 )
 from .data.transforms import (
-    train_transform as train_transform,
+    TrainTransform as TrainTransform,
 )
 from .evaluation.config import (
     EvalConfig as EvalConfig,

@@ -15,10 +15,10 @@ from tiramisu.data.dataset import ClassificationDataset, SegmentationDataset, op
 from tiramisu.data.loader import make_loader
 from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.data.sample import SampleKey
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.streets import draw_object
 
-TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5, pad=2)
+TRANSFORM = TrainTransform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5, pad=2)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import SampleKey
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.streets import draw_scene
 
-TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5)
+TRANSFORM = TrainTransform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5)
 
 
 def make(tiny: Path, split: str = "train", **kwargs) -> SegmentationDataset:

@@ -13,7 +13,7 @@ from tiramisu.benchmark.contenders import Case
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import SegmentationDataset
 from tiramisu.data.loader import make_loader
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.losses import build_loss
 from tiramisu.training.optim import build_optimizer
@@ -63,7 +63,7 @@ def compare_loading(
         results.append(Result(contender=name, seconds=[mean], multiply_adds=work))
 
     size = (case.height, case.width)
-    transform = train_transform(crop=size, scale=(0.5, 2.0), flip=True, color=0.5)
+    transform = TrainTransform(crop=size, scale=(0.5, 2.0), flip=True, color=0.5)
     notes = {"images": f"from {data}"}
     for source in ("memory", "files"):
         cache = source == "memory"

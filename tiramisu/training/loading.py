@@ -17,7 +17,7 @@ from tiramisu.data.dataset import ImageDataset, open_dataset
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import Sample
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.devices import pick_device
 from tiramisu.training.config import TrainConfig
 
@@ -41,7 +41,7 @@ class RunData(pl.LightningDataModule):
             spec,
             config.train_split,
             root=root,
-            transform=train_transform(
+            transform=TrainTransform(
                 crop=config.crop,
                 pad=config.pad,
                 scale=config.scale,

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +65,11 @@ def check_dataset(
 
 
 def _run(jobs: dict[str, Sequence[Job]], *, drawn: bool) -> dict[str, list[Scan]]:
-    total = sum(map(len, jobs.values()))
-    with (
-        reading_pool(drawn=drawn) as pool,
-        tqdm(total=total, desc="checking", disable=None, leave=False) as bar,
-    ):
-        scans: dict[str, list[Scan]] = {}
-        for name, split_jobs in jobs.items():
-            scans[name] = []
-            for scan in pool.map(_call, split_jobs, chunksize=8):
-                scans[name].append(scan)
-                bar.update()
-        return scans
+    every = [job for split_jobs in jobs.values() for job in split_jobs]
+    with reading_pool(drawn=drawn) as pool:
+        scans = pool.map(_call, every, chunksize=8)
+        scans = iter(tqdm(scans, total=len(every), desc="checking", disable=None, leave=False))
+        return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
 
 
 def _call(job: Job) -> Scan:
