@@ -23,16 +23,7 @@ from .data.checking.check import (
     check_dataset as check_dataset,
 )
 from .data.dataset import (
-    ClassificationDataset as ClassificationDataset,
-)
-from .data.dataset import (
     ImageDataset as ImageDataset,
-)
-from .data.dataset import (
-    SegmentationDataset as SegmentationDataset,
-)
-from .data.dataset import (
-    open_dataset as open_dataset,
 )
 from .data.download import (
     download_dataset as download_dataset,

@@ -11,7 +11,7 @@ from tiramisu.benchmark import steps
 from tiramisu.benchmark.comparison import Comparison, Result, take_turns, time_step
 from tiramisu.benchmark.contenders import Case
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import make_loader
 from tiramisu.data.transforms import TrainTransform
 from tiramisu.training.config import TrainConfig
@@ -67,9 +67,7 @@ def compare_loading(
     notes = {"images": f"from {data}"}
     for source in ("memory", "files"):
         cache = source == "memory"
-        dataset = SegmentationDataset(
-            spec, "train", root=data_root, transform=transform, cache=cache
-        )
+        dataset = ImageDataset(spec, "train", root=data_root, transform=transform, cache=cache)
         if len(dataset) < case.batch:
             raise ValueError(
                 f"{data} has {len(dataset)} training images, too few for a batch of {case.batch}; "
@@ -101,7 +99,7 @@ def time_batches(step: steps.Step, seconds: float, *, skip: int) -> float:
     return spent / count
 
 
-def _repeat_epochs(dataset: SegmentationDataset, batch_size: int, workers: int) -> Iterator[Any]:
+def _repeat_epochs(dataset: ImageDataset, batch_size: int, workers: int) -> Iterator[Any]:
     loader: Any = make_loader(
         dataset, batch_size=batch_size, shuffle=True, num_workers=workers, seed=0, drop_last=True
     )

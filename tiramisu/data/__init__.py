@@ -4,7 +4,7 @@ catalog     load_spec: a shipped name, a YAML file or a bare folder becomes a Da
 spec        DatasetSpec, what a data set is; splits has the kinds of its splits, and labels decodes
             the values of its masks
 description from a YAML file or a folder to a DatasetSpec; readers from files to samples
-dataset     open_dataset: images and labels as the network sees them; sample has the types
+dataset     ImageDataset: images and labels as the network sees them; sample has the types
 loader      make_loader: batches
 transforms  TrainTransform: random scale, crop, flip and color
 checking    check_dataset: every problem of a data set's files in one message

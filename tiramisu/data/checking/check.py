@@ -28,7 +28,7 @@ def check_dataset(
 
     Args:
         spec: the data set.
-        root: folder of the files, as for `open_dataset`.
+        root: folder of the files, as for `ImageDataset`.
         splits: names of the splits; None for train, val and test, or for all if there are none of
             these.
 
