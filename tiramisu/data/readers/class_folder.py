@@ -76,7 +76,7 @@ def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) 
         ValueError: the sub-folders are not those of the classes.
     """
     # Not imported until needed, because it loads torch.
-    from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
     home = root / split.folder
     if not home.is_dir():
@@ -97,18 +97,13 @@ def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) 
             "split has no image of a class"
         )
 
-    class Classes(ImageFolder):  # type: ignore[misc]
-        """ImageFolder with the classes in the order of the spec."""
-
-        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-            return list(folders), {name: i for i, name in enumerate(folders)}
-
     def is_image(path: str) -> bool:
         name = Path(path).name
         return name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
 
-    folder = Classes(str(home), is_valid_file=is_image, allow_empty=True)
-    return [ClassImage(path=Path(path), label=label) for path, label in folder.samples]
+    labels = {name: label for label, name in enumerate(folders)}
+    images = make_dataset(str(home), labels, is_valid_file=is_image, allow_empty=True)
+    return [ClassImage(path=Path(path), label=label) for path, label in images]
 
 
 def list_class_folders(home: Path) -> list[str]:
