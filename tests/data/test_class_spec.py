@@ -57,6 +57,11 @@ def test_segmentation_is_the_task_if_none_is_named():
     [
         ("task: classification", "task: detection", r"line 3: task: expected segmentation or cl"),
         ("task: classification\n", "", r"line 5: classes.folder: unknown key 'folder'"),
+        (
+            YAML[YAML.index("  - cat") : YAML.index("splits")],
+            "  []\n",
+            r"line 4: classes: .*1 or more",
+        ),
         ("  - cat", "  - n02", r"line 6: classes: the folder 'n02' is used already in line 5"),
         ("  - cat", "  - dog", r"line 6: classes: the name 'dog' is used already in line 5"),
         ("{folder: val}", "{images: a, masks: b}", r"line 9: splits.val.images: unknown key"),
