@@ -17,7 +17,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from tiramisu.data.description.entry import (
+from tiramisu.data.entry import (
     Color,
     Entry,
     EntryError,
@@ -145,7 +145,7 @@ class DatasetSpec(Entry):
     @field_validator("splits", mode="plain")
     @classmethod
     def _check_splits(cls, splits: Any, info: ValidationInfo) -> dict[str, Split]:
-        if not {"drawn", "torchvision"} <= info.data.keys():
+        if not {"task", "drawn", "torchvision"} <= info.data.keys():
             return {}  # these choose the kind of splits, and have a mistake
         files: type[Split] = FolderSplit if info.data["task"] == "classification" else FileSplit
         cifar = CifarSplit if info.data["torchvision"] else files

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from tiramisu.data.description.entry import (
+from tiramisu.data.entry import (
     Entry,
     EntryError,
     ListOf,

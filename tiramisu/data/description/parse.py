@@ -6,8 +6,8 @@ from typing import get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tiramisu.data.description.entry import EntryError, Place
 from tiramisu.data.description.yaml_file import YamlFile
+from tiramisu.data.entry import EntryError, Place
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec, Task
 
 _MESSAGES = {  # by pydantic's error type

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tiramisu.data.description.entry import Place
+from tiramisu.data.entry import Place
 
 
 class YamlFile:
