@@ -13,7 +13,7 @@ from torch import nn
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.train import build_model_for
 
@@ -123,8 +123,8 @@ def quick(rectangles: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
 
 
 @pytest.fixture(scope="module")
-def dataset(rectangles: Path) -> SegmentationDataset:
-    return SegmentationDataset(load_spec(str(rectangles)), "val", root=None)
+def dataset(rectangles: Path) -> ImageDataset:
+    return ImageDataset(load_spec(str(rectangles)), "val", root=None)
 
 
 @pytest.fixture

@@ -73,7 +73,10 @@ def model(tmp_path: Path) -> Path:
         (["--data", "camvidd"], "camvid"),
         (["--data", "camvid", "--data-root", "nowhere"], "nowhere"),
         (["--lr", "fast"], "--lr is fast; expected a number"),
-        (["--crop", "32"], "--crop is 32; expected two numbers, such as [224,224], or null"),
+        (
+            ["--crop", "32"],
+            "--crop is 32; expected two numbers, at least 1, such as [224,224], or null",
+        ),
         (["--scale", "2"], "--scale is 2; expected two numbers"),
         (["--epochs", "1.5"], "--epochs is 1.5; expected a whole number"),
         (["--flip", "perhaps"], "--flip is perhaps; expected true or false"),

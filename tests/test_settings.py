@@ -59,7 +59,10 @@ def test_values_within_their_range(changes: dict[str, object]) -> None:
         ({"dropout": 1.0}, "--dropout is 1.0; expected a number, at least 0 and below 1, or null"),
         ({"tile": 63}, "--tile is 63; expected a whole number, at least 64, or off"),
         ({"tile": "of"}, "--tile is of; expected a whole number, at least 64, or off"),
-        ({"crop": (0, 9)}, "--crop is (0, 9); expected two numbers, such as [224,224], or null"),
+        (
+            {"crop": (0, 9)},
+            "--crop is (0, 9); expected two numbers, at least 1, such as [224,224], or null",
+        ),
         ({"optimizer": "adam"}, "--optimizer is adam; expected sgd, adamw"),
     ],
     ids=str,
@@ -86,4 +89,5 @@ def test_ranges_in_words() -> None:
     assert describe_range(Literal["sgd", "adamw"] | None) == "sgd, adamw"
     assert describe_range(list[Count] | Count | None) == "at least 1"
     assert describe_range(tuple[Count, Count]) == "at least 1"
+    assert describe_range(list[Count] | Count | None) == "at least 1"
     assert describe_range(str) == ""

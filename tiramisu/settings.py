@@ -76,7 +76,8 @@ def describe(kind: Any) -> str:
     if origin is Literal:
         return ", ".join(map(str, parts))
     if origin is tuple:
-        return f"two numbers, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
+        numbers = ", ".join(filter(None, ["two numbers", describe_range(parts[0])]))
+        return f"{numbers}, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
     if origin is list:
         return "a list, such as [a,b]"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -117,9 +118,3 @@ def _is_choice(kind: Any) -> bool:
 
 def _base(kind: Any) -> Any:
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
-
-
-def require(holds: bool, name: str, value: object, expected: str) -> None:
-    """Raise ValueError, in the words of the command line, if a setting is out of its range."""
-    if not holds:
-        raise ValueError(f"--{name.replace('_', '-')} is {value}; expected {expected}")

@@ -36,24 +36,27 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_contenders_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "TURN_SECONDS", 0.2)
     clock = FakeClock()
+    monkeypatch.setattr(comparison, "time_step", clock)
     slow, fast = (lambda: 3.0), (lambda: 0.05)
-    times = take_turns({"slow": slow, "fast": fast}, rounds=4, seconds=1e9, clock=clock)
+    times = take_turns({"slow": slow, "fast": fast}, rounds=4, seconds=1e9)
     # First a step that is not counted; then the fast one as often as fits into 0.2 s.
     assert clock.timed == [(slow, 1), (slow, 1), (fast, 1), (fast, 4)] * 4
     assert times == {"slow": [3.0] * 4, "fast": pytest.approx([0.05] * 4)}
 
 
-def test_the_first_step_of_a_turn_is_not_counted() -> None:
+def test_the_first_step_of_a_turn_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.cycle([9.0, 3.0])  # the first step finds cold caches
-    times = take_turns(
-        {"a": lambda: None}, rounds=2, seconds=0, clock=lambda step, repeats: next(seconds)
-    )
+    monkeypatch.setattr(comparison, "time_step", lambda step, repeats: next(seconds))
+    times = take_turns({"a": lambda: None}, rounds=2, seconds=0)
     assert times == {"a": [3.0, 3.0]}
 
 
 @pytest.mark.parametrize(("rounds", "seconds", "turns"), [(9, 0, 3), (2, 0, 2), (9, 25, 5)])
-def test_turns_end_after_their_time(rounds: int, seconds: float, turns: int) -> None:
-    times = take_turns({"a": lambda: 3.0}, rounds=rounds, seconds=seconds, clock=FakeClock())
+def test_turns_end_after_their_time(
+    rounds: int, seconds: float, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "time_step", FakeClock())
+    times = take_turns({"a": lambda: 3.0}, rounds=rounds, seconds=seconds)
     assert times == {"a": [3.0] * turns}
 
 

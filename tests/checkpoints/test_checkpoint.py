@@ -1,5 +1,6 @@
 """Saving and loading models: what is saved is loaded again, and anything else is refused."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -178,9 +179,16 @@ def test_missing_or_damaged_description(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(ValueError, match="JSON"):
         load_model(tmp_path)
-    for text in ('{"arch": "fc56"}', "[1, 2]"):
-        (tmp_path / "model.json").write_text(text)
-        with pytest.raises(ValueError, match="does not describe"):
+    whole = dataclasses.asdict(make_model().info)
+    for values, problem in (
+        ({"arch": "fc56"}, "class_names: Field required"),
+        ([1, 2], "Input should be a dictionary or an instance of ModelInfo"),
+        ({**whole, "color": 3}, "color: Unexpected keyword argument"),
+        ({**whole, "mean": [0, 0]}, "mean.2: Field required"),
+        ({**whole, "image_scale": "half"}, "image_scale: Input should be a valid number"),
+    ):
+        (tmp_path / "model.json").write_text(json.dumps(values))
+        with pytest.raises(ValueError, match=rf"json does not describe .* model \({problem}.*\); "):
             load_model(tmp_path)
     (tmp_path / "model.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.json"):

@@ -7,7 +7,7 @@ import pytest
 
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 
 ROOT = os.environ.get("TIRAMISU_CAMVID")
 pytestmark = pytest.mark.skipif(ROOT is None, reason="TIRAMISU_CAMVID names no folder of CamVid")
@@ -31,5 +31,5 @@ def test_counts_and_shares():
 def test_holdouts():
     spec = load_spec("camvid")
     names = [f"holdout_{drive}_{role}" for drive in ("dusk", "day") for role in ("train", "val")]
-    sizes = [len(SegmentationDataset(spec, name, root=ROOT)) for name in names]
+    sizes = [len(ImageDataset(spec, name, root=ROOT)) for name in names]
     assert sizes == [305, 62, 62, 305]

@@ -9,7 +9,8 @@ from tiny_data import YAML, random_label, write_pair
 
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.spec import DatasetSpec, FileSplit, distinct_colors
+from tiramisu.data.spec import DatasetSpec, distinct_colors
+from tiramisu.data.splits import FileSplit
 from tiramisu.shipped import find_shipped, list_shipped
 
 SEGNET_SPLIT = {  # of the 701 frames, as camvid.sha256 lists them
@@ -145,7 +146,11 @@ MISTAKES = [
     ("[255, 0, 0]", "[255, 0, 0], raw: 2", r"line 6: classes.raw: expected a list, not 2"),
     ("[255, 0, 0]", "[255, 0, 0], raw: [-1]", r"line 6: .*expected an id from 0 to 65535, not -1"),
     ("splits:", "encoding: rbg\nsplits:", r"line 7: encoding: expected index or rgb, not 'rbg'"),
-    ("splits:", "ignore: [9, 2]\nsplits:", r"line 7: ignore: 2 is also a class \(line 6\)"),
+    (
+        "splits:",
+        "ignore: [9, 2]\nsplits:",
+        r"line 7: ignore: 2 cannot be .* in line 6",
+    ),
     ("splits:", "ignore: all\nsplits:", r"line 7: ignore: .* or the word others, not 'all'"),
     ("masks: ", "mask: ", r"line 8: splits.train.mask: unknown key 'mask'; did you mean masks\?"),
     ("train/*.png", "train/a.png", r"line 8: splits.train.images: .* needs a \*"),
@@ -172,6 +177,14 @@ MISTAKES = [
     ),
     ("splits:", "drawn: {height: 9, width: 0}\nsplits:", r"line 7: drawn.width: .*from 1 up"),
     ("masks: ", "keys: a, masks: ", r"line 8: splits.train.keys: expected a list, not 'a'"),
+    ("train/*.png", "/train/*.png", r"line 8: .*relative to the root"),
+    ("splits:", "size: [3, 4]\nsplits:", r"line 7: size: unknown key 'size'; known are"),
+    ("root: files", "root: ''", r"line 10: root: expected text, not ''; put it in quotes"),
+    ("splits:", "splits: {}\nx:", r"line 8: x: unknown key"),
+    ("splits:", "encoding: rgb\nignore: [7]\nsplits:", r"line 8: ignore: expected a color .*not 7"),
+    ("train: {", "1: 3\n  train: {", r"line 8: splits.1: expected `key: value` lines, not 3"),
+    # The first mistake in the file is named, not that of the first field.
+    ("title: Tiny", "published: 3\ntitle: 4", r"line 2: published: expected a list, not 3"),
 ]
 
 
@@ -183,6 +196,50 @@ def test_a_mistake_is_named_with_its_line(
     with pytest.raises(ValueError, match=message) as caught:
         load_spec(str(path))
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(("classes", "found"), [("[]", 0), (f"[{', '.join('a' * 255)}]", 255)])
+def test_the_number_of_classes_is_checked(tmp_path: Path, classes: str, found: int):
+    (tmp_path / "a.yaml").write_text(f"name: a\ntitle: A\nclasses: {classes}\nsplits: {{}}\n")
+    with pytest.raises(ValueError, match=rf"line 3: classes: expected .* or .*, not {found}"):
+        load_spec(str(tmp_path / "a.yaml"))
+
+
+def test_a_data_set_has_a_split(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("name: a\ntitle: A\nclasses: [a]\nsplits: {}\n")
+    with pytest.raises(ValueError, match="line 4: splits: no split; a data set needs at least tr"):
+        load_spec(str(tmp_path / "a.yaml"))
+
+
+def test_what_chooses_the_kind_of_splits_is_named_before_them(tmp_path: Path):
+    splits = "splits:\n  train: {first_seed: 0, count: 3}\n"
+    (tmp_path / "a.yaml").write_text(
+        f"name: a\ntitle: A\nclasses: [a]\n{splits}drawn: {{height: 9}}\n"
+    )
+    with pytest.raises(ValueError, match="line 6: drawn: missing: width"):
+        load_spec(str(tmp_path / "a.yaml"))
+
+
+def test_masks_of_colors(edit: Callable[[str, str], Path]):
+    path = edit("splits:", "encoding: rgb\nsplits:")
+    labels = load_spec(str(path)).labels
+    assert labels.raw == ((0x0A141E,), (0x008000,), (0xFF0000,))
+    assert labels.ignore == ()  # 255 is an id, and not a color
+    edit("color: [255, 0, 0]", "color: [255, 0, 0], raw: [[1, 2, 3], [4, 5, 6]]")
+    edit("encoding: rgb", "encoding: rgb\nignore: [[7, 8, 9]]")
+    labels = load_spec(str(path)).labels
+    assert labels.raw[2] == (0x010203, 0x040506)
+    assert labels.ignore == (0x070809,)
+    edit(", color: [0, 128, 0]", "")
+    with pytest.raises(ValueError, match="line 5: classes: with `encoding: rgb` a class needs a"):
+        load_spec(str(path))
+
+
+def test_a_description_cannot_be_changed(tiny: Path):
+    spec = load_spec(str(tiny))
+    with pytest.raises(ValueError, match="frozen"):
+        spec.name = "other"
+    assert spec == load_spec(str(tiny))
 
 
 def test_an_empty_file_is_named(tmp_path: Path):
@@ -199,6 +256,7 @@ def test_published_figures_must_fit_the_classes(edit: Callable[[str, str], Path]
 
 
 def test_the_default_of_ignore_is_255_unless_a_class_claims_it(edit: Callable[[str, str], Path]):
+    assert load_spec(str(edit("splits:", "ignore:\ndrawn:\nsplits:"))).labels.ignore == (255,)
     path = edit("[255, 0, 0]", "[255, 0, 0], raw: [2, 255]")
     assert load_spec(str(path)).labels.ignore == ()
 

@@ -41,7 +41,7 @@ def test_a_download_is_complete(url: str, tmp_path: Path):
     before = datasets.CIFAR10.url
     assert download_dataset(spec, root, source=url) == root
     assert before == datasets.CIFAR10.url
-    assert len(load_cifar(spec.split("test"), root)) == 20
+    assert len(load_cifar(spec, root, train=False)) == 20
     assert [path.name for path in root.parent.iterdir()] == ["cifar10"]
     assert [path.name for path in root.iterdir()] == ["cifar-10-batches-py"]  # no archive
     assert download_dataset(spec, root, source="http://127.0.0.1:9") == root  # only verified
@@ -52,7 +52,7 @@ def test_torchvisions_own_address_is_used(
 ):
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{url}/cifar-10-python.tar.gz")
     root = download_dataset(load_spec("cifar10"), tmp_path / "cifar10")
-    assert len(load_cifar(load_spec("cifar10").split("train"), root)) == 100
+    assert len(load_cifar(load_spec("cifar10"), root, train=True)) == 100
 
 
 def test_a_damaged_archive_is_not_kept(url: str, archive: Path, tmp_path: Path):

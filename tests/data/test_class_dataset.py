@@ -11,14 +11,14 @@ from PIL import Image
 from tiny_classes import CIFAR_LABELS, cifar_pixels, write_cifar10, write_classes
 
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.dataset import ClassificationDataset, SegmentationDataset, open_dataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import make_loader
 from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.data.sample import SampleKey
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.streets import draw_object
 
-TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5, pad=2)
+TRANSFORM = TrainTransform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5, pad=2)
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def pets(tmp_path: Path) -> Path:
     return write_classes(tmp_path / "pets", counts)
 
 
-def make(folder: Path, split: str = "train", **kwargs) -> ClassificationDataset:
-    return ClassificationDataset(load_spec(str(folder)), split, root=None, **kwargs)
+def make(folder: Path, split: str = "train", **kwargs) -> ImageDataset:
+    return ImageDataset(load_spec(str(folder)), split, root=None, **kwargs)
 
 
 def test_read_gives_the_files(pets: Path):
@@ -84,16 +84,6 @@ def test_samples_depend_on_neither_workers_nor_cache(pets: Path):
         assert torch.equal(epochs[0][key], epochs[1][key])
 
 
-def test_the_task_chooses_the_dataset(pets: Path):
-    spec = load_spec(str(pets))
-    assert type(open_dataset(spec, "val", root=None)) is ClassificationDataset
-    assert type(open_dataset(load_spec("streets"), "val", root=None)) is SegmentationDataset
-    with pytest.raises(ValueError, match="pets is a data set for classification, not for segm"):
-        SegmentationDataset(spec, "val", root=None)
-    with pytest.raises(ValueError, match="streets is a data set for segmentation, not for clas"):
-        ClassificationDataset(load_spec("streets"), "val", root=None)
-
-
 def test_different_sizes_are_brought_to_one(pets: Path):
     write_classes(pets, {"val/dog": 1}, size=(300, 100))
     dataset = make(pets, "val")
@@ -103,7 +93,7 @@ def test_different_sizes_are_brought_to_one(pets: Path):
 def test_different_sizes_in_a_batch_get_a_fix(pets: Path):
     spec = load_spec(str(pets))
     write_classes(pets, {"val/dog": 1}, size=(9, 8))
-    dataset = open_dataset(spec, "val", root=None)
+    dataset = ImageDataset(spec, "val", root=None)
     loader = make_loader(dataset, batch_size=2, shuffle=False, num_workers=0, seed=0)
     with pytest.raises(ValueError, match=r"images of different sizes.*or the data set a `size`"):
         list(loader)
@@ -132,9 +122,9 @@ def test_filling_a_size_keeps_the_middle_and_the_ratio(height: int, width: int):
 def test_a_missing_split_folder_is_named(pets: Path):
     spec = load_spec(str(pets))
     with pytest.raises(ValueError, match=r"nowhere: no such folder"):
-        ClassificationDataset(spec, "val", root=pets / "nowhere")
+        ImageDataset(spec, "val", root=pets / "nowhere")
     with pytest.raises(ValueError, match=r"val: no such folder. Expected val/cat/IMAGES"):
-        ClassificationDataset(spec, "val", root=pets / "train")
+        ImageDataset(spec, "val", root=pets / "train")
 
 
 def test_cifar_is_cut_into_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -166,7 +156,7 @@ def test_cifar_is_cut_into_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_objects_are_drawn_from_their_seeds():
     spec = load_spec("objects")
-    val = open_dataset(spec, "val", root=None, cache=True)
+    val = ImageDataset(spec, "val", root=None, cache=True)
     assert len(val) == 500
     first = spec.split("val").first_seed
     for index in (0, 7, 123):

@@ -8,7 +8,7 @@ import pytest
 from tiny_classes import write_classes
 
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.spec import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.splits import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.shipped import find_shipped
 from tiramisu.streets import OBJECTS
 
@@ -40,7 +40,8 @@ def test_a_yaml_of_folders(tmp_path: Path):
     assert spec.colors[1].tolist() == [1, 2, 3]
     assert spec.labels is None
     assert spec.size is None
-    assert spec.split("val") == FolderSplit(folder="val", folders=("cat", "n02"))
+    assert spec.split("val") == FolderSplit(folder="val")
+    assert spec.folders == ("cat", "n02")
     assert not spec.drawn
     assert load_spec(write(tmp_path, "classes:", "size: [32, 40]\nclasses:")).size == (32, 40)
 
@@ -56,10 +57,16 @@ def test_segmentation_is_the_task_if_none_is_named():
     [
         ("task: classification", "task: detection", r"line 3: task: expected segmentation or cl"),
         ("task: classification\n", "", r"line 5: classes.folder: unknown key 'folder'"),
+        (
+            YAML[YAML.index("  - cat") : YAML.index("splits")],
+            "  []\n",
+            r"line 4: classes: .*1 or more",
+        ),
         ("  - cat", "  - n02", r"line 6: classes: the folder 'n02' is used already in line 5"),
         ("  - cat", "  - dog", r"line 6: classes: the name 'dog' is used already in line 5"),
         ("{folder: val}", "{images: a, masks: b}", r"line 9: splits.val.images: unknown key"),
         ("folder: val", "folder: ../val", r"line 9: .*relative to the root"),
+        ("folder: val", "folder: /val", r"line 9: .*relative to the root"),
         ("classes:", "size: 224\nclasses:", r"line 4: size: expected \[height, width\]"),
         ("classes:", "size: [0, 9]\nclasses:", r"line 4: size: expected a number from 1"),
         ("classes:", "encoding: rgb\nclasses:", r"line 4: encoding: unknown key 'encoding'"),
@@ -68,9 +75,13 @@ def test_segmentation_is_the_task_if_none_is_named():
         (
             "classes:",
             "drawn: {size: 9}\nsize: [9, 9]\nclasses:",
-            r"line 5: size: drawn images have",
+            r"line 5: size: `drawn` gives the images and their size; remove one",
         ),
-        ("classes:", "drawn: {size: 32}\ntorchvision: CIFAR10\nclasses:", r"line 4: .*remove one"),
+        (
+            "classes:",
+            "drawn: {size: 9}\ntorchvision: CIFAR10\nclasses:",
+            r"line 5: torchvision: .*",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str):
@@ -97,10 +108,10 @@ def test_cifar(count: int, accuracy: float):
     spec = load_spec(f"cifar{count}")
     assert spec.num_classes == count
     assert len(np.unique(spec.colors, axis=0)) == count
-    name = f"CIFAR{count}"
-    assert spec.split("train") == CifarSplit(dataset=name, train=True, start=0, stop=45000)
-    assert spec.split("val") == CifarSplit(dataset=name, train=True, start=45000, stop=50000)
-    assert spec.split("test") == CifarSplit(dataset=name, train=False)
+    assert spec.torchvision == f"CIFAR{count}"
+    assert spec.split("train") == CifarSplit(part="train", range=(0, 45000))
+    assert spec.split("val") == CifarSplit(part="train", range=(45000, 50000))
+    assert spec.split("test") == CifarSplit(part="test")
     assert spec.can_download
     row = next(row for row in spec.published if row.arch == "densenet_bc100_12")
     assert row.accuracy == accuracy
@@ -127,7 +138,8 @@ def test_the_template_shows_classification_too(tmp_path: Path):
     path.write_text("\n".join(example))
     spec = load_spec(str(path))
     assert spec.class_names == ("apple", "green apple")
-    assert spec.split("train") == FolderSplit(folder="photos/train", folders=("apple", "apple_g"))
+    assert spec.split("train") == FolderSplit(folder="photos/train")
+    assert spec.folders == ("apple", "apple_g")
     assert spec.size == (224, 224)
 
 

@@ -12,17 +12,17 @@ from tiny_data import random_label
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data import loader as loader_module
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import SampleKey
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.streets import draw_scene
 
-TRANSFORM = train_transform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5)
+TRANSFORM = TrainTransform(crop=(8, 8), scale=(0.7, 1.5), flip=True, color=0.5)
 
 
-def make(tiny: Path, split: str = "train", **kwargs) -> SegmentationDataset:
-    return SegmentationDataset(load_spec(str(tiny)), split, root=None, **kwargs)
+def make(tiny: Path, split: str = "train", **kwargs) -> ImageDataset:
+    return ImageDataset(load_spec(str(tiny)), split, root=None, **kwargs)
 
 
 def test_read_gives_the_files(tiny: Path):
@@ -286,7 +286,7 @@ def test_workers_use_one_thread_each(tiny: Path):
 
 def test_streets_are_drawn_from_their_seeds():
     spec = load_spec("streets")
-    val = SegmentationDataset(spec, "val", root=None, cache=False)
+    val = ImageDataset(spec, "val", root=None, cache=False)
     assert len(val) == 40
     image, label = val.read(1)
     split = spec.split("val")
@@ -296,5 +296,5 @@ def test_streets_are_drawn_from_their_seeds():
     val.cache = True
     val.preload()  # drawn by several processes
     assert all(np.array_equal(*pair) for pair in zip(val.read(1), expected, strict=True))
-    names = [set(SegmentationDataset(spec, s, root=None).names) for s in ("train", "val", "test")]
+    names = [set(ImageDataset(spec, s, root=None).names) for s in ("train", "val", "test")]
     assert len(set.union(*names)) == sum(map(len, names))  # no scene is in two splits

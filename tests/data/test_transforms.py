@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 
 FULL = {"scale": (0.5, 2.0), "flip": True, "color": 1.0}
 
@@ -22,7 +22,7 @@ def blocks(seed: int, *, height: int = 60, width: int = 80, side: int = 10) -> n
 @pytest.mark.parametrize("crop", [(32, 40), (100, 30), (100, 120), None])
 def test_no_label_value_is_invented(crop: tuple[int, int] | None):
     """Single pixels of a rare value among another: any interpolation would show in between."""
-    transform = train_transform(crop=crop, **FULL)
+    transform = TrainTransform(crop=crop, **FULL)
     for seed in range(60):
         rng = np.random.default_rng(seed)
         label = np.where(rng.random((60, 80)) < 0.05, 200, 3).astype(np.uint8)
@@ -39,7 +39,7 @@ def test_image_and_label_stay_aligned(axis: int):
     """On a ramp, a shift between image and label by a part of a pixel shows as a bias."""
     ramp = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
     ramp = ramp if axis == 1 else np.ascontiguousarray(ramp.T)
-    transform = train_transform(crop=(120, 120), scale=(0.5, 2.0), flip=True)
+    transform = TrainTransform(crop=(120, 120), scale=(0.5, 2.0), flip=True)
     for seed in range(40):
         image, label = transform(colour_of(ramp), ramp, seed=seed)
         inside = label != 255
@@ -54,7 +54,7 @@ def test_image_and_label_stay_aligned(axis: int):
 def test_a_crop_shows_the_image_at_its_scale(factor: float):
     """As if the image were resized and then cut: label 255 is beyond it."""
     rows, columns = np.mgrid[:90, :120].astype(np.uint8)
-    transform = train_transform(crop=(60, 50), scale=(factor, factor), flip=False)
+    transform = TrainTransform(crop=(60, 50), scale=(factor, factor), flip=False)
     for seed in range(20):
         for ramp, axis in ((rows, 0), (columns, 1)):
             image, label = transform(colour_of(ramp), ramp, seed=seed)
@@ -66,7 +66,7 @@ def test_a_crop_shows_the_image_at_its_scale(factor: float):
 
 
 def test_padding_is_void_and_nothing_else_is():
-    transform = train_transform(crop=(40, 50), flip=False)
+    transform = TrainTransform(crop=(40, 50), flip=False)
     label = np.full((20, 30), 7, np.uint8)
     image = np.full((20, 30, 3), 9, np.uint8)
     corners = set()
@@ -82,7 +82,7 @@ def test_padding_is_void_and_nothing_else_is():
 def test_scale_flip_and_place_are_drawn_independently():
     """albumentations' own seeding would give each step the same numbers."""
     ramp = np.tile(np.arange(200, dtype=np.uint8), (100, 1))  # a column's value is its place
-    transform = train_transform(crop=(50, 50), scale=(0.5, 2.0), flip=True)
+    transform = TrainTransform(crop=(50, 50), scale=(0.5, 2.0), flip=True)
     rows = []
     for seed in range(400):
         _, label = transform(colour_of(ramp), ramp, seed=seed)
@@ -102,7 +102,7 @@ def test_color_changes_the_image_only_and_grows_with_strength():
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
 
     def change(color: float) -> float:
-        transform = train_transform(crop=None, flip=False, color=color)
+        transform = TrainTransform(crop=None, flip=False, color=color)
         total = 0.0
         for seed in range(20):
             changed, same = transform(image, label, seed=seed)
@@ -116,7 +116,7 @@ def test_color_changes_the_image_only_and_grows_with_strength():
 
 def test_the_seed_alone_decides():
     label = blocks(1)
-    transform = train_transform(crop=(32, 32), **FULL)
+    transform = TrainTransform(crop=(32, 32), **FULL)
     copy = pickle.loads(pickle.dumps(transform))
     first = transform(colour_of(label), label, seed=5)
     transform(colour_of(label), label, seed=6)
@@ -127,7 +127,7 @@ def test_the_seed_alone_decides():
 
 def test_images_stay_whole_from_the_epoch_asked_for():
     label = blocks(3)
-    transform = train_transform(crop=(32, 32), whole_from=2, **FULL)
+    transform = TrainTransform(crop=(32, 32), whole_from=2, **FULL)
     for epoch, size in ((0, (32, 32)), (1, (32, 32)), (2, label.shape), (3, label.shape)):
         image, seen = transform(colour_of(label), label, seed=7, epoch=epoch)
         assert seen.shape == image.shape[:2] == size
@@ -136,14 +136,14 @@ def test_images_stay_whole_from_the_epoch_asked_for():
 
 def test_nothing_asked_nothing_changed():
     label = blocks(2)
-    image, same = train_transform(crop=None, flip=False)(colour_of(label), label, seed=0)
+    image, same = TrainTransform(crop=None, flip=False)(colour_of(label), label, seed=0)
     assert np.array_equal(image, colour_of(label))
     assert np.array_equal(same, label)
 
 
 def test_a_margin_lets_the_crop_lie_beside_the_image():
     ramps = np.mgrid[:32, :32].astype(np.uint8)  # the row and the column of each pixel
-    transform = train_transform(crop=(32, 32), flip=False, pad=4)
+    transform = TrainTransform(crop=(32, 32), flip=False, pad=4)
     shifts = set()
     for seed in range(300):
         shift = []
@@ -165,7 +165,7 @@ def test_a_margin_lets_the_crop_lie_beside_the_image():
 @pytest.mark.parametrize("crop", [(32, 40), (100, 120), None])
 def test_the_class_of_an_image_stays_what_it_is(crop: tuple[int, int] | None):
     """And the image is changed as that of a segmentation is."""
-    transform = train_transform(crop=crop, **FULL, pad=0 if crop is None else 3)
+    transform = TrainTransform(crop=crop, **FULL, pad=0 if crop is None else 3)
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     for seed in range(20):
         changed, label = transform(image, np.array(300), seed=seed)
@@ -187,4 +187,4 @@ def test_the_class_of_an_image_stays_what_it_is(crop: tuple[int, int] | None):
 )
 def test_values_out_of_range_are_refused(wrong: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        train_transform(**{"crop": None, "flip": False, **wrong})
+        TrainTransform(**{"crop": None, "flip": False, **wrong})

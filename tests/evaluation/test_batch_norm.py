@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 
 FIRST_NORM = "features.denseblock1.denselayer1.norm1"
 
 
 def test_recalibrated_statistics_are_the_mean_over_the_split(
-    dataset: SegmentationDataset, model: SegmentationModel
+    dataset: ImageDataset, model: SegmentationModel
 ) -> None:
     first_inputs: list[torch.Tensor] = []
     hook = model.network.get_submodule(FIRST_NORM).register_forward_pre_hook(
@@ -36,9 +36,7 @@ def test_recalibrated_statistics_are_the_mean_over_the_split(
     assert not calibrated.training
 
 
-def test_recalibration_is_without_dropout(
-    dataset: SegmentationDataset, model: SegmentationModel
-) -> None:
+def test_recalibration_is_without_dropout(dataset: ImageDataset, model: SegmentationModel) -> None:
     """Statistics do not change from time to time, and are those of a dropout rate of 0."""
     first, second = (recalibrate_batch_norm(model, dataset).state_dict() for _ in range(2))
     for module in model.modules():
@@ -51,7 +49,7 @@ def test_recalibration_is_without_dropout(
 
 
 def test_recalibration_reaches_frozen_parts(
-    dataset: SegmentationDataset, model: SegmentationModel
+    dataset: ImageDataset, model: SegmentationModel
 ) -> None:
     model.network.freeze("features")
     calibrated = recalibrate_batch_norm(model, dataset)
@@ -60,7 +58,7 @@ def test_recalibration_reaches_frozen_parts(
 
 
 def test_recalibration_of_a_single_pixel_is_refused(model: SegmentationModel) -> None:
-    class OnePixel(SegmentationDataset):
+    class OnePixel(ImageDataset):
         def __init__(self) -> None:
             pass
 
@@ -75,7 +73,7 @@ def test_recalibration_of_a_single_pixel_is_refused(model: SegmentationModel) ->
 
 
 def test_batch_statistics_depend_on_the_batch_but_nothing_is_random(
-    dataset: SegmentationDataset, model: SegmentationModel
+    dataset: ImageDataset, model: SegmentationModel
 ) -> None:
     by_batch = use_batch_statistics(model)
     images = torch.stack([dataset[i]["image"] for i in range(3)])

@@ -14,7 +14,7 @@ from torch import Tensor
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation import evaluate as evaluate_module
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
@@ -28,7 +28,7 @@ Settings = Callable[..., EvalConfig]
 
 
 def count(
-    run: Callable[[Tensor], Tensor], dataset: SegmentationDataset, *, indices: range | None = None
+    run: Callable[[Tensor], Tensor], dataset: ImageDataset, *, indices: range | None = None
 ) -> npt.NDArray[np.int64]:
     """The confusion matrix of a data set, counted image by image."""
     matrix = np.zeros((3, 3), np.int64)
@@ -67,9 +67,7 @@ def read_scores(folder: Path) -> dict[str, object]:
     return values
 
 
-def test_scores_are_those_of_a_plain_loop(
-    dataset: SegmentationDataset, model: SegmentationModel
-) -> None:
+def test_scores_are_those_of_a_plain_loop(dataset: ImageDataset, model: SegmentationModel) -> None:
     expected = count(model, dataset)
     for batch_size in (1, 2, 3):
         scores = evaluate(model, dataset, batch_size=batch_size)
@@ -78,7 +76,7 @@ def test_scores_are_those_of_a_plain_loop(
 
 
 def test_limit_takes_images_at_even_distances(rectangles: Path, model: SegmentationModel) -> None:
-    dataset = SegmentationDataset(load_spec(str(rectangles)), "train", root=None)
+    dataset = ImageDataset(load_spec(str(rectangles)), "train", root=None)
     assert len(dataset) == 6
     expected = count(model, dataset, indices=range(0, 6, 2))
     assert abs(evaluate(model, dataset, limit=3).matrix - expected).sum() <= 2
@@ -86,7 +84,7 @@ def test_limit_takes_images_at_even_distances(rectangles: Path, model: Segmentat
 
 
 def test_time_augmentation_reaches_the_scores(
-    dataset: SegmentationDataset, model: SegmentationModel
+    dataset: ImageDataset, model: SegmentationModel
 ) -> None:
     expected = count(lambda images: augmented_logits(model, images), dataset)
     assert abs(evaluate(model, dataset, tta=True).matrix - expected).sum() <= 4
@@ -96,10 +94,10 @@ def test_time_augmentation_reaches_the_scores(
 
 
 def test_each_mode_of_batch_norm_has_its_folder_and_its_scores(
-    settings: Settings, saved: Path, rectangles: Path, dataset: SegmentationDataset
+    settings: Settings, saved: Path, rectangles: Path, dataset: ImageDataset
 ) -> None:
     model = load_model(saved)
-    train_set = SegmentationDataset(load_spec(str(rectangles)), "train", root=None)
+    train_set = ImageDataset(load_spec(str(rectangles)), "train", root=None)
     expected = {
         "running": evaluate(model, dataset),
         "recalibrated": evaluate(recalibrate_batch_norm(model, train_set), dataset),
@@ -123,13 +121,13 @@ def test_split_and_batch_size_are_those_of_the_settings(
     evaluate_checkpoint(settings(bn="batch", batch_size=3, split="train"))
     values = read_scores(saved / "eval" / f"{rectangles.name}_train_batch3")
     assert (values["split"], values["images"], values["batch_size"]) == ("train", 6, 3)
-    train_set = SegmentationDataset(load_spec(str(rectangles)), "train", root=None)
+    train_set = ImageDataset(load_spec(str(rectangles)), "train", root=None)
     scores = evaluate(use_batch_statistics(load_model(saved)), train_set, batch_size=3)
     assert values["confusion_matrix"] == scores.matrix.tolist()
 
 
 def test_images_are_shrunk_as_the_model_wants_them_and_labels_are_not(
-    settings: Settings, model: SegmentationModel, tmp_path: Path, dataset: SegmentationDataset
+    settings: Settings, model: SegmentationModel, tmp_path: Path, dataset: ImageDataset
 ) -> None:
     model.info = dataclasses.replace(model.info, image_scale=0.5)
     save_model(model, tmp_path / "half")
@@ -174,7 +172,7 @@ def test_settings_that_do_not_fit_are_refused(
 
 
 def test_results_of_an_epochs_checkpoint_stay_beside_it(
-    quick: Callable[..., TrainConfig], dataset: SegmentationDataset
+    quick: Callable[..., TrainConfig], dataset: ImageDataset
 ) -> None:
     run = train(quick(epochs=1)).folder
     checkpoint = run / "checkpoints" / "last.ckpt"

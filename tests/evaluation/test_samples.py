@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation import samples as samples_module
 from tiramisu.evaluation.samples import class_grid, pick_samples, sample_grid, save_samples
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty, uncertainty_grid
@@ -68,13 +68,13 @@ def test_grid_refuses_a_prediction_of_another_size() -> None:
         sample_grid([image], [label], [label[:2]], names=["one"], class_names=NAMES, colors=COLORS)
 
 
-def test_samples_are_picked_at_even_distances(dataset: SegmentationDataset) -> None:
+def test_samples_are_picked_at_even_distances(dataset: ImageDataset) -> None:
     assert pick_samples(dataset, number=2) == [0, 2]
     assert pick_samples(dataset, number=3) == pick_samples(dataset, number=9) == [0, 1, 2]
 
 
 def test_saved_samples_are_predictions_of_the_model(
-    dataset: SegmentationDataset,
+    dataset: ImageDataset,
     model: SegmentationModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -139,7 +139,7 @@ def test_uncertainty_grid_shows_errors_and_heat_maps() -> None:
 
 
 def test_saved_uncertainty_is_where_random_passes_disagree(
-    dataset: SegmentationDataset,
+    dataset: ImageDataset,
     model: SegmentationModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

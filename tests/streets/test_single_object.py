@@ -1,8 +1,11 @@
+from collections import Counter
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
-from tiramisu.streets import OBJECTS, draw_object
+from tiramisu.streets import OBJECTS, draw_object, objects
 
 
 def test_a_seed_always_draws_the_same_bytes():
@@ -48,3 +51,26 @@ def test_the_picture_alone_tells_the_classes_apart():
     means = data[:30].mean(axis=0)
     guess = np.linalg.norm(data[30:, :, None] - means, axis=-1).argmin(axis=-1)
     assert 0.2 < np.mean(guess == np.arange(count)) < 0.9
+
+
+def test_lamp_posts_bollards_and_clutter_stand_beside_the_object(monkeypatch: pytest.MonkeyPatch):
+    placed: list[tuple[int, str, dict[str, Any]]] = []
+    seeds = range(OBJECTS.index("pedestrian"), 600, len(OBJECTS))
+    for kind in ("draw_lamp_post", "draw_bollard", "draw_clutter"):
+        monkeypatch.setattr(
+            objects, kind, lambda painter, kind=kind, **place: placed.append((seed, kind, place))
+        )
+    for seed in seeds:
+        draw_object(seed, size=16)
+
+    assert set(Counter(seed for seed, _, _ in placed).values()) == {1, 2}
+    assert len({seed for seed, _, _ in placed}) < len(seeds)  # and sometimes there is none
+    kinds = Counter(kind for _, kind, _ in placed)
+    assert len(kinds) == 3
+    assert min(kinds.values()) > len(placed) / 6
+    sides = Counter(np.sign(place["x"]) for _, _, place in placed)
+    assert min(sides[-1], sides[1]) > len(placed) / 4
+    for _, kind, place in placed:
+        assert 0.45 * 1.8 <= abs(place["x"]) <= 1.1 * 1.8  # a pedestrian is 1.8 m tall, at x = 0
+        if kind == "draw_lamp_post":  # its arm reaches to the middle
+            assert np.sign(place["x"]) == place["side"]

@@ -25,6 +25,7 @@ from tiramisu.benchmark.loading_speed import compare_loading
 from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.devices import pick_device
 from tiramisu.models.zoo import ZOO
+from tiramisu.settings import explain
 from tiramisu.text import did_you_mean
 from tiramisu.visual.pictures import save_png
 
@@ -95,30 +96,11 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
 
 def _plan_table(config: BenchmarkConfig) -> Table:
     """All combinations of the networks, sizes and batches, each with its contenders."""
-    trains = (config.mode or ("train" if config.study else "infer")) == "train"
     lists = map(as_list, (config.arch or "fc103", config.size, config.batch))
-    cases = []
-    for arch, size, batch in itertools.product(*lists):
-        if arch not in ZOO:
-            known = f"expected one of {', '.join(ZOO)}{did_you_mean(arch, ZOO)}"
-            raise ValueError(f"--arch is {arch}; {known}")
-        trains_crops = trains and ZOO[arch].task == "segmentation"
-        # As in the paper, FC-DenseNets train on 3 crops of 224x224.
-        height, width = size or ((224, 224) if trains_crops else ZOO[arch].size)
-        case = Case(
-            arch=arch,
-            mode="train" if trains else "infer",
-            batch=batch or (3 if trains_crops else 8 if trains else 1),
-            height=height,
-            width=width,
-            precision=config.precision,
-            device=pick_device(config.accelerator).type,
-            threads=config.threads or torch.get_num_threads(),
-        )
-        cases.append(case)
+    cases = [_make_case(config, *values) for values in itertools.product(*lists)]
     if config.study == "data":
         is_one = len(cases) == 1 and cases[0].entry.task == "segmentation"
-        if not is_one or not trains or config.contenders:
+        if not is_one or cases[0].mode != "train" or config.contenders:
             raise ValueError(
                 "--study data: it trains one segmentation network of ours; leave out --contenders "
                 "and --mode, and give one of fc56, fc67 and fc103, one size and one batch"
@@ -127,11 +109,32 @@ def _plan_table(config: BenchmarkConfig) -> Table:
     table = {}
     for case in cases:
         names = default_contenders(case)
-        names = names if len(cases) == 1 else [names[0], "ours"]
-        table[case] = list(dict.fromkeys(config.contenders or names))
+        names = config.contenders or (names if len(cases) == 1 else [names[0], "ours"])
+        table[case] = list(dict.fromkeys(names))
         for contender in table[case]:
             check_contender(contender, case)
     return table
+
+
+def _make_case(
+    config: BenchmarkConfig, arch: str, size: tuple[int, int] | None, batch: int | None
+) -> Case:
+    if arch not in ZOO:
+        raise ValueError(explain("arch", arch, f"one of {', '.join(ZOO)}{did_you_mean(arch, ZOO)}"))
+    mode = config.mode or ("train" if config.study else "infer")
+    # As in the paper, FC-DenseNets train on 3 crops of 224x224.
+    trains_crops = mode == "train" and ZOO[arch].task == "segmentation"
+    height, width = size or ((224, 224) if trains_crops else ZOO[arch].size)
+    return Case(
+        arch=arch,
+        mode=mode,
+        batch=batch or (1 if mode == "infer" else 3 if trains_crops else 8),
+        height=height,
+        width=width,
+        precision=config.precision,
+        device=pick_device(config.accelerator).type,
+        threads=config.threads or torch.get_num_threads(),
+    )
 
 
 def _name_cases(cases: Sequence[Case]) -> str:

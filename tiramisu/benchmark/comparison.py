@@ -5,7 +5,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -24,7 +24,6 @@ SAME_FUNCTION = {"ours", "plain", "torchvision"}  # sources whose logits can be 
 TOLERANCE = 0.05
 """Largest difference of logits in fp32, as a part of the reference's largest logit. TF32 on a GPU
 differs less; a network that leaves a layer out differs more."""
-Clock = Callable[[Step, int], float]  # seconds of a step that is repeated a number of times
 
 
 class UnavailableError(Exception):
@@ -69,7 +68,7 @@ def compare(
         UnavailableError: no contender can run here.
     """
     torch.set_num_threads(case.threads)
-    results: dict[str, Result] = {}
+    results: list[Result] = []
     steps: dict[str, Step] = {}
     logits: dict[str, Tensor] = {}
     notes: dict[str, str] = {}
@@ -88,14 +87,16 @@ def compare(
             except UnavailableError as problem:
                 logits.pop(name, None)
                 notes[name] = f"skipped: {problem}"
-                continue
-            steps[name], results[name] = step, result
+            else:
+                steps[name] = step
+                results.append(result)
         if not results:
             raise UnavailableError("; ".join(f"{name} {note}" for name, note in notes.items()))
         print(f"{case.title}: timing, in turns", file=sys.stderr)
         products, operations = make_matrix_products(case)
         times = take_turns({**steps, **products}, rounds=rounds, seconds=seconds)
-        for name, result in results.items():
+        for result in results:
+            name = result.contender
             result.seconds = times[name]
             if not memory:
                 continue
@@ -105,12 +106,10 @@ def compare(
             except RuntimeError as error:
                 notes[name] = "memory not measured: " + str(error).partition("\n")[0]
     limit = operations / min(min(times[name]) for name in products)
-    return Comparison(case=case, limit=limit, results=list(results.values()), notes=notes)
+    return Comparison(case=case, limit=limit, results=results, notes=notes)
 
 
-def take_turns(
-    steps: Mapping[str, Step], *, rounds: int, seconds: float, clock: Clock | None = None
-) -> dict[str, list[float]]:
+def take_turns(steps: Mapping[str, Step], *, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Time steps in turns, A B C A B C: when the machine slows down, it does so for all.
 
     A turn begins with one step that is not counted, because the caches still hold another
@@ -120,16 +119,15 @@ def take_turns(
     Returns:
         Seconds of one step in each turn, by name.
     """
-    clock = clock or time_step
     times: dict[str, list[float]] = {name: [] for name in steps}
     spent = 0.0
     for turn in range(rounds):
         if turn >= MIN_ROUNDS and spent >= seconds:
             break
         for name, step in steps.items():
-            first = clock(step, 1)
+            first = time_step(step, 1)
             repeats = max(1, round(TURN_SECONDS / max(first, 1e-6)))
-            taken = clock(step, repeats)
+            taken = time_step(step, repeats)
             times[name].append(taken / repeats)
             spent += first + taken
     return times

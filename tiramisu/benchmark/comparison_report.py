@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -27,13 +27,11 @@ def describe_comparison(comparison: Comparison) -> dict[str, object]:
     results = []
     for result in comparison.results:
         speed = 2 * result.multiply_adds / result.median  # a multiply-add is two operations
-        memory_ratio = None
-        if result.peak_bytes is not None and reference.peak_bytes:
-            memory_ratio = result.peak_bytes / reference.peak_bytes
+        peak, most = result.peak_bytes, reference.peak_bytes
         derived = {
             "median_seconds": result.median,
             "time_ratio": result.median / reference.median,
-            "memory_ratio": memory_ratio,
+            "memory_ratio": None if peak is None or not most else peak / most,
             "gflops": speed / 1e9,
             "part_of_limit": speed / comparison.limit,
         }
@@ -53,16 +51,15 @@ def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     rows = [[*varying, *HEADINGS.split("|")]]
     notes = []
     for comparison in comparisons:
-        case = comparison.case
-        values = [str(getattr(case, name)) for name in varying]
+        values = [str(getattr(comparison.case, name)) for name in varying]
         rows += [[*values, *cells] for cells in _format_results(comparison)]
-        lines = [
-            f"limit: {comparison.limit / 1e9:.0f} GFLOP/s in {case.precision}, the fastest large "
-            "product of matrices in the same turns"
-        ]
+        limit = f"{comparison.limit / 1e9:.0f} GFLOP/s in {comparison.case.precision}"
         prepared = [result for result in comparison.results if result.setup_seconds]
-        lines += [f"{r.contender}: prepared in {r.setup_seconds:.0f} s" for r in prepared]
-        lines += [f"{name}: {note}" for name, note in comparison.notes.items()]
+        lines = [
+            f"limit: {limit}, the fastest large product of matrices in the same turns",
+            *(f"{r.contender}: prepared in {r.setup_seconds:.0f} s" for r in prepared),
+            *(f"{name}: {note}" for name, note in comparison.notes.items()),
+        ]
         notes += [f"{', '.join(values)}: {line}" if values else line for line in lines]
     references = dict.fromkeys(comparison.results[0].contender for comparison in comparisons)
     table = format_table(rows, left=len(varying) + 1)
@@ -80,17 +77,15 @@ def plot_bars(comparisons: Sequence[Comparison]) -> Picture:
         names = [result.contender for result in results]
         colors = [COLORS.get(name.split("+")[0], "tab:green") for name in names]
         medians = [result.median for result in results]
-        fastest = [result.median - min(result.seconds) for result in results]
-        slowest = [max(result.seconds) - result.median for result in results]
+        spread = [(r.median - min(r.seconds), max(r.seconds) - r.median) for r in results]
         times = [f"{row[1]}   {row[3]} x" for row in cells]
-        bars = left.barh(names, medians, color=colors, height=0.7, xerr=(fastest, slowest))
-        _finish_bars(left, bars, times)
+        _draw_bars(left, names, medians, times, color=colors, xerr=[*zip(*spread, strict=True)])
         left.set_title(comparison.case.title, loc="left", fontsize=11)
         left.set_xlabel("seconds per step (median; lines from the fastest to the slowest turn)")
         for axes in right:
             peaks = [(result.peak_bytes or 0) / 1e9 for result in results]
             sizes = [f"{row[5]}   {row[6]} x".replace("-   - x", "not measured") for row in cells]
-            _finish_bars(axes, axes.barh(names, peaks, color=colors, height=0.7), sizes)
+            _draw_bars(axes, names, peaks, sizes, color=colors)
             axes.tick_params(labelleft=False)
             axes.set_xlabel("peak memory in GB, without the loaded program")
     return render(figure)
@@ -104,15 +99,14 @@ def plot_growth(comparisons: Sequence[Comparison]) -> Picture:
     varying, title = _find_varying(comparisons)
     work = [comparison.results[0].multiply_adds / 1e9 for comparison in comparisons]
     figure = Figure(figsize=(12, 4.4), dpi=100, layout="constrained")
-    results = [result for comparison in comparisons for result in comparison.results]
-    columns = 1 + any(result.peak_bytes is not None for result in results)
+    points: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for gmac, comparison in zip(work, comparisons, strict=True):
+        for r in comparison.results:
+            points[r.contender].append((gmac, r.median, (r.peak_bytes or math.nan) / 1e9))
+    columns = 1 + any(r.peak_bytes is not None for c in comparisons for r in c.results)
     (panels,) = figure.subplots(1, columns, squeeze=False)
-    for index, name in enumerate(dict.fromkeys(result.contender for result in results)):
-        points = []
-        for gmac, comparison in zip(work, comparisons, strict=True):
-            found = [result for result in comparison.results if result.contender == name]
-            points += [(gmac, r.median, (r.peak_bytes or math.nan) / 1e9) for r in found]
-        gmacs, *heights = zip(*sorted(points), strict=True)
+    for index, (name, measured) in enumerate(points.items()):
+        gmacs, *heights = zip(*sorted(measured), strict=True)
         for axes, values in zip(panels, heights, strict=False):
             color = COLORS.get(name, f"C{index + 1}")
             axes.plot(gmacs, values, marker="o", label=name, color=color)
@@ -132,26 +126,24 @@ def plot_growth(comparisons: Sequence[Comparison]) -> Picture:
 
 def _format_results(comparison: Comparison) -> list[list[str]]:
     """The cells below HEADINGS, for each result."""
-    rows = []
     described: Any = describe_comparison(comparison)["results"]
-    for result, values in zip(comparison.results, described, strict=True):
-        has_ratio = values["memory_ratio"] is not None
-        row = [
+    return [
+        [
             result.contender,
             SECONDS(result.median),
             f"{SECONDS(min(result.seconds))} .. {SECONDS(max(result.seconds))}",
             f"{values['time_ratio']:.2f}",
             f"{comparison.case.batch / result.median:.2f}",
             "-" if result.peak_bytes is None else BYTES(result.peak_bytes),
-            f"{values['memory_ratio']:.2f}" if has_ratio else "-",
+            "-" if values["memory_ratio"] is None else f"{values['memory_ratio']:.2f}",
             f"{result.multiply_adds / 1e9:.1f}",
             f"{values['gflops']:.0f}",
             # The limit is that of floating point numbers: 8-bit integers can be faster.
             "-" if "int8" in result.contender else f"{values['part_of_limit']:.0%}",
             "-" if result.difference is None else f"{result.difference:.1e}",
         ]
-        rows.append(row)
-    return rows
+        for result, values in zip(comparison.results, described, strict=True)
+    ]
 
 
 def _find_varying(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
@@ -163,9 +155,11 @@ def _find_varying(comparisons: Sequence[Comparison]) -> tuple[list[str], str]:
     return varying, by + cases[0].title
 
 
-def _finish_bars(axes: Axes, bars: BarContainer, labels: Sequence[str]) -> None:
-    """Label the bars, the first one at the top."""
-    axes.bar_label(bars, labels, padding=4, fontsize=9)
+def _draw_bars(
+    axes: Axes, names: list[str], lengths: list[float], labels: list[str], **style: Any
+) -> None:
+    """Bars with their labels, the first one at the top."""
+    axes.bar_label(axes.barh(names, lengths, height=0.7, **style), labels, padding=4, fontsize=9)
     axes.margins(x=0.5)  # with room for the labels
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -1,9 +1,11 @@
 """The settings of a benchmark: each field is a flag of `tiramisu benchmark`. No torch here."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tiramisu.settings import Accelerator, Count, NumberOrZero, check_ranges, require
+from tiramisu.settings import Accelerator, Count, NumberOrZero, Range, check_ranges, explain
+
+Side = Annotated[int, Range(at_least=32)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class BenchmarkConfig:
     all combinations are measured."""
     mode: Literal["infer", "train"] | None = None
     """infer (a forward pass, the default) or train (a training step)."""
-    size: list[tuple[int, int]] | tuple[int, int] | None = None
+    size: list[tuple[Side, Side]] | tuple[Side, Side] | None = None
     """Height and width of the images, [360,480], or a list: [[180,240],[360,480]]. By default those
     of the network's paper: [360,480] to infer and [224,224] to train with FC-DenseNets, [224,224]
     for DenseNets, [32,32] for the DenseNets of CIFAR."""
@@ -59,15 +61,12 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
         for name in ("arch", "size", "batch", "contenders"):
-            require(getattr(self, name) != [], name, "[]", "one value or more")
-        for size in as_list(self.size):
-            sides = "sides of 32 pixels or more"
-            require(size is None or min(size) >= 32, "size", size, sides)
-        expected = (
-            "data; to see how time and memory grow give lists, such as --size "
-            "[[180,240],[360,480]], --arch [fc56,fc67,fc103] or --batch [1,2,4]"
-        )
-        require(self.study in (None, "data"), "study", self.study, expected)
+            if getattr(self, name) == []:
+                raise ValueError(explain(name, "[]", "one value or more"))
+        if self.study not in (None, "data"):
+            lists = "--size [[180,240],[360,480]], --arch [fc56,fc67,fc103] or --batch [1,2,4]"
+            expected = f"data; to see how time and memory grow give lists, such as {lists}"
+            raise ValueError(explain("study", self.study, expected))
 
 
 def as_list(value: Any) -> list[Any]:

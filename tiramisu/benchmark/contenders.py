@@ -60,7 +60,6 @@ def check_contender(contender: str, case: Case) -> None:
         split_name(source)  # raises ValueError for unknown names
     known = (is_smp or source in SOURCES) and set(ways) <= set(WAYS) and len(set(ways)) == len(ways)
     exported = next((way for way in ways if way in EXPORTED), None)
-    problem = None
     if not known:
         problem = (
             "is unknown; expected SOURCE or SOURCE+WAY, with the sources "
@@ -76,8 +75,9 @@ def check_contender(contender: str, case: Case) -> None:
         problem = f"is not possible: only ours is exported; write ours+{exported}"
     elif exported and not can_export(case):
         problem = f"runs the inference of segmentation networks in fp32, not {case.title}"
-    if problem is not None:
-        raise ValueError(f"--contenders: {contender!r} {problem}")
+    else:
+        return
+    raise ValueError(f"--contenders: {contender!r} {problem}")
 
 
 def can_export(case: Case) -> bool:

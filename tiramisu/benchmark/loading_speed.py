@@ -3,23 +3,17 @@
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from tiramisu.benchmark import steps
 from tiramisu.benchmark.comparison import Comparison, Result, take_turns, time_step
 from tiramisu.benchmark.contenders import Case
-from tiramisu.benchmark.steps import (
-    Step,
-    count_multiply_adds,
-    make_matrix_products,
-    make_training_step,
-)
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import make_loader
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.losses import build_loss
 from tiramisu.training.optim import build_optimizer
@@ -53,21 +47,27 @@ def compare_loading(
     config = TrainConfig(arch=case.arch, data=data, data_root=data_root, batch_size=case.batch)
     model = build_model_for(spec, config).to(case.device).train()
     loss = build_loss(config.loss, ignore_index=spec.ignore_index)
-    train_on = make_training_step(model, loss, build_optimizer(model.network, config), case)
+    train_on = steps.make_training_step(model, loss, build_optimizer(model.network, config), case)
 
     def train(batches: Iterator[Any]) -> None:
         batch = next(batches)
         images, labels = batch["image"].to(case.device), batch["label"].to(case.device)
         train_on(images, labels.long())
 
+    results: list[Result] = []
+
+    def measure(name: str, use: Callable[[Iterator[Any]], object], batches: Any, skip: int) -> None:
+        print(f"{case.title}: timing {name}", file=sys.stderr)
+        work = 0 if use is next else steps.count_multiply_adds("ours", case)
+        mean = time_batches(partial(use, batches), seconds, skip=skip)
+        results.append(Result(contender=name, seconds=[mean], multiply_adds=work))
+
     size = (case.height, case.width)
-    transform = train_transform(crop=size, scale=(0.5, 2.0), flip=True, color=0.5)
-    root = Path(data_root) if data_root else None
-    steps: dict[str, tuple[Step, int]] = {}
+    transform = TrainTransform(crop=size, scale=(0.5, 2.0), flip=True, color=0.5)
     notes = {"images": f"from {data}"}
     for source in ("memory", "files"):
         cache = source == "memory"
-        dataset = SegmentationDataset(spec, "train", root=root, transform=transform, cache=cache)
+        dataset = ImageDataset(spec, "train", root=data_root, transform=transform, cache=cache)
         if len(dataset) < case.batch:
             raise ValueError(
                 f"{data} has {len(dataset)} training images, too few for a batch of {case.batch}; "
@@ -79,25 +79,18 @@ def compare_loading(
             notes[source] = f"images decoded in {time.perf_counter() - started:.1f} s"
         for num_workers in workers:
             batches = _repeat_epochs(dataset, case.batch, num_workers)
-            if not steps:
-                steps["no loading"] = (partial(train, itertools.repeat(next(batches))), 1)
+            if not results:
+                measure("no loading", train, itertools.repeat(next(batches)), 1)
             # Batches that the workers have already loaded would count as if they took no time.
             skip = 2 * num_workers + 1
-            name = f"{source}, {num_workers} workers"
-            steps[f"train from {name}"] = (partial(train, batches), skip)
-            steps[f"load from {name}"] = (partial(next, batches), skip)
-    results = []
-    for name, (step, skip) in steps.items():
-        print(f"{case.title}: timing {name}", file=sys.stderr)
-        work = 0 if name.startswith("load") else count_multiply_adds("ours", case)
-        times = [time_batches(step, seconds, skip=skip)]
-        results.append(Result(contender=name, seconds=times, multiply_adds=work))
-    products, operations = make_matrix_products(case)
+            measure(f"train from {source}, {num_workers} workers", train, batches, skip)
+            measure(f"load from {source}, {num_workers} workers", next, batches, skip)
+    products, operations = steps.make_matrix_products(case)
     times = [min(turns) for turns in take_turns(products, rounds=3, seconds=0).values()]
     return Comparison(case=case, limit=operations / min(times), results=results, notes=notes)
 
 
-def time_batches(step: Step, seconds: float, *, skip: int) -> float:
+def time_batches(step: steps.Step, seconds: float, *, skip: int) -> float:
     """Mean seconds of a step that is repeated, the first `skip` times not counted."""
     time_step(step, skip)
     count, spent = 0, 0.0
@@ -106,9 +99,10 @@ def time_batches(step: Step, seconds: float, *, skip: int) -> float:
     return spent / count
 
 
-def _repeat_epochs(dataset: SegmentationDataset, batch_size: int, workers: int) -> Iterator[Any]:
-    options: Any = {"num_workers": workers, "seed": 0, "drop_last": True}
-    loader: Any = make_loader(dataset, batch_size=batch_size, shuffle=True, **options)
+def _repeat_epochs(dataset: ImageDataset, batch_size: int, workers: int) -> Iterator[Any]:
+    loader: Any = make_loader(
+        dataset, batch_size=batch_size, shuffle=True, num_workers=workers, seed=0, drop_last=True
+    )
     for epoch in itertools.count():
         loader.sampler.set_epoch(epoch)
         yield from loader

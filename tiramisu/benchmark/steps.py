@@ -66,8 +66,8 @@ def load_contender(
     train_on = make_training_step(forward, F.cross_entropy, optimizer, case)
     generator = torch.Generator().manual_seed(0)
     pixels = (case.height, case.width) if case.entry.task == "segmentation" else ()
-    shape = (case.batch, *pixels)
-    labels = torch.randint(case.entry.num_classes, shape, generator=generator).to(case.device)
+    labels = torch.randint(case.entry.num_classes, (case.batch, *pixels), generator=generator)
+    labels = labels.to(case.device)
 
     def train() -> None:
         network.train()
@@ -133,11 +133,10 @@ def build_network(source: str, case: Case, *, memory_efficient: bool = False) ->
     these compute the same function.
     """
     torch.manual_seed(0)
+    classes = case.entry.num_classes
     if source.startswith("smp:"):
-        return build_model(source, num_classes=case.entry.num_classes).eval()
-    ours = build_model(
-        case.arch, num_classes=case.entry.num_classes, memory_efficient=memory_efficient
-    ).eval()
+        return build_model(source, num_classes=classes).eval()
+    ours = build_model(case.arch, num_classes=classes, memory_efficient=memory_efficient).eval()
     # A fresh batch norm does nothing in evaluation mode: the features of dense blocks would grow
     # layer by layer, and a network that leaves a norm out would give the same logits.
     for module in ours.modules():
@@ -147,22 +146,21 @@ def build_network(source: str, case: Case, *, memory_efficient: bool = False) ->
     update_bn([torch.rand(4, 3, 64, 64) for _ in range(2)], ours)
     if source == "ours":
         return ours
-    other: nn.Module
     if source == "torchvision":
-        other = getattr(torchvision.models, case.arch)(memory_efficient=memory_efficient)
+        other: nn.Module = getattr(torchvision.models, case.arch)(memory_efficient=memory_efficient)
         other.load_state_dict(ours.state_dict())
         return other.eval()
     blocks = [module for module in ours.modules() if isinstance(module, DenseBlock)]
     block_layers = [len(list(block.children())) for block in blocks]
-    other = ReferenceFCDenseNet(
+    reference = ReferenceFCDenseNet(
         block_layers=block_layers,
         growth_rate=blocks[0].new_channels // block_layers[0],
         stem_width=blocks[0].in_channels,
-        num_classes=case.entry.num_classes,
+        num_classes=classes,
         dropout=0.2,
     )
-    other.copy_weights(ours)
-    return other.eval()
+    reference.copy_weights(ours)
+    return reference.eval()
 
 
 def count_multiply_adds(contender: str, case: Case) -> int:

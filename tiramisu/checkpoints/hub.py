@@ -82,26 +82,22 @@ def hub_errors(repo_id: str, *, revision: str | None = None) -> Iterator[None]:
         revision: branch, tag or commit, for the message.
     """
     log_in = "log in by `hf auth login`, or set HF_TOKEN"
+    # GatedRepoError is also a RepositoryNotFoundError, so it comes first.
+    mistakes: dict[type[Exception], str] = {
+        HFValidationError: f"{repo_id} is not a valid name on the Hub; expected USER/NAME, made of "
+        "letters, digits and the characters - _ .",
+        LocalTokenNotFoundError: f"the Hub requires a login: {log_in}",
+        GatedRepoError: f"{repo_id} is only open to approved users: ask for access on its page, "
+        f"then {log_in}",
+        RepositoryNotFoundError: f"there is no model {repo_id} on the Hub, or you have no access "
+        f"to it: check the name, and for a private model {log_in}",
+        RevisionNotFoundError: f"{repo_id} has no branch, tag or commit {revision}",
+    }
     try:
         yield
-    except HFValidationError:
-        raise ValueError(
-            f"{repo_id} is not a valid name on the Hub; expected USER/NAME, made of letters, "
-            "digits and the characters - _ ."
-        ) from None
-    except LocalTokenNotFoundError:
-        raise ValueError(f"the Hub requires a login: {log_in}") from None
-    except GatedRepoError:
-        raise ValueError(
-            f"{repo_id} is only open to approved users: ask for access on its page, then {log_in}"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ValueError(
-            f"there is no model {repo_id} on the Hub, or you have no access to it: check the name, "
-            f"and for a private model {log_in}"
-        ) from None
-    except RevisionNotFoundError:
-        raise ValueError(f"{repo_id} has no branch, tag or commit {revision}") from None
+    except tuple(mistakes) as error:
+        problem = next(text for kind, text in mistakes.items() if isinstance(error, kind))
+        raise ValueError(problem) from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled):
         raise OSError(
             f"{repo_id} is not in the cache, and {constants.ENDPOINT} cannot be reached or is "

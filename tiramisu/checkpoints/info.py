@@ -4,7 +4,9 @@ import dataclasses
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tiramisu.atomic import write_then_rename
 
@@ -19,6 +21,8 @@ HUB_KEYS = ("library_name", "tiramisu_version")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """What a network's weights mean; the content of `model.json`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
 
     arch: str
     """Name of the network, as `build_model` knows it."""
@@ -51,22 +55,15 @@ class ModelInfo:
         Raises:
             ValueError: it does not describe a model.
         """
-        try:
+        if isinstance(values, dict):
             values = {name: value for name, value in values.items() if name not in HUB_KEYS}
-            size = values.get("image_size")
-            return cls(
-                **{
-                    **values,
-                    "class_names": tuple(values["class_names"]),
-                    "colors": tuple(tuple(color) for color in values["colors"]),
-                    "mean": tuple(values["mean"]),
-                    "std": tuple(values["std"]),
-                    "image_size": None if size is None else tuple(size),
-                }
-            )
-        except (TypeError, KeyError, AttributeError) as error:
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
             raise ValueError(
-                f"{origin} does not describe a Tiramisu model ({error}); expected the model.json "
+                f"{origin} does not describe a Tiramisu model ({problem}); expected the model.json "
                 "that training writes beside model.safetensors"
             ) from None
 

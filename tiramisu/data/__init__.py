@@ -1,11 +1,12 @@
 """Data sets: their descriptions, files, samples and batches. No network in this room.
 
 catalog     load_spec: a shipped name, a YAML file or a bare folder becomes a DatasetSpec
-spec        DatasetSpec, what a data set is; labels decodes the values of its masks
+spec        DatasetSpec, what a data set is; splits has the kinds of its splits, and labels decodes
+            the values of its masks
 description from a YAML file or a folder to a DatasetSpec; readers from files to samples
-dataset     open_dataset: images and labels as the network sees them; sample has the types
+dataset     ImageDataset: images and labels as the network sees them; sample has the types
 loader      make_loader: batches
-transforms  train_transform: random scale, crop, flip and color
+transforms  TrainTransform: random scale, crop, flip and color
 checking    check_dataset: every problem of a data set's files in one message
 download    download_dataset: fetches and verifies the files
 

@@ -1,6 +1,5 @@
 """The samples of a split as the network sees them: read, cached and augmented."""
 
-from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +11,17 @@ import torch
 from torch.utils.data import Dataset
 
 from tiramisu.data.free_memory import free_memory
-from tiramisu.data.readers.class_reader import open_class_reader
-from tiramisu.data.readers.reader import FileReader, Reader, SceneReader, reading_pool
+from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
-from tiramisu.data.spec import DatasetSpec, DrawnSplit, FileSplit, FolderSplit, Task
+from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.splits import FileSplit, FolderSplit
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 
 
-class ImageDataset(Dataset[Sample], ABC):
-    """One split of a data set, as a sequence of samples; what is the same for all tasks.
+class ImageDataset(Dataset[Sample]):
+    """One split of a data set, for segmentation or classification, as a sequence of samples.
 
     `dataset[index]` is a sample as it looks in epoch 0. A `SampleKey` in place of the index gives
     the sample of another epoch, or padding: the first image with an all-void label. How a sample
@@ -41,10 +41,8 @@ class ImageDataset(Dataset[Sample], ABC):
             if it takes less than a quarter of the free memory.
 
     Raises:
-        ValueError: the data set is for another task, or files are missing or do not fit.
+        ValueError: files are missing or do not fit.
     """
-
-    task: Task
 
     def __init__(
         self,
@@ -60,8 +58,6 @@ class ImageDataset(Dataset[Sample], ABC):
     ) -> None:
         if not 0 < image_scale <= 1:
             raise ValueError(f"image_scale is {image_scale}; expected a factor above 0, at most 1")
-        if spec.task != self.task:
-            raise ValueError(f"{spec.name} is a data set for {spec.task}, not for {self.task}")
         self.spec = spec
         self.split = split
         self.transform = transform
@@ -70,7 +66,7 @@ class ImageDataset(Dataset[Sample], ABC):
         self.seed = seed
         self.cache = cache
         self._cached: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
-        self._reader = self._open(root)
+        self._reader = open_reader(spec, split, root)
         self.names: list[str] = self._reader.names
 
     def __len__(self) -> int:
@@ -98,7 +94,7 @@ class ImageDataset(Dataset[Sample], ABC):
         """
         if self._cached or not self.cache or (self.cache == "auto" and not self._fits(processes)):
             return
-        with reading_pool(drawn=self.spec.drawn, share=processes) as pool:
+        with reading_pool(drawn=self.spec.drawn is not None, share=processes) as pool:
             self._cached = list(pool.map(self._read_scaled, range(len(self)), chunksize=8))
 
     def __getitem__(self, key: int | SampleKey) -> Sample:
@@ -141,10 +137,6 @@ class ImageDataset(Dataset[Sample], ABC):
             images = range(len(self) if varies else 1)
             return set(pool.map(lambda index: self._read_scaled(index)[0].shape[:2], images))
 
-    @abstractmethod
-    def _open(self, root: str | Path | None) -> Reader:
-        """Open the reader that decodes the samples of the split."""
-
     def _read_scaled(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         image, label = self._reader.read(index)
         if self.image_scale != 1:
@@ -159,61 +151,11 @@ class ImageDataset(Dataset[Sample], ABC):
         return float(np.mean(sizes)) * len(self) < _CACHE_SHARE * free_memory() / processes
 
 
-class SegmentationDataset(ImageDataset):
-    """One split whose pixels have classes; the parameters are those of ImageDataset."""
-
-    task = "segmentation"
-
-    def _open(self, root: str | Path | None) -> Reader:
-        source = self.spec.split(self.split)
-        if isinstance(source, DrawnSplit):
-            return SceneReader(source)
-        assert isinstance(source, FileSplit)
-        return FileReader(source, self.spec.find_root(root), self.spec.labels, self.split)
-
-
-class ClassificationDataset(ImageDataset):
-    """One split whose images have one class each; the parameters are ImageDataset's.
-
-    Images differ in size if the files do and the spec has no `size`.
-    """
-
-    task = "classification"
-
-    def _open(self, root: str | Path | None) -> Reader:
-        return open_class_reader(self.spec, self.split, root)
-
-
-def open_dataset(
-    spec: DatasetSpec,
-    split: str,
-    *,
-    root: str | Path | None,
-    transform: Transform | None = None,
-    image_scale: float = 1.0,
-    scale_labels: bool = True,
-    seed: int = 0,
-    cache: bool | Literal["auto"] = "auto",
-) -> ImageDataset:
-    """Open one split as the dataset of its task; the parameters are those of ImageDataset."""
-    kind = SegmentationDataset if spec.task == "segmentation" else ClassificationDataset
-    return kind(
-        spec,
-        split,
-        root=root,
-        transform=transform,
-        image_scale=image_scale,
-        scale_labels=scale_labels,
-        seed=seed,
-        cache=cache,
-    )
-
-
 def open_split(
     spec: DatasetSpec, split: str, *, root: str | None, image_scale: float
 ) -> ImageDataset:
     """A split to evaluate on: images at the network's scale, labels at their own size."""
-    return open_dataset(
+    return ImageDataset(
         spec, split, root=root, image_scale=image_scale, scale_labels=False, cache=False
     )
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.data.readers.cifar_archive import download_cifar
-from tiramisu.data.spec import CifarSplit, DatasetSpec
+from tiramisu.data.spec import DatasetSpec
 
 _THREADS = 8
 _TIMEOUT = 30.0  # seconds without a byte
@@ -41,9 +41,8 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
             download fails.
     """
     root = Path(root).expanduser()
-    cifar = next((split for split in spec.splits.values() if isinstance(split, CifarSplit)), None)
-    if cifar is not None:
-        return download_cifar(spec.name, cifar, root, source=source)
+    if spec.torchvision is not None:
+        return download_cifar(spec, root, source=source)
     if spec.source is None or spec.source.checksums is None:
         how = "it is synthetic, and needs no files" if spec.drawn else "download it by hand"
         home = f" from {spec.source.homepage}" if spec.source and not spec.drawn else ""

@@ -1,128 +1,189 @@
-"""DatasetSpec: what a data set is, as dataclasses."""
+"""DatasetSpec: what a data set is. Its fields are the keys of the YAML file."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import Self
 
-from tiramisu.data.labels import IGNORE_INDEX, LabelTable
+from tiramisu.data.entry import (
+    Color,
+    Entry,
+    EntryError,
+    ListOf,
+    PathBesideYaml,
+    Percent,
+    Place,
+    Positive,
+    Text,
+    check_color,
+    expect_pair,
+)
+from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
+from tiramisu.data.splits import CifarSplit, DrawnSplit, FileSplit, FolderSplit, Split
 
 Task = Literal["segmentation", "classification"]
+_Size = Annotated[tuple[Positive, Positive], expect_pair("[height, width] in pixels")]
+_MAX_IMAGE_CLASSES = 100_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileSplit:
-    """The images and masks of one split, as glob patterns relative to the data set's root.
+class ClassEntry(Entry):
+    """A class; its name alone is the short form."""
 
-    The key of an image is the text that the wildcards of its pattern match, joined by "/". Its
-    mask is the file whose pattern matches the same text.
-    """
+    name: Text
+    color: Color | None = None
+    """RGB, for pictures; None for one that differs from all others."""
 
-    images: tuple[str, ...]
-    masks: tuple[str, ...]
-    """One mask pattern for each image pattern."""
-    keys: tuple[str, ...] = ()
-    """Globs; only images whose key matches one of them are used. Empty for all."""
-    list_file: str | None = None
-    """Text file, relative to the root, with one key per line; only these images are used."""
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, kw_only=True)
-class DrawnSplit:
-    """The images of one split of a drawn data set: seeds first_seed .. first_seed + count - 1.
+class PixelClass(ClassEntry):
+    """A class of pixels."""
 
-    Each image is a scene for segmentation, or a single object for classification.
-    """
-
-    first_seed: int
-    count: int
-    height: int
-    width: int
+    raw: ListOf[Any] | None = None
+    """The values in the masks that mean this class: ids, or with `encoding: rgb` colors. None for
+    its place in the list of classes, or its color."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FolderSplit:
-    """The images of one split for classification: a folder with a sub-folder for each class."""
+class ImageClass(ClassEntry):
+    """A class of images."""
 
-    folder: str
-    """Relative to the data set's root."""
-    folders: tuple[str, ...]
-    """The names of the sub-folders, in class order."""
+    folder: Text | None = None
+    """Its sub-folder; None if that has the name of the class."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CifarSplit:
-    """Images start .. stop - 1 of the training or the test images of CIFAR-10 or CIFAR-100."""
+class SceneSize(Entry):
+    """The size of drawn scenes in pixels."""
 
-    dataset: Literal["CIFAR10", "CIFAR100"]
-    """The name of torchvision's class."""
-    train: bool
-    start: int = 0
-    stop: int | None = None
-    """None for all from start on."""
+    height: Positive
+    width: Positive
 
 
-Split = FileSplit | DrawnSplit | FolderSplit | CifarSplit
+class ObjectSize(Entry):
+    """The side of drawn, square images of objects in pixels."""
+
+    size: Positive
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(Entry):
     """Where a data set comes from."""
 
-    homepage: str
-    licence: str
+    homepage: Text
+    licence: Text
     """What the data may be used for, and what to cite."""
-    url: str | None = None
+    url: Text | None = None
     """Base URL of the files in `checksums`; None if users must download them themselves."""
-    checksums: Path | None = None
+    checksums: PathBesideYaml | None = None
     """List in the format of `sha256sum`: paths relative to `url` and to the root."""
 
+    @model_validator(mode="after")
+    def _check_download(self) -> Self:
+        if (self.url is None) != (self.checksums is None):
+            raise EntryError("url and checksums belong together: downloaded files are verified")
+        if self.checksums is not None and not self.checksums.is_file():
+            raise EntryError(f"{self.checksums}: no such file beside the YAML", "checksums")
+        return self
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedResult:
+
+class PublishedResult(Entry):
     """Published figures on this data set, in percent."""
 
-    arch: str
+    arch: Text
     """The model's name in `build_model`."""
-    title: str
-    split: str
-    accuracy: float
+    title: Text
+    split: Text
+    accuracy: Percent
     """Share of correct pixels; for classification top-1 accuracy."""
-    mean_iou: float = math.nan
-    """nan for classification."""
-    class_iou: tuple[float, ...] = ()
-    """In class order; empty for classification."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DatasetSpec:
-    """One data set: its classes, and how to find and decode its files."""
+class PublishedIou(PublishedResult):
+    """Published figures for segmentation, in percent."""
 
-    name: str
-    title: str
-    task: Task = "segmentation"
+    mean_iou: Percent
+    class_iou: ListOf[Percent]
+    """In class order."""
+
+
+class DatasetSpec(Entry):
+    """One data set: its classes, and how to find and decode its files.
+
+    This is what data sets for both tasks share.
+    """
+
+    name: Text
+    title: Text
+    task: Task
     """Whether each pixel or each image has a class."""
-    class_names: tuple[str, ...]
-    colors: npt.NDArray[np.uint8]
-    """RGB uint8 (C, 3), for pictures."""
-    labels: LabelTable | None
-    """The meaning of the values in masks; None for classification."""
-    splits: Mapping[str, Split]
+    classes: tuple[ClassEntry, ...]
+    drawn: SceneSize | ObjectSize | None = None
+    """The size of images that are drawn from seeds, without files and root."""
+    torchvision: Literal["CIFAR10", "CIFAR100"] | None = None
+    """Classification: the name of torchvision's class that has the images."""
     size: tuple[int, int] | None = None
     """Classification: (height, width) to which every image is resized and center-cropped when it
     is read; its aspect ratio is kept. None to keep the images as they are."""
+    splits: Mapping[str, Split]
     source: Source | None = None
     published: tuple[PublishedResult, ...] = ()
-    root: Path | None = None
+    root: PathBesideYaml | None = None
     """The folder of the files, unless the user gives another one."""
+
+    @field_validator("splits", mode="plain")
+    @classmethod
+    def _check_splits(cls, splits: Any, info: ValidationInfo) -> dict[str, Split]:
+        if not {"task", "drawn", "torchvision"} <= info.data.keys():
+            return {}  # these choose the kind of splits, and have a mistake
+        files: type[Split] = FolderSplit if info.data["task"] == "classification" else FileSplit
+        cifar = CifarSplit if info.data["torchvision"] else files
+        kind = DrawnSplit if info.data["drawn"] else cifar
+        if isinstance(splits, dict):
+            splits = {str(name): split for name, split in splits.items()}
+        if splits == {}:
+            raise EntryError("no split; a data set needs at least train and val")
+        adapter: TypeAdapter[dict[str, Split]] = TypeAdapter(dict[str, kind])  # type: ignore[valid-type]
+        return adapter.validate_python(splits, context=info.context)
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        _require_distinct("name", ([repr(entry.name)] for entry in self.classes))
+        colors = ([str(list(entry.color))] if entry.color else [] for entry in self.classes)
+        _require_distinct("color", colors)
+        return self
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the network's outputs."""
+        return tuple(entry.name for entry in self.classes)
 
     @property
     def num_classes(self) -> int:
-        return len(self.class_names)
+        return len(self.classes)
+
+    @property
+    def colors(self) -> npt.NDArray[np.uint8]:
+        """RGB uint8 (C, 3), for pictures: as given, or one that differs from all others."""
+        taken = {entry.color for entry in self.classes if entry.color}
+        unused = iter(distinct_colors(self.num_classes, taken=taken))
+        return np.array([entry.color or next(unused) for entry in self.classes], np.uint8)
+
+    @property
+    def labels(self) -> LabelTable | None:
+        """The meaning of the values in masks; None for classification."""
+        return None
 
     @property
     def ignore_index(self) -> int:
@@ -131,15 +192,10 @@ class DatasetSpec:
         return IGNORE_INDEX if self.task == "segmentation" else -1
 
     @property
-    def drawn(self) -> bool:
-        """Whether the samples are drawn from seeds, without files and root."""
-        return any(isinstance(split, DrawnSplit) for split in self.splits.values())
-
-    @property
     def can_download(self) -> bool:
         """Whether `download_dataset` can fetch the files."""
-        cifar = any(isinstance(split, CifarSplit) for split in self.splits.values())
-        return cifar or (self.source is not None and self.source.url is not None)
+        has_url = self.source is not None and self.source.url is not None
+        return has_url or self.torchvision is not None
 
     def split(self, name: str) -> Split:
         """The split of that name.
@@ -170,6 +226,112 @@ class DatasetSpec:
         raise ValueError(
             f"{found}: no such folder. Say where {self.name} is by --data-root DIR{fetch}"
         )
+
+
+def _require_distinct(what: str, values: Iterable[Iterable[str]]) -> None:
+    """Raise EntryError if a value, given for each class as it is shown, is there twice."""
+    seen: dict[str, int] = {}
+    for i, shown in enumerate(values):
+        for value in shown:
+            if value in seen:
+                problem, first = f"the {what} {value} is used already", ("classes", seen[value])
+                raise EntryError(problem, "classes", i, other=first)
+            seen[value] = i
+
+
+def _check_ignore(value: Any) -> Any:
+    if isinstance(value, list | tuple) or value in (None, "others"):
+        return value
+    raise EntryError(f"expected a list of raw values or the word others, not {value!r}")
+
+
+class SegmentationSpec(DatasetSpec):
+    """A data set whose pixels have classes."""
+
+    task: Literal["segmentation"] = "segmentation"
+    classes: Annotated[ListOf[PixelClass], Field(min_length=1, max_length=MAX_CLASSES)]
+    drawn: SceneSize | None = None
+    torchvision: None = None
+    size: None = None
+    published: ListOf[PublishedIou] = ()
+    encoding: Encoding = "index"
+    """What the values in the masks are; see `read_mask`."""
+    ignore: Annotated[ListOf[Any] | Literal["others"] | None, BeforeValidator(_check_ignore)] = None
+    """Raw values that are void, or "others" for all that belong to no class. None for 255, unless
+    it is a class."""
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        labels = self.labels
+        _require_distinct("raw value", (map(labels.show, codes) for codes in labels.raw))
+        class_of = {code: i for i, codes in enumerate(labels.raw) for code in codes}
+        for j, code in enumerate(labels.ignore if labels.ignore != "others" else ()):
+            if code in class_of:
+                problem = f"{labels.show(code)} cannot be void and a class; remove it here or"
+                raise EntryError(problem, "ignore", j, other=("classes", class_of[code]))
+        for i, row in enumerate(self.published):
+            if len(row.class_iou) != self.num_classes:
+                problem = f"{len(row.class_iou)} figures for {self.num_classes} classes"
+                raise EntryError(problem, "published", i, "class_iou")
+        return self
+
+    @cached_property
+    def labels(self) -> LabelTable:
+        """The meaning of the values in masks."""
+        is_index, raw = self.encoding == "index", []
+        for i, entry in enumerate(self.classes):
+            if entry.raw is None and not is_index and entry.color is None:
+                problem = "with `encoding: rgb` a class needs a color: [r, g, b]"
+                raise EntryError(problem, "classes", i)
+            values = ((i if is_index else entry.color),) if entry.raw is None else entry.raw
+            raw.append(self._codes(values, ("classes", i, "raw")))
+        ignore = self.ignore
+        if ignore is None:
+            is_class = not is_index or any(IGNORE_INDEX in codes for codes in raw)
+            ignore = () if is_class else (IGNORE_INDEX,)
+        elif ignore != "others":
+            ignore = self._codes(ignore, ("ignore",))
+        return LabelTable(encoding=self.encoding, raw=tuple(raw), ignore=ignore)
+
+    def _codes(self, values: tuple[Any, ...], place: Place) -> tuple[int, ...]:
+        """Raw values as codes: ids, or packed colors."""
+        codes = []
+        for j, value in enumerate(values):
+            if self.encoding == "rgb":
+                red, green, blue = check_color(value, *place, j)
+                codes.append(red << 16 | green << 8 | blue)
+            elif type(value) is not int or not 0 <= value <= 65535:
+                raise EntryError(f"expected an id from 0 to 65535, not {value!r}", *place, j)
+            else:
+                codes.append(value)
+        return tuple(codes)
+
+
+class ClassificationSpec(DatasetSpec):
+    """A data set whose images have one class each."""
+
+    task: Literal["classification"]
+    classes: Annotated[ListOf[ImageClass], Field(min_length=1, max_length=_MAX_IMAGE_CLASSES)]
+    drawn: ObjectSize | None = None
+    size: _Size | None = None
+    published: ListOf[PublishedResult] = ()
+
+    @field_validator("torchvision", "size")
+    @classmethod
+    def _check_drawn(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.data.get("drawn"):
+            raise EntryError("`drawn` gives the images and their size; remove one of the two")
+        return value
+
+    @model_validator(mode="after")
+    def _check_folders(self) -> Self:
+        _require_distinct("folder", ([repr(folder)] for folder in self.folders))
+        return self
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The sub-folder of each class in the folders of the splits."""
+        return tuple(entry.folder or entry.name for entry in self.classes)
 
 
 def distinct_colors(count: int, *, taken: set[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

@@ -2,7 +2,8 @@
 
 import os
 import random
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,89 +16,53 @@ import albumentations as A
 import cv2
 
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.data.sample import Transform
 
 # ImageNet's mean color, which is close to 0 after normalization, like the zero padding inside the
 # network. Padded pixels are void, so that the loss ignores them.
 _PADDING_COLOR = (124, 116, 104)
 
 
-def train_transform(
-    *,
-    crop: tuple[int, int] | None,
-    scale: tuple[float, float] = (1.0, 1.0),
-    flip: bool,
-    color: float = 0.0,
-    pad: int = 0,
-    whole_from: int | None = None,
-) -> Transform:
+@dataclass(frozen=True, kw_only=True)
+class TrainTransform:
     """Padding, then random scale, crop, flip and color, in this order.
 
     The label of a whole image is not changed.
 
-    Args:
-        crop: (height, width) in pixels of a crop at a random place. Smaller images are padded,
-            with void labels. None keeps the size.
-        scale: the image is resized by a random factor, uniform in this range; (1, 1) for none.
-        flip: whether half of the images are mirrored left to right.
-        color: strength, 0 to 1, of random brightness, contrast, gamma, hue and saturation.
-        pad: pixels of padding on all four sides, with void labels, before the crop. The DenseNet
-            paper uses 4, with a crop of the image's size, for CIFAR.
-        whole_from: from this epoch on, counted from 0, images stay whole: only flip and color
-            change them, so that training ends at the size of inference. None for never.
-
     Raises:
         ValueError: a value is outside its range.
     """
-    low, high = scale
-    if not 0 < low <= high:
-        raise ValueError(f"scale is {scale}; expected two factors above 0, the smaller one first")
-    if not 0 <= color <= 1:
-        raise ValueError(f"color is {color}; expected a strength from 0 to 1")
-    if crop is not None and min(crop) < 1:
-        raise ValueError(f"crop is {crop}; expected height and width in pixels, 1 or more")
-    if pad < 0 or (pad and crop is None):
-        raise ValueError(
-            f"pad is {pad}, crop {crop}; expected 0 pixels or more, and only with a crop"
-        )
-    colors = _color_steps(color) if color > 0 else ()
-    return _TrainTransform(
-        crop=crop, scale=scale, flip=flip, colors=colors, pad=pad, whole_from=whole_from
-    )
 
+    crop: tuple[int, int] | None
+    """(height, width) in pixels of a crop at a random place. Smaller images are padded, with void
+    labels. None keeps the size."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """The image is resized by a random factor, uniform in this range; (1, 1) for none."""
+    flip: bool
+    """Whether half of the images are mirrored left to right."""
+    color: float = 0.0
+    """Strength, 0 to 1, of random brightness, contrast, gamma, hue and saturation."""
+    pad: int = 0
+    """Pixels of padding on all four sides, with void labels, before the crop. The DenseNet paper
+    uses 4, with a crop of the image's size, for CIFAR."""
+    whole_from: int | None = None
+    """From this epoch on, counted from 0, images stay whole: only flip and color change them, so
+    that training ends at the size of inference. None for never."""
 
-def _color_steps(strength: float) -> list[A.BasicTransform]:
-    return [
-        A.RandomBrightnessContrast(
-            brightness_limit=0.4 * strength, contrast_limit=0.4 * strength, p=0.8
-        ),
-        A.RandomGamma(gamma_limit=(100 - 40 * strength, 100 + 40 * strength), p=0.5),
-        A.HueSaturationValue(
-            hue_shift_limit=10 * strength,
-            sat_shift_limit=50 * strength,
-            val_shift_limit=0,
-            p=0.5,
-        ),
-    ]
-
-
-class _TrainTransform:
-    def __init__(
-        self,
-        *,
-        crop: tuple[int, int] | None,
-        scale: tuple[float, float],
-        flip: bool,
-        colors: Sequence[A.BasicTransform],
-        pad: int,
-        whole_from: int | None,
-    ) -> None:
-        self.crop = crop
-        self.scale = scale
-        self.flip = flip
-        self.pad = pad
-        self.whole_from = whole_from
-        self.colors = A.Compose(colors) if colors else None
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise ValueError(
+                f"scale is {self.scale}; expected two factors above 0, the smaller one first"
+            )
+        if not 0 <= self.color <= 1:
+            raise ValueError(f"color is {self.color}; expected a strength from 0 to 1")
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"crop is {self.crop}; expected height and width in pixels, 1 or more")
+        if self.pad < 0 or (self.pad and self.crop is None):
+            raise ValueError(
+                f"pad is {self.pad}, crop {self.crop}; expected 0 pixels or more, and only with a "
+                "crop"
+            )
 
     def __call__(
         self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, seed: int, epoch: int = 0
@@ -107,11 +72,27 @@ class _TrainTransform:
             image, label = self._scale_and_crop(image, label, rng=rng)
         if self.flip and rng.random() < 0.5:
             image, label = cv2.flip(image, 1), cv2.flip(label, 1) if label.ndim else label
-        if self.colors is not None:
+        if self.color:
             # set_random_seed would give every step the same random numbers.
-            self.colors.set_random_state(rng, random.Random(seed))
-            image = self.colors(image=image)["image"]
+            self._color_steps.set_random_state(rng, random.Random(seed))
+            image = self._color_steps(image=image)["image"]
         return image, label
+
+    @cached_property
+    def _color_steps(self) -> A.Compose:
+        steps = [
+            A.RandomBrightnessContrast(
+                brightness_limit=0.4 * self.color, contrast_limit=0.4 * self.color, p=0.8
+            ),
+            A.RandomGamma(gamma_limit=(100 - 40 * self.color, 100 + 40 * self.color), p=0.5),
+            A.HueSaturationValue(
+                hue_shift_limit=10 * self.color,
+                sat_shift_limit=50 * self.color,
+                val_shift_limit=0,
+                p=0.5,
+            ),
+        ]
+        return A.Compose(steps)
 
     def _scale_and_crop(
         self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, rng: np.random.Generator

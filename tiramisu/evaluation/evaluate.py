@@ -14,7 +14,7 @@ from tiramisu.checkpoints.model_files import (
     find_results_folder,
 )
 from tiramisu.checkpoints.trained_on import find_data
-from tiramisu.data.dataset import ImageDataset, SegmentationDataset, open_split
+from tiramisu.data.dataset import ImageDataset, open_split
 from tiramisu.data.loader import make_loader
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import pick_device
@@ -84,7 +84,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         "image_scale": info.image_scale,
     }
     save_scores(scores, spec, out, table=table, settings=settings)
-    if config.mc_dropout and isinstance(dataset, SegmentationDataset):
+    if config.mc_dropout and dataset.spec.task == "segmentation":
         save_uncertainty(model, dataset, out / UNCERTAINTY_NAME, passes=config.mc_dropout)
     statistics = f"{config.bn} statistics in batch norm"
     statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tiramisu.atomic import write_then_rename
-from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.spec import DatasetSpec, PublishedIou
 from tiramisu.evaluation.metrics import ClassificationScores, Scores, SegmentationScores
 from tiramisu.evaluation.plots import plot_confusion, plot_reliability
 from tiramisu.visual.pictures import save_png
@@ -92,7 +92,8 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
 
 
 def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch: str) -> list[str]:
-    published = [row for row in spec.published if row.arch == arch]
+    published = [row for row in spec.published if isinstance(row, PublishedIou)]
+    published = [row for row in published if row.arch == arch]
     width = _width_of_names(spec)
     headings = ["IoU", "recall", "pixels"] + [f"IoU [{i + 1}]" for i in range(len(published))]
     lines = [" " * width + "".join(f"{heading:>9}" for heading in headings)]

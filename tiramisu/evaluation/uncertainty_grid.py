@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tiramisu.data.dataset import SegmentationDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.samples import (
     NUM_SAMPLES,
     arrange_grid,
@@ -23,9 +23,7 @@ from tiramisu.visual.heat import Heat, draw_scale, find_scale, heat_map
 from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, text_height_for
 
 
-def save_uncertainty(
-    model: Predictor, dataset: SegmentationDataset, path: Path, *, passes: int
-) -> None:
+def save_uncertainty(model: Predictor, dataset: ImageDataset, path: Path, *, passes: int) -> None:
     """Write a picture of a few images with the uncertainty of their predictions.
 
     Args:

@@ -1,6 +1,6 @@
 """Checks of settings against the machine and the data, made before anything is written."""
 
-from tiramisu.data.dataset import ClassificationDataset, ImageDataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import pick_device
 from tiramisu.models import list_models, task_of
@@ -34,7 +34,7 @@ def check_task(spec: DatasetSpec, config: TrainConfig) -> None:
             raise ValueError(f"{flag} {loss} is for segmentation; expected cross_entropy or focal")
 
 
-def find_image_size(dataset: ClassificationDataset, config: TrainConfig) -> tuple[int, int] | None:
+def find_image_size(dataset: ImageDataset, config: TrainConfig) -> tuple[int, int] | None:
     """Height and width of all images of a split; None if they differ.
 
     Raises:

@@ -13,11 +13,11 @@ from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from tiramisu.data.dataset import ImageDataset, open_dataset
+from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import Sample
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.data.transforms import train_transform
+from tiramisu.data.transforms import TrainTransform
 from tiramisu.devices import pick_device
 from tiramisu.training.config import TrainConfig
 
@@ -37,11 +37,11 @@ class RunData(pl.LightningDataModule):
         super().__init__()
         self.config = config
         root = Path(config.data_root) if config.data_root else None
-        self.train_set = open_dataset(
+        self.train_set = ImageDataset(
             spec,
             config.train_split,
             root=root,
-            transform=train_transform(
+            transform=TrainTransform(
                 crop=config.crop,
                 pad=config.pad,
                 scale=config.scale,
@@ -53,7 +53,7 @@ class RunData(pl.LightningDataModule):
             seed=config.seed,
             cache=CACHE[config.cache],  # type: ignore[arg-type]
         )
-        self.val_set = open_dataset(
+        self.val_set = ImageDataset(
             spec,
             config.val_split,
             root=root,

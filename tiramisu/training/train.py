@@ -16,7 +16,7 @@ from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, 
 from tiramisu.checkpoints.run_folder import BEST, LAST, make_folder
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
-from tiramisu.data.dataset import ClassificationDataset, open_split
+from tiramisu.data.dataset import open_split
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
@@ -101,7 +101,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
-    if isinstance(data.val_set, ClassificationDataset):
+    if spec.task == "classification":
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)

@@ -1,4 +1,3 @@
-import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -187,7 +186,7 @@ def test_drawn_scenes_are_counted():
 
 def test_problems_for_training_are_warnings(tiny: Path):
     spec = load_spec(str(tiny))
-    only_train = dataclasses.replace(spec, splits={"train": spec.splits["train"]})
+    only_train = spec.model_copy(update={"splits": {"train": spec.splits["train"]}})
     (warning,) = check_dataset(only_train).warnings
     assert "no split val" in warning
     assert "--val-split" in warning

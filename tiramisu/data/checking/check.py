@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def check_dataset(
 
     Args:
         spec: the data set.
-        root: folder of the files, as for `open_dataset`.
+        root: folder of the files, as for `ImageDataset`.
         splits: names of the splits; None for train, val and test, or for all if there are none of
             these.
 
@@ -45,7 +46,7 @@ def check_dataset(
         jobs[name], found = plan_scans(spec, name, folder)
         problems += [f"{name}: {problem}" for problem in found]
 
-    scans = _run(jobs, drawn=spec.drawn)
+    scans = _run(jobs, drawn=spec.drawn is not None)
     for name in names:
         problems += [f"{name}: {problem}" for problem in _find_problems(scans[name], spec)]
     problems += _find_shared_images(scans)
@@ -64,18 +65,11 @@ def check_dataset(
 
 
 def _run(jobs: dict[str, Sequence[Job]], *, drawn: bool) -> dict[str, list[Scan]]:
-    total = sum(map(len, jobs.values()))
-    with (
-        reading_pool(drawn=drawn) as pool,
-        tqdm(total=total, desc="checking", disable=None, leave=False) as bar,
-    ):
-        scans: dict[str, list[Scan]] = {}
-        for name, split_jobs in jobs.items():
-            scans[name] = []
-            for scan in pool.map(_call, split_jobs, chunksize=8):
-                scans[name].append(scan)
-                bar.update()
-        return scans
+    every = [job for split_jobs in jobs.values() for job in split_jobs]
+    with reading_pool(drawn=drawn) as pool:
+        scans = pool.map(_call, every, chunksize=8)
+        scans = iter(tqdm(scans, total=len(every), desc="checking", disable=None, leave=False))
+        return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
 
 
 def _call(job: Job) -> Scan:

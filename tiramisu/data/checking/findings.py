@@ -48,25 +48,20 @@ class DatasetReport:
             ["", *(split.name for split in self.splits)],
             ["samples", *(str(split.num_samples) for split in self.splits)],
             ["height x width", *(_show_sizes(split.sizes) for split in self.splits)],
-            *(self._pixel_rows() if self.task == "segmentation" else self._image_rows()),
+            *self._class_rows(),
         ]
         notes = [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([self.title, format_table(rows), *notes])
 
-    def _pixel_rows(self) -> list[list[str]]:
-        shares = [
-            [f"  {name}", *(_percent(split.class_shares[i]) for split in self.splits)]
-            for i, name in enumerate(self.class_names)
-        ]
+    def _class_rows(self) -> list[list[str]]:
+        pixels = self.task == "segmentation"
+        rows = [["% of pixels" if pixels else "images of", *[""] * len(self.splits)]]
+        for i, name in enumerate(self.class_names):
+            percent = (_percent(split.class_shares[i]) for split in self.splits)
+            counts = (str(split.class_counts[i]) for split in self.splits)
+            rows.append([f"  {name}", *(percent if pixels else counts)])
         void = ["  void", *(_percent(split.void_share) for split in self.splits)]
-        return [["% of pixels", *[""] * len(self.splits)], *shares, void]
-
-    def _image_rows(self) -> list[list[str]]:
-        counts = [
-            [f"  {name}", *(str(split.class_counts[i]) for split in self.splits)]
-            for i, name in enumerate(self.class_names)
-        ]
-        return [["images of", *[""] * len(self.splits)], *counts]
+        return [*rows, void] if pixels else rows
 
 
 def _show_sizes(sizes: tuple[tuple[int, int], ...]) -> str:

@@ -14,10 +14,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.class_reader import open_class_reader
 from tiramisu.data.readers.file_split import Pair, find_files
-from tiramisu.data.readers.reader import Reader, SceneReader
-from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.reader import Reader
+from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
+from tiramisu.data.splits import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.text import list_some
 
 SHOWN = 5  # number of items that messages show of a long list
@@ -53,58 +54,34 @@ def plan_scans(
         folder: the root; None for drawn data sets.
     """
     split = spec.split(name)
-    if isinstance(split, DrawnSplit | CifarSplit):
-        try:
-            reader = _open(split, spec, name, folder)
-        except ValueError as error:
-            return [], [str(error)]
-        # Some test images of CIFAR are also training images. This is known and accepted.
-        compare = isinstance(split, DrawnSplit)
-        count = range(len(reader.names))
-        return [partial(_scan_sample, reader, i, spec, compare=compare) for i in count], []
-    assert folder is not None
-    if isinstance(split, FolderSplit):
-        return _plan_classes(split, folder, spec)
-    assert spec.labels is not None
-    pairs, problems = _find_pairs(split, folder)
-    return [partial(_scan_files, pair, folder, spec.labels) for pair in pairs], problems
-
-
-def _open(
-    split: DrawnSplit | CifarSplit, spec: DatasetSpec, name: str, folder: Path | None
-) -> Reader:
-    if isinstance(split, DrawnSplit) and spec.task == "segmentation":
-        return SceneReader(split)
-    return open_class_reader(spec, name, folder)
-
-
-def _plan_classes(
-    split: FolderSplit, root: Path, spec: DatasetSpec
-) -> tuple[Sequence[Job], list[str]]:
     try:
-        images = find_class_images(split, root)
+        if isinstance(split, DrawnSplit | CifarSplit):
+            reader = open_reader(spec, name, folder)
+            # Some test images of CIFAR are also training images. This is known and accepted.
+            scan = partial(_scan_sample, reader, spec, compare=isinstance(split, DrawnSplit))
+            return [partial(scan, i) for i in range(len(reader.names))], []
+        assert folder is not None
+        if isinstance(split, FolderSplit):
+            assert isinstance(spec, ClassificationSpec)
+            images = find_class_images(split, spec.folders, folder)
+            empty = f"empty; no image in the folders of {folder / split.folder}"
+            jobs = [partial(_scan_image, image, folder, spec.num_classes) for image in images]
+            return jobs, [] if images else [empty]
+        assert isinstance(spec, SegmentationSpec)
+        found = find_files(split, folder)
     except ValueError as error:
         return [], [str(error)]
-    problems = [] if images else [f"empty; no image in the folders of {root / split.folder}"]
-    return [partial(_scan_image, image, root, spec.num_classes) for image in images], problems
-
-
-def _find_pairs(split: FileSplit, root: Path) -> tuple[tuple[Pair, ...], list[str]]:
-    try:
-        found = find_files(split, root)
-    except ValueError as error:
-        return (), [str(error)]
     problems = []
     for title, items in found.unpaired.items():
         if items:
-            shown = [str(i.relative_to(root) if isinstance(i, Path) else i) for i in items]
+            shown = [str(i.relative_to(folder) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
         problems.append(f"empty; no file matches {' or '.join(split.images)}")
-    return found.pairs, problems
+    return [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs], problems
 
 
-def _scan_sample(reader: Reader, index: int, spec: DatasetSpec, *, compare: bool) -> Scan:
+def _scan_sample(reader: Reader, spec: DatasetSpec, index: int, *, compare: bool) -> Scan:
     """Scan a sample that is drawn, or in the archive of CIFAR."""
     image, label = reader.read(index)
     bins = 256 if spec.task == "segmentation" else spec.num_classes

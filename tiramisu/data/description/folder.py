@@ -1,16 +1,17 @@
 """A folder without a YAML file -> DatasetSpec."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.spec import DatasetSpec, FileSplit, distinct_colors
+from tiramisu.data.spec import DatasetSpec, PixelClass, SegmentationSpec
+from tiramisu.data.splits import FileSplit
 from tiramisu.shipped import find_shipped
 from tiramisu.text import list_some
 
@@ -27,36 +28,29 @@ def spec_from_folder(folder: Path) -> DatasetSpec:
     Raises:
         ValueError: the folder is neither, or a file does not fit; the message says what to do.
     """
-    if (folder / "images").is_dir():
-        return spec_from_mask_folder(folder)
-    if (folder / "train").is_dir():
-        return spec_from_class_folder(folder)
-    raise ValueError(
-        f"{folder}: expected in this folder images/train, images/val, masks/train and masks/val "
-        "(segmentation: an image and its mask have the same file name), or train/CLASS and "
-        f"val/CLASS (classification: one folder of images per class). {_other()}"
-    )
-
-
-def spec_from_mask_folder(folder: Path) -> DatasetSpec:
-    """The spec of images/{train,val[,test]} and masks/{train,val[,test]} under `folder`.
-
-    The classes are the lines of classes.txt if there is one (line 1 is value 0), or else the values
-    in the masks; 255 is void. The colors are those of the masks' palette, if they have one.
-
-    Raises:
-        ValueError: the masks or classes.txt do not fit; the message says what to do.
-    """
     splits = {
         name: FileSplit(images=(f"images/{name}/{_IMAGES}",), masks=(f"masks/{name}/{_MASKS}",))
         for name in _SPLITS
         if (folder / "images" / name).is_dir()
     }
-    if not splits:
-        raise ValueError(
-            f"{folder}: expected images/train, images/val, masks/train and masks/val in this "
-            f"folder (an image and its mask have the same file name). {_other()}"
-        )
+    if splits:
+        return _spec_from_masks(folder, splits)
+    if (folder / "train").is_dir():
+        return spec_from_class_folder(folder)
+    raise ValueError(
+        f"{folder}: expected in this folder images/train, images/val, masks/train and masks/val "
+        "(segmentation: an image and its mask have the same file name), or train/CLASS and "
+        "val/CLASS (classification: one folder of images per class). For any other layout write a "
+        f"YAML; {_template()} is an example"
+    )
+
+
+def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> SegmentationSpec:
+    """The spec of images/{train,val[,test]} and masks/{train,val[,test]} under `folder`.
+
+    The classes are the lines of classes.txt if there is one (line 1 is value 0), or else the values
+    in the masks; 255 is void. The colors are those of the masks' palette, if they have one.
+    """
     masks = [p.mask for split in splits.values() for p in find_files(split, folder).pairs]
     if not masks:
         raise ValueError(
@@ -68,27 +62,24 @@ def spec_from_mask_folder(folder: Path) -> DatasetSpec:
     if named:
         names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
         names = [name for name in names if name]
-        values = list(range(len(names)))
         if _find_values(masks[:_FIRST_MASKS]) == {0, 255}:
             _check_values(folder, _find_values(masks))
     else:
         found = _find_values(masks)
         _check_values(folder, found)
-        values = sorted(found - {IGNORE_INDEX})
-        names = [f"class_{value}" for value in values]
+        names = [f"class_{value}" for value in sorted(found - {IGNORE_INDEX})]
     if not 1 <= len(set(names)) == len(names) <= MAX_CLASSES:
         raise ValueError(
             f"{listed if named else folder / 'masks'}: {len(names)} classes, {len(set(names))} "
             f"different names; expected 1 to {MAX_CLASSES}, each once"
             + ("" if named else "; so many values come from JPEG or resized masks")
         )
-    return DatasetSpec(
+    return SegmentationSpec(
         name=folder.resolve().name,
         title=f"the folder {folder}",
-        class_names=tuple(names),
-        colors=_colors(masks[0], values),
-        labels=LabelTable(
-            encoding="index", raw=tuple((value,) for value in values), ignore=(IGNORE_INDEX,)
+        classes=tuple(
+            PixelClass(name=name, color=color)
+            for name, color in zip(names, _read_palette(masks[0], len(names)), strict=True)
         ),
         splits=splits,
         root=folder,
@@ -141,17 +132,12 @@ def _check_values(folder: Path, values: set[int]) -> None:
         )
 
 
-def _colors(mask: Path, values: list[int]) -> npt.NDArray[np.uint8]:
-    """RGB uint8 (C, 3): the mask's palette if it has a color for each class, or else generated."""
+def _read_palette(mask: Path, num_classes: int) -> Sequence[tuple[int, int, int] | None]:
+    """The color of each class in the mask's palette; None if two are alike or one is missing."""
     with Image.open(mask) as file:
-        palette = np.array(file.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
-    if len(palette) > max(values) and len(np.unique(palette[values], axis=0)) == len(values):
-        return palette[values]
-    return np.array(distinct_colors(len(values), taken=set()), dtype=np.uint8)
-
-
-def _other() -> str:
-    return f"For any other layout write a YAML; {_template()} is an example"
+        channels = iter(file.getpalette("RGB") or [])
+    colors = list(zip(channels, channels, channels, strict=False))[:num_classes]
+    return colors if len(set(colors)) == num_classes else [None] * num_classes
 
 
 def _template() -> Path:

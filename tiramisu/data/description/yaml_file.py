@@ -1,27 +1,12 @@
 """YAML files with the line of every value, so that an error names file, line and fix."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-Place = tuple[str | int, ...]
-"""Where a value is in the file: ("classes", 3, "color")."""
-Model = TypeVar("Model", bound=BaseModel)
-
-_MESSAGES = {  # by pydantic's error type
-    "list_type": "expected a list, not {input!r}",
-    "dict_type": "expected `key: value` lines, not {input!r}",
-    "string_type": "expected text, not {input!r}; put it in quotes",
-    "string_pattern_mismatch": "expected text, not {input!r}; put it in quotes",
-    "int_type": "expected a whole number, not {input!r}",
-    "float_type": "expected a number, not {input!r}",
-    "greater_than_equal": "expected a number from {ge} up, not {input!r}",
-    "too_short": "no split; a data set needs at least train and val",
-    "literal_error": "expected {expected}, not {input!r}",
-}
+from tiramisu.data.entry import Place
 
 
 class YamlFile:
@@ -48,39 +33,18 @@ class YamlFile:
         except (UnicodeDecodeError, yaml.YAMLError) as error:
             raise ValueError(f"{path}: not YAML: {error}") from error
 
-    def validate(self, model: type[Model]) -> Model:
-        """The content as a pydantic model.
+    def explain(self, place: Place, problem: str, other: Place | None = None) -> ValueError:
+        """The error with the file, the line, the keys that lead there and the problem.
 
-        Raises:
-            ValueError: the content does not fit; the message names the first mistake in the file.
+        Args:
+            place: where it is.
+            problem: what came, and what was expected.
+            other: a place that it has to do with; its line ends the message.
         """
-        try:
-            return model.model_validate(self.content)
-        except ValidationError as error:
-            first = min(error.errors(include_url=False), key=lambda e: self.line(e["loc"]))
-            context = first.get("ctx", {})
-            own = context.get("error")  # raised by a validator of ours
-            problem = own or _MESSAGES.get(first["type"], first["msg"]).format(
-                input=first["input"],
-                ge=context.get("ge"),
-                expected=str(context.get("expected")).replace("'", ""),
-            )
-            self.fail((*first["loc"], *getattr(own, "place", ())), str(problem))
-
-    def require_distinct(self, items: Iterable[tuple[Place, Hashable]]) -> None:
-        """Raise ValueError if two places hold the same item."""
-        seen: dict[Hashable, Place] = {}
-        for place, item in items:
-            if item in seen:
-                self.fail(place, f"{item} is used already in line {self.line(seen[item])}")
-            seen[item] = place
-
-    def fail(self, place: Place, problem: str) -> NoReturn:
-        """Raise ValueError with the file, the line, the keys that lead there and the problem."""
         keys = ".".join(part for part in place if isinstance(part, str))
-        raise ValueError(
-            f"{self.path}, line {self.line(place)}: {keys + ': ' if keys else ''}{problem}"
-        )
+        end = "" if other is None else f" in line {self.line(other)}"
+        where = f"{self.path}, line {self.line(place)}"
+        return ValueError(f"{where}: {keys + ': ' if keys else ''}{problem}{end}")
 
     def line(self, place: Place) -> int:
         """The line of a place, or of the nearest place around it that the file has."""

@@ -5,33 +5,37 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tiramisu.data.spec import CifarSplit
+from tiramisu.data.spec import DatasetSpec
 
 
-def load_cifar(split: CifarSplit, root: Path) -> Any:
+def load_cifar(spec: DatasetSpec, root: Path, *, train: bool) -> Any:
     """CIFAR10 or CIFAR100 of torchvision under a root, checked against the MD5 of its files.
+
+    Args:
+        spec: a data set of torchvision's images.
+        root: the folder of its files.
+        train: whether to load the training images, or else the test images.
 
     Raises:
         ValueError: files are missing or damaged; the message says what to do.
     """
-    kind = _torchvision_class(split)
+    kind = _torchvision_class(spec)
     try:
-        return kind(str(root), train=split.train)
+        return kind(str(root), train=train)
     except RuntimeError as error:
         raise ValueError(
-            f"{root}: files of {split.dataset} are missing or damaged in {kind.base_folder}. Move "
-            f"the folder away and fetch it again: tiramisu download {split.dataset.lower()}"
+            f"{root}: files of {spec.torchvision} are missing or damaged in {kind.base_folder}. "
+            f"Move the folder away and fetch it again: tiramisu download {kind.__name__.lower()}"
         ) from error
 
 
-def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | None = None) -> Path:
+def download_cifar(spec: DatasetSpec, root: Path, *, source: str | None = None) -> Path:
     """Download the archive into ROOT.partial, unpack and check it, and rename the folder to root.
 
     If root exists, its files are checked and nothing is changed.
 
     Args:
-        name: name of the data set for messages.
-        split: any split of the data set.
+        spec: a data set of torchvision's images.
         root: the folder to make.
         source: base URL of the archive in place of torchvision's.
 
@@ -40,26 +44,26 @@ def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | No
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         try:
-            load_cifar(split, root)
+            load_cifar(spec, root, train=True)
         except ValueError as error:
             raise ValueError(
-                f"{root} exists, but it does not hold all files of {name}. Nothing was changed. "
-                "Move it away, or give another folder"
+                f"{root} exists, but it does not hold all files of {spec.name}. Nothing was "
+                "changed. Move it away, or give another folder"
             ) from error
         return root
-    kind = _torchvision_class(split)
+    kind = _torchvision_class(spec)
     url = kind.url if source is None else f"{source.rstrip('/')}/{kind.filename}"
     partial = root.with_name(root.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     try:
         # A subclass, because the url is an attribute of the class.
-        type(split.dataset, (kind,), {"url": url})(str(partial), download=True)
+        type(kind.__name__, (kind,), {"url": url})(str(partial), download=True)
     except (OSError, ValueError, RuntimeError, HTTPException, tarfile.TarError) as error:
         # torchvision raises RuntimeError if an MD5 differs, without the name of the file.
         damaged = isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
         reason = "the archive is damaged (its MD5 differs)" if damaged else str(error)
         raise ValueError(
-            f"download of {name} stopped: {url}: {reason}. Run the same command again"
+            f"download of {spec.name} stopped: {url}: {reason}. Run the same command again"
         ) from error
     (partial / kind.filename).unlink(missing_ok=True)  # no longer needed
     if root.exists():
@@ -68,7 +72,7 @@ def download_cifar(name: str, split: CifarSplit, root: Path, *, source: str | No
     return root
 
 
-def _torchvision_class(split: CifarSplit) -> Any:
+def _torchvision_class(spec: DatasetSpec) -> Any:
     from torchvision import datasets  # not imported until needed: it loads torch
 
-    return getattr(datasets, split.dataset)
+    return getattr(datasets, spec.torchvision or "")

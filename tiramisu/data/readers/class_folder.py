@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from tiramisu.data.spec import DatasetSpec, FolderSplit, distinct_colors
+from tiramisu.data.spec import ClassificationSpec, ImageClass
+from tiramisu.data.splits import FolderSplit
 from tiramisu.text import list_some
 
 # The usual size for networks of ImageNet, if the images of a folder differ in size.
@@ -26,7 +26,7 @@ class ClassImage:
     label: int
 
 
-def spec_from_class_folder(folder: Path) -> DatasetSpec:
+def spec_from_class_folder(folder: Path) -> ClassificationSpec:
     """The spec of train/CLASS/*.jpg and val/CLASS/*.jpg (and test) under `folder`.
 
     The classes are the sub-folders of train, sorted. If images differ in size, all are resized to
@@ -41,12 +41,8 @@ def spec_from_class_folder(folder: Path) -> DatasetSpec:
             f"{folder / 'train'}: no sub-folder. Expected one for each class, with its images: "
             "train/cat/1.jpg, train/dog/2.jpg, ..."
         )
-    splits = {
-        name: FolderSplit(folder=name, folders=names)
-        for name in _SPLITS
-        if (folder / name).is_dir()
-    }
-    images = {name: find_class_images(split, folder) for name, split in splits.items()}
+    splits = {name: FolderSplit(folder=name) for name in _SPLITS if (folder / name).is_dir()}
+    images = {name: find_class_images(split, names, folder) for name, split in splits.items()}
     in_train = {image.label for image in images["train"]}
     empty = [name for i, name in enumerate(names) if i not in in_train]
     if empty:
@@ -55,39 +51,42 @@ def spec_from_class_folder(folder: Path) -> DatasetSpec:
             "there (JPEG, PNG, ...), or remove the folder from all splits"
         )
     paths = (image.path for image in chain.from_iterable(images.values()))
-    return DatasetSpec(
+    return ClassificationSpec(
         name=folder.resolve().name,
         title=f"the folder {folder}",
         task="classification",
-        class_names=names,
-        colors=np.array(distinct_colors(len(names), taken=set()), dtype=np.uint8),
-        labels=None,
+        classes=tuple(ImageClass(name=name) for name in names),
         splits=splits,
         size=None if _are_of_one_size(paths) else _USUAL_SIZE,
         root=folder,
     )
 
 
-def find_class_images(split: FolderSplit, root: Path) -> list[ClassImage]:
+def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) -> list[ClassImage]:
     """The images of a split, sorted by class and name, as torchvision's ImageFolder finds them.
 
     Hidden files and folders (with a leading dot) are left out. A class may have no image.
+
+    Args:
+        split: the split.
+        folders: the sub-folder of each class.
+        root: the data set's root.
 
     Raises:
         ValueError: the sub-folders are not those of the classes.
     """
     # Not imported until needed, because it loads torch.
-    from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
     home = root / split.folder
     if not home.is_dir():
         raise ValueError(
-            f"{home}: no such folder. Expected {split.folder}/{split.folders[0]}/IMAGES and so "
+            f"{home}: no such folder. Expected {split.folder}/{folders[0]}/IMAGES and so "
             f"on under {root}: a sub-folder for each class"
         )
     found = list_class_folders(home)
-    missing = [name for name in split.folders if name not in found]
-    unknown = [name for name in found if name not in split.folders]
+    missing = [name for name in folders if name not in found]
+    unknown = [name for name in found if name not in folders]
     if missing or unknown:
         parts = (("no folder for the class", missing), ("no such class as the folder", unknown))
         differences = " and ".join(
@@ -98,18 +97,13 @@ def find_class_images(split: FolderSplit, root: Path) -> list[ClassImage]:
             "split has no image of a class"
         )
 
-    class Classes(ImageFolder):  # type: ignore[misc]
-        """ImageFolder with the classes in the order of the spec."""
-
-        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-            return list(split.folders), {name: i for i, name in enumerate(split.folders)}
-
     def is_image(path: str) -> bool:
         name = Path(path).name
         return name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
 
-    folder = Classes(str(home), is_valid_file=is_image, allow_empty=True)
-    return [ClassImage(path=Path(path), label=label) for path, label in folder.samples]
+    labels = {name: label for label, name in enumerate(folders)}
+    images = make_dataset(str(home), labels, is_valid_file=is_image, allow_empty=True)
+    return [ClassImage(path=Path(path), label=label) for path, label in images]
 
 
 def list_class_folders(home: Path) -> list[str]:

@@ -8,45 +8,33 @@ import numpy.typing as npt
 
 from tiramisu.data.readers.cifar_archive import load_cifar
 from tiramisu.data.readers.class_folder import find_class_images
-from tiramisu.data.readers.reader import Reader, read_image
-from tiramisu.data.spec import CifarSplit, DatasetSpec, DrawnSplit, FolderSplit
+from tiramisu.data.readers.reader import read_image
+from tiramisu.data.spec import ClassificationSpec
+from tiramisu.data.splits import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.streets import OBJECTS, draw_object
 from tiramisu.text import list_some
-
-
-def open_class_reader(spec: DatasetSpec, split: str, root: str | Path | None) -> Reader:
-    """The reader of one split.
-
-    Raises:
-        ValueError: files are missing, or their classes are not those of the spec.
-    """
-    source = spec.split(split)
-    if isinstance(source, DrawnSplit):
-        return ObjectReader(source, spec)
-    if isinstance(source, CifarSplit):
-        return CifarReader(source, spec.find_root(root), spec)
-    assert isinstance(source, FolderSplit)
-    return FolderReader(source, spec.find_root(root), spec)
 
 
 class ObjectReader:
     """Draws the objects of a drawn split."""
 
-    def __init__(self, split: DrawnSplit, spec: DatasetSpec) -> None:
+    def __init__(self, split: DrawnSplit, spec: ClassificationSpec) -> None:
         _require_classes(OBJECTS, spec, "draw_object draws")
-        self.split = split
+        assert spec.drawn is not None
+        self.side = spec.drawn.size
+        self.first_seed = split.first_seed
         self.names = [f"object_{split.first_seed + i:06d}" for i in range(split.count)]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        image, label = draw_object(self.split.first_seed + index, size=self.split.height)
+        image, label = draw_object(self.first_seed + index, size=self.side)
         return image, np.array(label, np.int64)
 
 
 class FolderReader:
     """Reads the image files of a split."""
 
-    def __init__(self, split: FolderSplit, root: Path, spec: DatasetSpec) -> None:
-        self.images = find_class_images(split, root)
+    def __init__(self, split: FolderSplit, root: Path, spec: ClassificationSpec) -> None:
+        self.images = find_class_images(split, spec.folders, root)
         if not self.images:
             raise ValueError(
                 f"{root / split.folder}: no image in the folders of its {spec.num_classes} "
@@ -67,20 +55,19 @@ class FolderReader:
 class CifarReader:
     """Holds the images of CIFAR-10 or CIFAR-100, read by torchvision."""
 
-    def __init__(self, split: CifarSplit, root: Path, spec: DatasetSpec) -> None:
-        part = "train" if split.train else "test"
-        data = load_cifar(split, root)
-        _require_classes(tuple(data.classes), spec, f"{split.dataset} has")
-        stop = len(data.data) if split.stop is None else split.stop
-        if stop > len(data.data):
+    def __init__(self, split: CifarSplit, root: Path, spec: ClassificationSpec) -> None:
+        data = load_cifar(spec, root, train=split.part == "train")
+        _require_classes(tuple(data.classes), spec, f"{spec.torchvision} has")
+        first, end = split.range or (0, len(data.data))
+        if end > len(data.data):
             raise ValueError(
-                f"{spec.name}: the range {split.start} to {stop} is beyond the {len(data.data)} "
-                f"{part} images of {split.dataset}"
+                f"{spec.name}: the range {first} to {end} is beyond the {len(data.data)} "
+                f"{split.part} images of {spec.torchvision}"
             )
-        self.images = np.ascontiguousarray(data.data[split.start : stop])  # uint8 (N, 32, 32, 3)
-        self.labels = np.array(data.targets[split.start : stop], np.int64)
+        self.images = np.ascontiguousarray(data.data[first:end])  # uint8 (N, 32, 32, 3)
+        self.labels = np.array(data.targets[first:end], np.int64)
         self.size = spec.size
-        self.names = [f"{part}_{i:05d}" for i in range(split.start, stop)]
+        self.names = [f"{split.part}_{i:05d}" for i in range(first, end)]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         image = self.images[index]
@@ -105,7 +92,7 @@ def resize_and_crop(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
-def _require_classes(found: tuple[str, ...], spec: DatasetSpec, whose: str) -> None:
+def _require_classes(found: tuple[str, ...], spec: ClassificationSpec, whose: str) -> None:
     if spec.class_names != found:
         raise ValueError(
             f"{spec.name}: its classes are {list_some(spec.class_names, most=10)}; {whose} "

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiramisu.data.spec import FileSplit
+from tiramisu.data.splits import WILDCARD, FileSplit
 
-WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 

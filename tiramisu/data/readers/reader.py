@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
-from tiramisu.data.spec import DrawnSplit, FileSplit
+from tiramisu.data.spec import SegmentationSpec
+from tiramisu.data.splits import DrawnSplit, FileSplit
 from tiramisu.streets import draw_scene
 
 
@@ -36,20 +37,21 @@ class Reader(Protocol):
 class SceneReader:
     """Draws the scenes of a drawn split."""
 
-    def __init__(self, split: DrawnSplit) -> None:
-        self.split = split
+    def __init__(self, split: DrawnSplit, spec: SegmentationSpec) -> None:
+        assert spec.drawn is not None
+        self.size = spec.drawn
+        self.first_seed = split.first_seed
         self.names = [f"scene_{split.first_seed + i:06d}" for i in range(split.count)]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-        seed = self.split.first_seed + index
-        return draw_scene(seed, height=self.split.height, width=self.split.width)
+        seed = self.first_seed + index
+        return draw_scene(seed, height=self.size.height, width=self.size.width)
 
 
 class FileReader:
     """Reads the image and mask files of a split."""
 
-    def __init__(self, split: FileSplit, root: Path, labels: LabelTable | None, name: str) -> None:
-        assert labels is not None, "a data set for segmentation has a label table"
+    def __init__(self, split: FileSplit, root: Path, labels: LabelTable, name: str) -> None:
         found = find_files(split, root)
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs

@@ -1,0 +1,96 @@
+"""What the mappings and values of a data set's YAML file share, as pydantic models and types."""
+
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+from tiramisu.text import did_you_mean
+
+Place = tuple[str | int, ...]
+"""Where a value is in the file: ("classes", 3, "color")."""
+
+
+class EntryError(ValueError):
+    """A mistake in the file, at a place below the value that is validated.
+
+    Args:
+        problem: what came, and what was expected.
+        place: the place of the mistake.
+        other: a place that the mistake has to do with; the message ends with its line.
+    """
+
+    def __init__(self, problem: str, *place: str | int, other: Place | None = None) -> None:
+        super().__init__(problem)
+        self.place = place
+        self.other = other
+
+
+class Entry(BaseModel):
+    """A mapping in the file: all required keys are there, and no unknown one.
+
+    A field of type None is a key that this kind of mapping does not have.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, dict):
+            raise EntryError(f"expected `key: value` lines, not {value!r}")
+        fields = {
+            field.alias or name: field
+            for name, field in cls.model_fields.items()
+            if field.annotation is not NoneType
+        }
+        for key in value:
+            if key not in fields:
+                hint = did_you_mean(str(key), fields) or f"; known are {', '.join(fields)}"
+                raise EntryError(f"unknown key {key!r}{hint}", str(key))
+        missing = [key for key, field in fields.items() if field.is_required() and key not in value]
+        if missing:
+            raise EntryError(f"missing: {', '.join(missing)}")
+        for key, content in value.items() if info.context else ():
+            if content is None and key not in ("ignore", "drawn"):
+                raise EntryError("expected a value, not None; write one or remove the key", key)
+        return value
+
+
+def check_color(value: Any, *place: str | int) -> tuple[int, int, int]:
+    """A color [r, g, b] as a tuple; EntryError if it is none."""
+    ok = isinstance(value, list | tuple) and len(value) == 3
+    if not ok or not all(type(v) is int and 0 <= v <= 255 for v in value):
+        raise EntryError(f"expected a color [r, g, b] of numbers 0 to 255, not {value!r}", *place)
+    return value[0], value[1], value[2]
+
+
+def expect_pair(expected: str) -> BeforeValidator:
+    """The validator of a list of two numbers."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | tuple) and len(value) == 2:
+            return tuple(value)
+        raise EntryError(f"expected {expected}, not {value!r}")
+
+    return BeforeValidator(check)
+
+
+def _join(value: Any, info: ValidationInfo) -> Any:
+    is_text = isinstance(value, str) and value.strip()
+    return info.context / Path(value).expanduser() if is_text and info.context else value
+
+
+Text = Annotated[str, Field(pattern=r"\S")]
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Percent = Annotated[float, Field(ge=0)]
+Color = Annotated[tuple[int, int, int], BeforeValidator(check_color)]
+T = TypeVar("T")
+ListOf = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list in the YAML, a tuple in Python."""
+PathBesideYaml = Annotated[Path, BeforeValidator(_join)]
+"""A path relative to the folder of the YAML, which is the context of the validation."""

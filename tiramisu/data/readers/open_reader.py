@@ -1,0 +1,34 @@
+"""The reader of any split."""
+
+from pathlib import Path
+
+from tiramisu.data.readers.class_reader import CifarReader, FolderReader, ObjectReader
+from tiramisu.data.readers.reader import FileReader, Reader, SceneReader
+from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
+from tiramisu.data.splits import CifarSplit, DrawnSplit, FileSplit, FolderSplit
+
+
+def open_reader(spec: DatasetSpec, name: str, root: str | Path | None) -> Reader:
+    """The reader of one split.
+
+    Args:
+        spec: the data set.
+        name: the split.
+        root: the folder of the files; None for the spec's own, or data/<name>.
+
+    Raises:
+        ValueError: files are missing or do not fit.
+    """
+    split = spec.split(name)
+    if isinstance(spec, SegmentationSpec):
+        if isinstance(split, DrawnSplit):
+            return SceneReader(split, spec)
+        assert isinstance(split, FileSplit)
+        return FileReader(split, spec.find_root(root), spec.labels, name)
+    assert isinstance(spec, ClassificationSpec)
+    if isinstance(split, DrawnSplit):
+        return ObjectReader(split, spec)
+    if isinstance(split, CifarSplit):
+        return CifarReader(split, spec.find_root(root), spec)
+    assert isinstance(split, FolderSplit)
+    return FolderReader(split, spec.find_root(root), spec)

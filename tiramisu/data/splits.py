@@ -1,0 +1,109 @@
+"""The kinds of splits: how the samples of one split are found."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from tiramisu.data.entry import (
+    Entry,
+    EntryError,
+    ListOf,
+    NotNegative,
+    Positive,
+    Text,
+    expect_pair,
+)
+
+WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
+
+
+def _check_pattern(pattern: str) -> str:
+    if pattern.startswith("/") or ".." in pattern.split("/") or "**" in pattern:
+        raise EntryError(f"{pattern}: a pattern is relative to the root, without .. or **")
+    if not WILDCARD.search(pattern):
+        raise EntryError(f"{pattern}: a pattern needs a *, as in images/train/*.png")
+    return pattern
+
+
+def _check_folder(folder: str) -> str:
+    if folder.startswith("/") or ".." in folder.split("/"):
+        raise EntryError(f"{folder}: a folder is relative to the root, without ..")
+    return folder
+
+
+_Patterns = Annotated[
+    ListOf[Annotated[Text, AfterValidator(_check_pattern)]],
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value]),
+]
+_Range = Annotated[
+    tuple[NotNegative, NotNegative], expect_pair("[first, end] (end is not included)")
+]
+
+
+class FileSplit(Entry):
+    """The images and masks of one split, as glob patterns relative to the data set's root.
+
+    The key of an image is the text that the wildcards of its pattern match, joined by "/". Its
+    mask is the file whose pattern matches the same text.
+    """
+
+    images: _Patterns
+    masks: _Patterns
+    """One mask pattern for each image pattern."""
+    keys: ListOf[Text] = ()
+    """Globs; only images whose key matches one of them are used. Empty for all."""
+    list_file: Text | None = Field(default=None, alias="list")
+    """Text file, relative to the root, with one key per line; only these images are used."""
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> "FileSplit":
+        if len(self.images) != len(self.masks):
+            raise EntryError(
+                f"{len(self.images)} patterns for images and {len(self.masks)} for masks; "
+                "each images pattern needs its own masks pattern"
+            )
+        for image, mask in zip(self.images, self.masks, strict=True):
+            if len(WILDCARD.findall(image)) != len(WILDCARD.findall(mask)):
+                raise EntryError(
+                    f"{image} and {mask} have different numbers of wildcards; what a * in images "
+                    "matches must also be at the same * in masks"
+                )
+        return self
+
+
+class DrawnSplit(Entry):
+    """The images of one split of a drawn data set: seeds first_seed .. first_seed + count - 1.
+
+    Each image is a scene for segmentation, or a single object for classification.
+    """
+
+    first_seed: NotNegative
+    count: Positive
+
+
+class FolderSplit(Entry):
+    """The images of one split for classification: a folder with a sub-folder for each class."""
+
+    folder: Annotated[Text, AfterValidator(_check_folder)]
+    """Relative to the data set's root."""
+
+
+class CifarSplit(Entry):
+    """A part of the training or the test images of CIFAR-10 or CIFAR-100."""
+
+    part: Literal["train", "test"]
+    range: _Range | None = None
+    """(first, end) of the images, end not included; None for all."""
+
+    @model_validator(mode="after")
+    def _check_range(self) -> "CifarSplit":
+        if self.range and self.range[0] >= self.range[1]:
+            first_end = list(self.range)
+            raise EntryError(
+                f"{first_end} holds no image; expected two numbers, the smaller one first", "range"
+            )
+        return self
+
+
+Split = FileSplit | DrawnSplit | FolderSplit | CifarSplit
