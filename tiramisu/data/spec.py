@@ -240,7 +240,9 @@ def _require_distinct(what: str, values: Iterable[Iterable[str]]) -> None:
 
 
 def _check_ignore(value: Any) -> Any:
-    if isinstance(value, list | tuple) or value in (None, "others"):
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    if value in (None, "others"):
         return value
     raise EntryError(f"expected a list of raw values or the word others, not {value!r}")
 
