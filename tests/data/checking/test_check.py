@@ -9,7 +9,7 @@ from tiny_data import random_label
 
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
-from tiramisu.data.splits import DrawnSplit
+from tiramisu.data.spec_parts import DrawnSplit
 
 
 def check(tiny: Path, **kwargs):
