@@ -46,6 +46,10 @@ def test_ratios_are_of_medians_to_the_first() -> None:
     assert ours["gflops"] == pytest.approx(10)  # 1 G multiply-adds are 2 G operations, in 0.2 s
     assert ours["part_of_limit"] == pytest.approx(0.5)
     assert json.loads(json.dumps(described))["case"]["width"] == 48
+    comparison = make_comparison()
+    comparison.results[0].peak_bytes = 0  # too little to be seen: nothing can be compared with it
+    first, other, _ = describe_comparison(comparison)["results"]  # type: ignore[misc]
+    assert first["memory_ratio"] is other["memory_ratio"] is None
 
 
 def test_the_table_shows_every_figure() -> None:

@@ -10,7 +10,7 @@ from tiny_data import YAML, random_label, write_pair
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.data.readers.file_split import find_files
 from tiramisu.data.spec import DatasetSpec, distinct_colors
-from tiramisu.data.splits import FileSplit
+from tiramisu.data.spec_parts import FileSplit
 from tiramisu.shipped import find_shipped, list_shipped
 
 SEGNET_SPLIT = {  # of the 701 frames, as camvid.sha256 lists them

@@ -8,7 +8,7 @@ import pytest
 from tiny_classes import write_classes
 
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.splits import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.shipped import find_shipped
 from tiramisu.streets import OBJECTS
 

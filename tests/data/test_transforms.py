@@ -114,6 +114,17 @@ def test_color_changes_the_image_only_and_grows_with_strength():
     assert 1 < change(0.3) < change(1.0) < 60
 
 
+def test_the_seed_chooses_the_changes_of_color():
+    label = blocks(0)
+    image = np.full((60, 80, 3), (200, 90, 90), np.uint8)
+    transform = TrainTransform(crop=None, flip=False, color=1.0)
+    changed = [transform(image, label, seed=seed)[0] for seed in range(100)]
+    # Brightness, contrast, gamma and hue: each is left out sometimes, and rarely all of them.
+    assert 85 <= sum(not np.array_equal(other, image) for other in changed) <= 99
+    # Only a change of hue sets green and blue apart.
+    assert 20 <= sum((other[..., 1] != other[..., 2]).any() for other in changed) <= 80
+
+
 def test_the_seed_alone_decides():
     label = blocks(1)
     transform = TrainTransform(crop=(32, 32), **FULL)

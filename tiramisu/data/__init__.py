@@ -1,8 +1,8 @@
 """Data sets: their descriptions, files, samples and batches. No network in this room.
 
 catalog     load_spec: a shipped name, a YAML file or a bare folder becomes a DatasetSpec
-spec        DatasetSpec, what a data set is; splits has the kinds of its splits, and labels decodes
-            the values of its masks
+spec        DatasetSpec, what a data set is; spec_parts its classes and splits, entry what these
+            share, labels decodes the values of its masks
 description from a YAML file or a folder to a DatasetSpec; readers from files to samples
 dataset     ImageDataset: images and labels as the network sees them; sample has the types
 loader      make_loader: batches

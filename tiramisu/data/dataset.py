@@ -15,7 +15,7 @@ from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.data.splits import FileSplit, FolderSplit
+from tiramisu.data.spec_parts import FileSplit, FolderSplit
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tiramisu.atomic import write_then_rename
-from tiramisu.data.spec import DatasetSpec, PublishedIou
+from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.spec_parts import PublishedIou
 from tiramisu.evaluation.metrics import ClassificationScores, Scores, SegmentationScores
 from tiramisu.evaluation.plots import plot_confusion, plot_reliability
 from tiramisu.visual.pictures import save_png

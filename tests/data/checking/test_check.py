@@ -9,6 +9,7 @@ from tiny_data import random_label
 
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
+from tiramisu.data.spec_parts import DrawnSplit
 
 
 def check(tiny: Path, **kwargs):
@@ -47,6 +48,8 @@ def test_the_report_is_a_table(tiny: Path):
     assert lines[3].split()[-6:] == ["12", "x", "16"] * 2
     assert [line.split()[0] for line in lines[5:]] == ["ground", "tree", "fruit", "void"]
     assert len({len(line) for line in lines[2:4] + lines[5:]}) == 1  # the columns line up
+    for column in (1, 2):
+        assert sum(float(line.split()[column]) for line in lines[5:]) == pytest.approx(100, abs=0.1)
 
 
 def test_everything_is_listed_at_once(tiny: Path):
@@ -182,6 +185,13 @@ def test_drawn_scenes_are_counted():
     assert report.splits[0].num_samples == 40
     assert report.splits[0].sizes == ((144, 192),)
     assert report.splits[0].class_counts.min() > 0
+
+
+def test_a_scene_in_two_splits_is_found():
+    spec = load_spec("streets")
+    train, val = (DrawnSplit(first_seed=first, count=3) for first in (0, 2))
+    with pytest.raises(ValueError, match=r"train and val share images \(1\): scene_000002"):
+        check_dataset(spec.model_copy(update={"splits": {"train": train, "val": val}}))
 
 
 def test_problems_for_training_are_warnings(tiny: Path):

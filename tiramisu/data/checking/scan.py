@@ -18,7 +18,7 @@ from tiramisu.data.readers.file_split import Pair, find_files
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import Reader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
-from tiramisu.data.splits import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.text import list_some
 
 SHOWN = 5  # number of items that messages show of a long list

@@ -10,8 +10,8 @@ from PIL import Image
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.spec import DatasetSpec, PixelClass, SegmentationSpec
-from tiramisu.data.splits import FileSplit
+from tiramisu.data.spec import DatasetSpec, SegmentationSpec
+from tiramisu.data.spec_parts import FileSplit, PixelClass
 from tiramisu.shipped import find_shipped
 from tiramisu.text import list_some
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tiramisu.data.spec import ClassificationSpec, ImageClass
-from tiramisu.data.splits import FolderSplit
+from tiramisu.data.spec import ClassificationSpec
+from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some
 
 # The usual size for networks of ImageNet, if the images of a folder differ in size.

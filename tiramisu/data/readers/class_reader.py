@@ -10,7 +10,7 @@ from tiramisu.data.readers.cifar_archive import load_cifar
 from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.readers.reader import read_image
 from tiramisu.data.spec import ClassificationSpec
-from tiramisu.data.splits import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.streets import OBJECTS, draw_object
 from tiramisu.text import list_some
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiramisu.data.splits import WILDCARD, FileSplit
+from tiramisu.data.spec_parts import WILDCARD, FileSplit
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tiramisu.data.readers.class_reader import CifarReader, FolderReader, ObjectReader
 from tiramisu.data.readers.reader import FileReader, Reader, SceneReader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
-from tiramisu.data.splits import CifarSplit, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FileSplit, FolderSplit
 
 
 def open_reader(spec: DatasetSpec, name: str, root: str | Path | None) -> Reader:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
 from tiramisu.data.spec import SegmentationSpec
-from tiramisu.data.splits import DrawnSplit, FileSplit
+from tiramisu.data.spec_parts import DrawnSplit, FileSplit
 from tiramisu.streets import draw_scene
 
 

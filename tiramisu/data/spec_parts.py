@@ -1,21 +1,105 @@
-"""The kinds of splits: how the samples of one split are found."""
+"""The parts of a DatasetSpec: classes, splits, the source, and published results."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from typing_extensions import Self
 
 from tiramisu.data.entry import (
+    Color,
     Entry,
     EntryError,
     ListOf,
     NotNegative,
+    PathBesideYaml,
+    Percent,
     Positive,
     Text,
     expect_pair,
 )
 
 WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
+
+
+class ClassEntry(Entry):
+    """A class; its name alone is the short form."""
+
+    name: Text
+    color: Color | None = None
+    """RGB, for pictures; None for one that differs from all others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class PixelClass(ClassEntry):
+    """A class of pixels."""
+
+    raw: ListOf[Any] | None = None
+    """The values in the masks that mean this class: ids, or with `encoding: rgb` colors. None for
+    its place in the list of classes, or its color."""
+
+
+class ImageClass(ClassEntry):
+    """A class of images."""
+
+    folder: Text | None = None
+    """Its sub-folder; None if that has the name of the class."""
+
+
+class SceneSize(Entry):
+    """The size of drawn scenes in pixels."""
+
+    height: Positive
+    width: Positive
+
+
+class ObjectSize(Entry):
+    """The side of drawn, square images of objects in pixels."""
+
+    size: Positive
+
+
+class Source(Entry):
+    """Where a data set comes from."""
+
+    homepage: Text
+    licence: Text
+    """What the data may be used for, and what to cite."""
+    url: Text | None = None
+    """Base URL of the files in `checksums`; None if users must download them themselves."""
+    checksums: PathBesideYaml | None = None
+    """List in the format of `sha256sum`: paths relative to `url` and to the root."""
+
+    @model_validator(mode="after")
+    def _check_download(self) -> Self:
+        if (self.url is None) != (self.checksums is None):
+            raise EntryError("url and checksums belong together: downloaded files are verified")
+        if self.checksums is not None and not self.checksums.is_file():
+            raise EntryError(f"{self.checksums}: no such file beside the YAML", "checksums")
+        return self
+
+
+class PublishedResult(Entry):
+    """Published figures on this data set, in percent."""
+
+    arch: Text
+    """The model's name in `build_model`."""
+    title: Text
+    split: Text
+    accuracy: Percent
+    """Share of correct pixels; for classification top-1 accuracy."""
+
+
+class PublishedIou(PublishedResult):
+    """Published figures for segmentation, in percent."""
+
+    mean_iou: Percent
+    class_iou: ListOf[Percent]
+    """In class order."""
 
 
 def _check_pattern(pattern: str) -> str:
@@ -57,7 +141,7 @@ class FileSplit(Entry):
     """Text file, relative to the root, with one key per line; only these images are used."""
 
     @model_validator(mode="after")
-    def _check_pairs(self) -> "FileSplit":
+    def _check_pairs(self) -> Self:
         if len(self.images) != len(self.masks):
             raise EntryError(
                 f"{len(self.images)} patterns for images and {len(self.masks)} for masks; "
@@ -97,7 +181,7 @@ class CifarSplit(Entry):
     """(first, end) of the images, end not included; None for all."""
 
     @model_validator(mode="after")
-    def _check_range(self) -> "CifarSplit":
+    def _check_range(self) -> Self:
         if self.range and self.range[0] >= self.range[1]:
             first_end = list(self.range)
             raise EntryError(
