@@ -1,5 +1,6 @@
 """How fast images of a data set are loaded, and trained."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tiramisu.benchmark import loading_speed, steps
 from tiramisu.benchmark.benchmark import run_benchmark
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.benchmark.contenders import Case
-from tiramisu.benchmark.loading_speed import compare_loading, time_batches
+from tiramisu.benchmark.loading_speed import compare_loading
 
 CASE = Case(arch="fc56", mode="train", batch=2, height=32, width=32)
 
@@ -33,24 +34,25 @@ def test_every_way_to_load_is_measured(rectangles: Path) -> None:
     ]
     for result in compared.results:
         assert result.median > 0
+        assert len(result.seconds) == 3
         assert (result.multiply_adds == 0) == result.contender.startswith("load")
     assert compared.notes["images"] == f"from {rectangles}"
     assert compared.notes["memory"].startswith("images decoded in")
 
 
-def test_first_batches_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_batches_are_not_timed(rectangles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[int] = []
 
-    def time_step(step: object, repeats: int) -> float:
+    def time_step(step: Callable[[], object], repeats: int) -> float:
+        step()
         timed.append(repeats)
-        return 100.0 if repeats > 1 else 2.0
+        return 7.0
 
     monkeypatch.setattr(loading_speed, "time_step", time_step)
-    assert time_batches(lambda: None, 0.0, skip=5) == 2.0
-    assert timed == [5, 1, 1, 1]  # three batches, though the time was over at once
-    timed.clear()
-    assert time_batches(lambda: None, 7.0, skip=1) == 2.0
-    assert timed == [1, 1, 1, 1, 1]
+    monkeypatch.setattr(loading_speed, "take_turns", lambda steps, **_: {n: [2.0] for n in steps})
+    compare_loading(CASE, data=str(rectangles), data_root=None, workers=(0, 1), seconds=0.0)
+    # The first batch; then, from memory and from files, by 0 workers and by 1, to train and load.
+    assert timed == [1, 1, 1, 3, 3, 1, 1, 3, 3]
 
 
 def test_the_study_writes_its_files(rectangles: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,6 @@ from tiramisu.training.losses import build_loss
 from tiramisu.training.optim import build_optimizer
 from tiramisu.training.train import build_model_for
 
-MIN_BATCHES = 3
-
 
 def compare_loading(
     case: Case,
@@ -32,13 +30,9 @@ def compare_loading(
 ) -> Comparison:
     """Time a training step on one batch that is in memory, then with loading, and loading alone.
 
-    Args:
-        case: a training step. Images are cropped to its size, and augmented more than by the
-            shipped recipes.
-        data, data_root: data set, and the folder of its files, as in `TrainConfig`. The images are
-            decoded and kept in memory, or read from files each time.
-        workers: numbers of processes that load.
-        seconds: how long each way is timed; at least 3 batches are.
+    Images are cropped to the size of the case, and augmented more than by the recipes in the
+    package. They are decoded and kept in memory, or read from files each time, by each of these
+    numbers of worker processes. Each way is timed for `seconds`, see `take_turns`.
 
     Raises:
         ValueError: the data are not there, or are too few for one batch.
@@ -56,12 +50,13 @@ def compare_loading(
 
     results: list[Result] = []
 
-    def measure(name: str, use: Callable[[Iterator[Any]], object], batches: Any, skip: int) -> None:
+    def measure(name: str, step: steps.Step, *, skip: int, multiply_adds: int) -> None:
         print(f"{case.title}: timing {name}", file=sys.stderr)
-        work = 0 if use is next else steps.count_multiply_adds("ours", case)
-        mean = time_batches(partial(use, batches), seconds, skip=skip)
-        results.append(Result(contender=name, seconds=[mean], multiply_adds=work))
+        time_step(step, skip)
+        times = take_turns({name: step}, rounds=sys.maxsize, seconds=seconds)[name]
+        results.append(Result(contender=name, seconds=times, multiply_adds=multiply_adds))
 
+    work = steps.count_multiply_adds("ours", case)
     size = (case.height, case.width)
     transform = TrainTransform(crop=size, scale=(0.5, 2.0), flip=True, color=0.5)
     notes = {"images": f"from {data}"}
@@ -80,23 +75,16 @@ def compare_loading(
         for num_workers in workers:
             batches = _repeat_epochs(dataset, case.batch, num_workers)
             if not results:
-                measure("no loading", train, itertools.repeat(next(batches)), 1)
+                first = itertools.repeat(next(batches))
+                measure("no loading", partial(train, first), skip=1, multiply_adds=work)
             # Batches that the workers have already loaded would count as if they took no time.
             skip = 2 * num_workers + 1
-            measure(f"train from {source}, {num_workers} workers", train, batches, skip)
-            measure(f"load from {source}, {num_workers} workers", next, batches, skip)
+            name = f"from {source}, {num_workers} workers"
+            measure(f"train {name}", partial(train, batches), skip=skip, multiply_adds=work)
+            measure(f"load {name}", partial(next, batches), skip=skip, multiply_adds=0)
     products, operations = steps.make_matrix_products(case)
     times = [min(turns) for turns in take_turns(products, rounds=3, seconds=0).values()]
     return Comparison(case=case, limit=operations / min(times), results=results, notes=notes)
-
-
-def time_batches(step: steps.Step, seconds: float, *, skip: int) -> float:
-    """Mean seconds of a step that is repeated, the first `skip` times not counted."""
-    time_step(step, skip)
-    count, spent = 0, 0.0
-    while count < MIN_BATCHES or spent < seconds:
-        count, spent = count + 1, spent + time_step(step, 1)
-    return spent / count
 
 
 def _repeat_epochs(dataset: ImageDataset, batch_size: int, workers: int) -> Iterator[Any]:

@@ -1,10 +1,9 @@
 """A data set's YAML file -> DatasetSpec. Every error names the file, the line and the fix."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from tiramisu.data.description.yaml_file import YamlFile
 from tiramisu.data.entry import EntryError, Place
@@ -44,7 +43,7 @@ def parse_spec(path: Path) -> DatasetSpec:
         raise file.explain(*first) from error
 
 
-def _read_mistake(found: ErrorDetails) -> tuple[Place, str, Place | None]:
+def _read_mistake(found: Any) -> tuple[Place, str, Place | None]:
     """The place of a mistake, what is wrong, and another place that it has to do with."""
     place, context = found["loc"], found.get("ctx", {})
     own = context.get("error")  # raised by a validator of ours
