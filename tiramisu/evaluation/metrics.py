@@ -181,9 +181,7 @@ def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> C
     )
 
 
-def _count(
-    matrix: Tensor | npt.NDArray[np.integer],
-) -> tuple[Counts, Counts, Counts, Counts]:
+def _count(matrix: Tensor | npt.NDArray[np.integer]) -> tuple[Counts, Counts, Counts, Counts]:
     """The matrix (C, C) as int64, and each class's correct, labelled and predicted number, (C,)."""
     counts = np.asarray(matrix.cpu() if isinstance(matrix, Tensor) else matrix, dtype=np.int64)
     return counts, np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)

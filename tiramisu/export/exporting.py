@@ -206,7 +206,7 @@ def format_report(report: ExportReport) -> str:
     """The report as text."""
     lines = [
         f"{report.arch} as {report.format}, {report.precision}: {report.file}, "
-        f"{report.bytes / 1e6:.1f} MB",
+        f"{report.bytes / 1e6:.1f} MB"
     ]
     for p in report.parity:
         lines.append(

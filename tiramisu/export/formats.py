@@ -32,11 +32,7 @@ TRACED_SIDE = 64
 
 
 def export_model(
-    model: ImageModel,
-    path: Path,
-    *,
-    calibration: Sequence[Tensor] = (),
-    int8: bool = False,
+    model: ImageModel, path: Path, *, calibration: Sequence[Tensor] = (), int8: bool = False
 ) -> Path:
     """Write a model for a runtime. The file appears under its name when it is complete.
 
