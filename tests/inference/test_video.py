@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
 
 
@@ -36,7 +37,8 @@ def test_video_round_trip(
 ) -> None:
     write_video(tmp_path / name, codec=codec)
     out = tmp_path / "out"
-    written = predict_files(channel_model, [tmp_path / name], out=out, progress=False)
+    config = PredictConfig(checkpoint="", out=str(out))
+    written = predict_files(channel_model, [tmp_path / name], config=config)
     assert [path.name for path in written] == ["a_overlay.mp4", "a.json"]
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_overlay.mp4"]
 
@@ -59,6 +61,7 @@ def test_damaged_video_leaves_nothing_behind(
     channel_model: SegmentationModel, tmp_path: Path
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.mp4 is damaged"):
-        predict_files(channel_model, [tmp_path / "a.mp4"], out=tmp_path / "out", progress=False)
+        predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())

@@ -18,7 +18,7 @@ from tiramisu.data.readers.reader import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import find_inputs
 from tiramisu.inference.predict import to_rgb
-from tiramisu.inference.predictor import Predictor, require_task
+from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.visual.pictures import Picture
 
 TABLE_NAME, JSON_NAME = "classes.csv", "classes.json"
@@ -65,11 +65,7 @@ def classify_batch(
     Images are resized and cropped to the size that the model was trained with. A model without
     such a size needs images of one size.
     """
-    require_task(model, "classification")
-    if model.training:
-        raise ValueError(
-            "the model is in training mode, where dropout is random: call model.eval()"
-        )
+    check_model(model, "classification")
     size = model.info.image_size
     arrays = [read_image(i) if isinstance(i, str | Path) else to_rgb(i) for i in images]
     if size is not None:
@@ -97,7 +93,7 @@ def classify_files(
         ValueError: before any work, if there is nothing to classify or results exist already; at
             the end, if a file could not be read; all others are done by then.
     """
-    require_task(model, "classification")
+    check_model(model, "classification")
     inputs = find_inputs(sources)
     videos = [str(item.path) for item in inputs if item.is_video]
     if videos:
