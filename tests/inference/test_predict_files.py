@@ -4,7 +4,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference.config import PredictConfig
@@ -98,6 +100,24 @@ def test_a_damaged_image_does_not_stop_the_others(
         run(channel_model, tmp_path / "in", out=tmp_path / "out")
     done = sorted(path.name for path in (tmp_path / "out").glob("*.json"))
     assert done == ["a.json", "c.json"]
+
+
+class Broken(nn.Module):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+def test_too_little_memory_is_a_file_that_failed_and_a_bug_is_shown(make_model, tmp_path) -> None:
+    write_image(tmp_path / "in/a.png")
+    oom = make_model(Broken(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(ValueError, match=r"1 of 1 files failed.*a\.png: out of memory; give a sm"):
+        run(oom, tmp_path / "in", out=tmp_path / "out")
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(make_model(Broken(RuntimeError("a bug"))), tmp_path / "in", out=tmp_path / "out")
 
 
 def test_a_model_in_training_mode_is_one_error_and_no_work(

@@ -1,5 +1,6 @@
 """Predictions by random dropout: what they say, and the files they leave."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -117,6 +118,14 @@ def test_files(model, image, tmp_path: Path) -> None:
     # Full doubt is the brightest colour there is.
     brightest = heat_map(np.ones((1, 1), np.float32), highest=1.0)[0, 0]
     assert entropy[20, 10].tolist() == brightest.tolist()
+
+
+def test_files_take_the_tile(make_model: Make, image, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(3, 3, 1))
+    cv2.imwrite(str(tmp_path / "a.png"), np.tile(image, (2, 2, 1)))  # 80 x 120
+    config = dataclasses.replace(config_for(tmp_path / "out"), tile=64)
+    limited = make_model(SizeLimited(network, limit=64**2))
+    assert len(predict_files(limited, [tmp_path / "a.png"], config=config)) == 5
 
 
 def test_files_are_refused_before_any_work(make_model: Make, model, image, tmp_path: Path) -> None:
