@@ -61,11 +61,7 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
 
     Each pass then uses another of the many thinned networks that were trained by dropout; their
     disagreement measures the uncertainty of the model (Monte Carlo dropout, arXiv 1506.02142).
-    Batch norm stays in evaluation mode.
-
-    Args:
-        model: a model in evaluation mode.
-        seed: seed of the dropout; other random numbers on CPU and GPUs are not affected.
+    Batch norm stays in evaluation mode, and other random numbers on CPU and GPUs are not affected.
 
     Raises:
         ValueError: the model has no dropout, or is an exported one.

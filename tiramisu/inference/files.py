@@ -39,13 +39,7 @@ def predict_files(
     `uncertainty` two heat maps are written too: `NAME_entropy.png` and
     `NAME_mutual_information.png`.
 
-    Args:
-        model: a model in evaluation mode, on any device, or an exported one.
-        sources: files, folders and patterns; see `find_inputs`.
-        config: the folder for the results, and how to predict.
-
-    Returns:
-        The files written, in order.
+    The sources are files, folders and patterns; see `find_inputs`. Returns the files written.
 
     Raises:
         FileNotFoundError: a source does not exist.

@@ -63,7 +63,7 @@ def logits_by_rows(
     """Logits of an image, from the top down: rows are handed on when no further tile reaches them.
 
     Args:
-        model: what predicts a tile.
+        model: predicts a tile.
         images: (1, 3, H, W) RGB in 0..255.
         tile: side of the tiles; an image that is not larger goes whole, and with None every image.
         overlap: part of a tile that it shares with the next, 0 to 0.5.

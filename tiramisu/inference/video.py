@@ -27,12 +27,8 @@ def predict_video(
 ) -> dict[str, object]:
     """Write a video under the colours of its classes, with a legend of all classes below.
 
-    Args:
-        model: a model in evaluation mode, on any device, or an exported one.
-        path: a video that OpenCV can read.
-        out: an .mp4 file (codec mp4v, without sound), at the same frame rate. It appears under
-            its name when it is complete.
-        tile, tta: see `predict_probabilities`.
+    The result is an .mp4 file (codec mp4v, without sound), at the same frame rate. It appears under
+    its name when it is complete. For the options, see `predict_probabilities`.
 
     Returns:
         Frame size, number of frames, frame rate and mean shares of the classes, for JSON.

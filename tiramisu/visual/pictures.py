@@ -54,11 +54,7 @@ def color_labels(label: Label, colors: Colors) -> Picture:
 def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.5) -> Picture:
     """Blend the colours of the classes with an image; void pixels show the image only.
 
-    Args:
-        image: RGB (H, W, 3).
-        label: class ids (H, W), of the image's size.
-        colors: RGB (C, 3).
-        opacity: 0 shows only the image, 1 only the colours.
+    The label has the image's size. Opacity 0 shows only the image, 1 only the colours.
     """
     if image.shape[:2] != label.shape:
         raise ValueError(
@@ -79,8 +75,7 @@ def draw_legend(
     """Draw a legend to stand below a picture.
 
     Args:
-        class_names: C names.
-        colors: RGB (C, 3).
+        class_names, colors: C of each.
         size: height and width of the picture. The legend is wider if its text is.
         shares: share of the picture, 0..1, by class name. With it, only classes that are present
             are listed, the largest first, with their shares; without it, all classes.
