@@ -69,7 +69,7 @@ class ReliabilityMeter(Metric):
 
     def compute(self) -> Tensor:
         """Count, correct predictions and summed confidence of each bin, int64 (3, BINS)."""
-        return self.counts.clone()
+        return self.counts
 
 
 def reliability(counts: Tensor) -> Reliability:

@@ -17,7 +17,7 @@ from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.data.readers.reader import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import find_inputs
-from tiramisu.inference.predict import to_rgb
+from tiramisu.inference.predict import read_rgb
 from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.visual.pictures import Picture
 
@@ -67,7 +67,7 @@ def classify_batch(
     """
     check_model(model, "classification")
     size = model.info.image_size
-    arrays = [read_image(i) if isinstance(i, str | Path) else to_rgb(i) for i in images]
+    arrays = [read_rgb(image) for image in images]
     if size is not None:
         arrays = [resize_and_crop(array, size) for array in arrays]
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)

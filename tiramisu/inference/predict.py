@@ -166,12 +166,14 @@ def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
 
 
 def read_rgb(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
-    """An image, or the file of one, as RGB (H, W, 3); raises ValueError, FileNotFoundError."""
-    return read_image(image) if isinstance(image, str | Path) else to_rgb(image)
+    """RGB (H, W, 3) of a file, or of a grey, RGB or RGBA array (transparency is dropped).
 
-
-def to_rgb(image: npt.NDArray[np.uint8]) -> Picture:
-    """RGB (H, W, 3) of a grey, RGB or RGBA array (transparency is dropped)."""
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no image, or the array has another type or shape.
+    """
+    if isinstance(image, str | Path):
+        return read_image(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(
             f"the image is a {type(image).__name__}; expected a NumPy array or the path of a file"
