@@ -58,14 +58,13 @@ def predict_files(
         with random_dropout(model):
             pass  # the model has dropout
     out = Path(config.out)
-    targets = [_targets(item, out, uncertain=config.uncertainty) for item in inputs]
-    _check_targets(out, sources, inputs, targets=targets, overwrite=config.overwrite)
+    targets = {item: _targets(item, out, uncertain=config.uncertainty) for item in inputs}
+    _check_targets(out, sources, targets, overwrite=config.overwrite)
     make_folder(out)
     tile: Tile = None if config.tile == "off" else config.tile
     written: list[Path] = []
     failures: list[str] = []
-    items = zip(inputs, targets, strict=True)
-    for item, files in tqdm(items, total=len(inputs), unit=" files", disable=None):
+    for item, files in tqdm(targets.items(), unit=" files", disable=None):
         started = time.perf_counter()
         try:
             if item.is_video:
@@ -105,12 +104,7 @@ def _targets(item: Input, out: Path, *, uncertain: bool) -> list[Path]:
 
 
 def _check_targets(
-    out: Path,
-    sources: Sequence[str | Path],
-    inputs: Sequence[Input],
-    *,
-    targets: Sequence[Sequence[Path]],
-    overwrite: bool,
+    out: Path, sources: Sequence[str | Path], targets: dict[Input, list[Path]], *, overwrite: bool
 ) -> None:
     """Raise ValueError if the results would replace files."""
     if any(Path(source).resolve() == out.resolve() for source in sources):
@@ -118,8 +112,8 @@ def _check_targets(
             f"{out} is both input and output: next time its masks would be inputs; give another "
             "folder for the results"
         )
-    files = [file for of_input in targets for file in of_input]
-    own = {item.path.resolve() for item in inputs}
+    files = [file for of_input in targets.values() for file in of_input]
+    own = {item.path.resolve() for item in targets}
     if lost := [file for file in files if file.resolve() in own]:
         raise ValueError(f"the results would replace the input {lost[0]}; give another folder")
     existing = [file.name for file in files if file.exists()]
