@@ -111,15 +111,7 @@ def predict(argv: Sequence[str]) -> None:
     from tiramisu.inference.load import load_predictor
 
     model = load_predictor(config.checkpoint, accelerator=config.accelerator)
-    written = predict_files(
-        model,
-        inputs,
-        out=Path(config.out),
-        tile=None if config.tile == "off" else config.tile,
-        tta=config.tta,
-        mc_dropout=config.passes,
-        overwrite=config.overwrite,
-    )
+    written = predict_files(model, inputs, config=config)
     print(f"{len(written)} files written to {config.out}")
 
 

@@ -38,6 +38,8 @@ def test_updates_add_up_and_confidence_1_is_in_the_last_bin() -> None:
     found = reliability(meter.compute())
     assert found.count[BINS - 1] == 3
     assert found.expected_calibration_error == pytest.approx(0, abs=1e-6)
+    meter.update(torch.tensor([[50.0, -50.0]]), torch.tensor([0]))
+    assert found.count[BINS - 1] == 3  # as when it was computed
     meter.reset()
     assert math.isnan(reliability(meter.compute()).expected_calibration_error)
 

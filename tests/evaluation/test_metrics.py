@@ -106,6 +106,10 @@ def test_table_and_json_of_a_classification() -> None:
     assert table[1].split() == ["car", "50.0", "100.0", "10"]
     assert table[2].split() == ["van", "100.0", "50.0", "5"]
     assert ["top-5", "98.0"] in [line.split() for line in table]
+    assert table[-1].split() == ["class", "accuracy", "95.0"]
+    published = format_scores(scores, load_spec("cifar10"), arch="densenet_bc100_12").splitlines()
+    notes = ["", "DenseNet-BC-100, k = 12 (paper), test split: top-1 95.49"]
+    assert published[len(table) :] == notes
     values = json.loads(scores_to_json(scores, spec, settings={}))
     assert values["top1"] == pytest.approx(50 / 55, abs=1e-6)
     assert values["precision"]["van"] == 0.5

@@ -43,8 +43,23 @@ def test_grid_shows_image_ground_truth_prediction_and_errors() -> None:
     assert errors[10, 60].tolist() == [0, 0, 0]
     assert is_gray(errors[30, 60])
     assert is_red(errors[55, 60])
-    narrower = sample_grid([image], [label], [prediction], errors=False, **arguments)
-    assert narrower.shape[1] == 3 * 128 - 8
+    assert grid.shape[1] == 4 * 128 - 8
+
+
+def test_long_texts_end_where_the_next_begins() -> None:
+    image, label = np.zeros((30, 60, 3), np.uint8), np.zeros((30, 60), np.uint8)
+    grid = sample_grid(
+        [image], [label], [label], names=["name" * 50], class_names=NAMES, colors=COLORS,
+        cell_width=120,
+    )  # fmt: skip
+    assert (grid[88:116, :120] < 255).any()
+    assert (grid[88:116, 240:256] == 255).all()  # the score begins at 256
+    classes = class_grid(
+        [image] * 2, [np.array(0)] * 2, [np.ones(1)] * 2, class_names=["class" * 50], columns=2,
+        cell=80,
+    )  # fmt: skip
+    assert (classes[90:, 10:90] < 255).any()
+    assert (classes[:, 90:100] == 255).all()
 
 
 def test_grid_takes_samples_of_different_sizes_and_all_void() -> None:

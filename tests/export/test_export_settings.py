@@ -70,6 +70,12 @@ def run(calls: Calls, model: SegmentationModel, rectangles: Path, tmp_path: Path
     return lambda **changes: export_checkpoint(ExportConfig(**{**base, **changes}))
 
 
+def test_a_classifier_is_compared_at_its_size() -> None:
+    first, second = exporting._parity_images((32, 40))
+    assert (first.shape, second.shape) == ((1, 3, 32, 40), (2, 3, 37, 48))
+    assert torch.equal(first, next(iter(exporting._parity_images((32, 40)))))
+
+
 def test_checkpoint(run: Run, calls: Calls, tmp_path: Path) -> None:
     (tmp_path / "run").rename(tmp_path / "other")
     report = run(checkpoint=str(tmp_path / "other"))

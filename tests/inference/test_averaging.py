@@ -7,7 +7,7 @@ import torch
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.inference.averaging import Draws, as_logits, augmented_logits, draw, random_dropout
+from tiramisu.inference.averaging import as_logits, augmented_logits, average, draw, random_dropout
 
 
 def model_with(dropout: float) -> SegmentationModel:
@@ -96,10 +96,14 @@ def test_a_model_without_dropout_is_refused() -> None:
 def test_entropy_and_mutual_information_by_hand() -> None:
     # Two passes: at the first pixel each is sure and they disagree; at the second both are in
     # doubt; at the third both are sure of the same class.
-    draws = Draws(dim=0)
-    draws.add(torch.tensor([[1.0, 0.5, 1.0], [0.0, 0.5, 0.0]]))
-    draws.add(torch.tensor([[0.0, 0.5, 1.0], [1.0, 0.5, 0.0]]))
-    assert draws.mean.tolist() == [[0.5, 0.5, 1.0], [0.5, 0.5, 0.0]]
+    passes = iter(
+        [
+            torch.tensor([[[1.0, 0.5, 1.0], [0.0, 0.5, 0.0]]]),
+            torch.tensor([[[0.0, 0.5, 1.0], [1.0, 0.5, 0.0]]]),
+        ]
+    )
+    draws = average(lambda: next(passes), passes=2)
+    assert draws.mean.tolist() == [[[0.5, 0.5, 1.0], [0.5, 0.5, 0.0]]]
     log2 = math.log(2)
-    assert draws.entropy.tolist() == pytest.approx([log2, log2, 0.0])
-    assert draws.mutual_information.tolist() == pytest.approx([log2, 0.0, 0.0])
+    assert draws.entropy[0].tolist() == pytest.approx([log2, log2, 0.0])
+    assert draws.mutual_information[0].tolist() == pytest.approx([log2, 0.0, 0.0])

@@ -75,6 +75,15 @@ def test_files_to_csv_and_json(
         classify_files(model, [tmp_path / "a.png"], config=config)
 
 
+def test_the_table_has_no_more_columns_than_classes(model, tmp_path: Path) -> None:
+    Image.fromarray(paint((200, 0, 0))).save(tmp_path / "a.png")
+    config = ClassifyConfig(checkpoint="", out=str(tmp_path / "out"), top=9)
+    classify_files(model, [tmp_path / "a.png"], config=config)
+    heading, row = csv.reader((tmp_path / "out/classes.csv").read_text().splitlines())
+    assert heading[-1] == "probability_3"
+    assert len(heading) == len(row) == 7
+
+
 def test_models_of_the_wrong_task_say_where_to_go(model: ClassificationModel) -> None:
     with pytest.raises(ValueError, match=r"classifies whole images.*predict_cls"):
         predict(model, paint((1, 2, 3)))

@@ -103,7 +103,7 @@ def test_logits_of_a_large_image_are_never_held_at_once(make_model: MakeModel) -
 
 def test_resized_by_rows_equals_resized_at_once(make_model: MakeModel) -> None:
     model, image = make_model(image_scale=0.37), noise(900, 161)
-    small = predict_module._prepare(image, scale=0.37)
+    small = predict_module._prepare(image, (333, 60))
     with torch.inference_mode():
         logits = model(small, size=(900, 161))[0]
     assert torch.allclose(predict_probabilities(model, image), logits.softmax(dim=0), atol=1e-5)

@@ -4,9 +4,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
 from tiramisu.inference.predict import predict
 
@@ -22,7 +25,8 @@ def write_image(path: Path, *, height: int = 40, width: int = 60) -> np.ndarray:
 
 
 def run(model: SegmentationModel, *sources: Path, out: Path, overwrite: bool = False) -> list[str]:
-    written = predict_files(model, sources, out=out, overwrite=overwrite, progress=False)
+    config = PredictConfig(checkpoint="", out=str(out), overwrite=overwrite)
+    written = predict_files(model, sources, config=config)
     assert all(path.parent == out and path.is_file() for path in written)
     return sorted(path.name for path in written)
 
@@ -98,12 +102,30 @@ def test_a_damaged_image_does_not_stop_the_others(
     assert done == ["a.json", "c.json"]
 
 
-def test_wrong_options_are_one_error_and_no_work(
+class Broken(nn.Module):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+def test_too_little_memory_is_a_file_that_failed_and_a_bug_is_shown(make_model, tmp_path) -> None:
+    write_image(tmp_path / "in/a.png")
+    oom = make_model(Broken(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(ValueError, match=r"1 of 1 files failed.*a\.png: out of memory; give a sm"):
+        run(oom, tmp_path / "in", out=tmp_path / "out")
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(make_model(Broken(RuntimeError("a bug"))), tmp_path / "in", out=tmp_path / "out")
+
+
+def test_a_model_in_training_mode_is_one_error_and_no_work(
     channel_model: SegmentationModel, tmp_path: Path
 ) -> None:
     write_image(tmp_path / "in/a.png")
-    with pytest.raises(ValueError, match=r"^tile is 8"):
-        predict_files(channel_model, [tmp_path / "in"], out=tmp_path / "out", tile=8)
+    with pytest.raises(ValueError, match="training mode"):
+        run(channel_model.train(), tmp_path / "in", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

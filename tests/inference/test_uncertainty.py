@@ -1,5 +1,6 @@
 """Predictions by random dropout: what they say, and the files they leave."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -35,6 +36,10 @@ def image() -> np.ndarray:
     image = np.zeros((40, 60, 3), np.uint8)
     image[:, 30:, :] = (255, 250, 0)
     return image
+
+
+def config_for(out: Path) -> PredictConfig:
+    return PredictConfig(checkpoint="", out=str(out), uncertainty=True, mc_dropout=5)
 
 
 def test_passes_disagree_where_dropout_matters(model, image) -> None:
@@ -97,13 +102,13 @@ def test_what_cannot_be_asked(make_model: Make, model, image) -> None:
         PredictConfig(checkpoint="run", tta=True, uncertainty=True)
     with pytest.raises(ValueError, match="give both"):
         PredictConfig(checkpoint="run", mc_dropout=20)
+    with pytest.raises(ValueError, match="--mc-dropout is 1"):
+        PredictConfig(checkpoint="run", uncertainty=True, mc_dropout=1)
 
 
 def test_files(model, image, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    written = predict_files(
-        model, [tmp_path / "a.png"], out=tmp_path / "out", mc_dropout=5, progress=False
-    )
+    written = predict_files(model, [tmp_path / "a.png"], config=config_for(tmp_path / "out"))
     names = ["a_mask.png", "a_overlay.png", "a_entropy.png", "a_mutual_information.png", "a.json"]
     assert [path.name for path in written] == names
     described = json.loads((tmp_path / "out/a.json").read_text())
@@ -115,19 +120,19 @@ def test_files(model, image, tmp_path: Path) -> None:
     assert entropy[20, 10].tolist() == brightest.tolist()
 
 
+def test_files_take_the_tile(make_model: Make, image, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(3, 3, 1))
+    cv2.imwrite(str(tmp_path / "a.png"), np.tile(image, (2, 2, 1)))  # 80 x 120
+    config = dataclasses.replace(config_for(tmp_path / "out"), tile=64)
+    limited = make_model(SizeLimited(network, limit=64**2))
+    assert len(predict_files(limited, [tmp_path / "a.png"], config=config)) == 5
+
+
 def test_files_are_refused_before_any_work(make_model: Make, model, image, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), image)
     (tmp_path / "b.mp4").write_bytes(b"")
     with pytest.raises(ValueError, match=r"b\.mp4 is a video"):
-        predict_files(model, [tmp_path], out=tmp_path / "out", mc_dropout=5)
+        predict_files(model, [tmp_path], config=config_for(tmp_path / "out"))
     with pytest.raises(ValueError, match="without dropout"):
-        predict_files(make_model(), [tmp_path / "a.png"], out=tmp_path / "out", mc_dropout=5)
-    for options, message in (
-        ({"tta": True}, "one of them"),
-        ({"mc_dropout": 1}, "at least 2 passes"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            predict_files(
-                model, [tmp_path / "a.png"], out=tmp_path / "out", **{"mc_dropout": 5, **options}
-            )
+        predict_files(make_model(), [tmp_path / "a.png"], config=config_for(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -4,17 +4,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
 
 
-def write_video(path: Path, *, codec: str, frames: int = 5) -> None:
+def write_video(path: Path, *, codec: str) -> None:
     """Frame after frame, one more tenth of the picture is blue (class 2) instead of red."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 12.5, (160, 64))
     if not writer.isOpened():
         pytest.skip(f"this OpenCV cannot write {codec}")
-    for number in range(frames):
+    for number in range(5):
         frame = np.zeros((64, 160, 3), np.uint8)
         frame[..., 2] = 255
         frame[:, : 16 * number] = (255, 0, 0)
@@ -36,7 +39,8 @@ def test_video_round_trip(
 ) -> None:
     write_video(tmp_path / name, codec=codec)
     out = tmp_path / "out"
-    written = predict_files(channel_model, [tmp_path / name], out=out, progress=False)
+    config = PredictConfig(checkpoint="", out=str(out))
+    written = predict_files(channel_model, [tmp_path / name], config=config)
     assert [path.name for path in written] == ["a_overlay.mp4", "a.json"]
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_overlay.mp4"]
 
@@ -55,10 +59,38 @@ def test_video_round_trip(
     assert described["shares"]["sky"] == pytest.approx(0.8, abs=0.02)
 
 
+class Recorder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Conv2d(3, 3, 1)
+        self.sizes: set[tuple[int, int]] = set()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.sizes.add((images.shape[2], images.shape[3]))
+        return self.network(images)
+
+
+def test_an_odd_size_is_made_even_and_frames_take_the_options(
+    make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.avi").write_bytes(b"")  # OpenCV cannot write odd sizes
+    frame = np.zeros((65, 161, 3), np.uint8)
+    monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter([frame] * 5))
+    network = Recorder()
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"), tile=64, tta=True)
+    predict_files(make_model(network), [tmp_path / "a.avi"], config=config)
+    frames, _ = read_frames(tmp_path / "out/a_overlay.mp4")
+    assert len(frames) == 5
+    assert frames[0].shape[1] == 162
+    assert frames[0].shape[0] % 2 == 0
+    assert network.sizes == {(64, 64), (49, 64)}  # in tiles, at scales 1, 1.25 and 0.75
+
+
 def test_damaged_video_leaves_nothing_behind(
     channel_model: SegmentationModel, tmp_path: Path
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.mp4 is damaged"):
-        predict_files(channel_model, [tmp_path / "a.mp4"], out=tmp_path / "out", progress=False)
+        predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())

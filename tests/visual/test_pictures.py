@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tiramisu.visual.pictures import add_legend, color_labels, overlay, save_png
+from tiramisu.visual.pictures import color_labels, draw_legend, overlay, save_png, stack
 
 COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 NAMES = ("road", "sky", "wall")
@@ -12,6 +12,10 @@ NAMES = ("road", "sky", "wall")
 
 def label() -> np.ndarray:
     return np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
+
+
+def add_legend(image: np.ndarray, *args: object, **options: object) -> np.ndarray:
+    return stack([image, draw_legend(*args, size=image.shape[:2], **options)])
 
 
 def contains(picture: np.ndarray, color: tuple[int, int, int]) -> bool:

@@ -14,14 +14,10 @@ from tiramisu.models.freezing import Freezable
 
 
 def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageModel:
-    """A copy of a model whose batch norm statistics are the mean over a training split.
+    """A copy of a model whose batch norm statistics are the mean over a data set.
 
     They are measured on whole images, one at a time, without augmentation and dropout, as the model
     is used. The running averages of training come from the small augmented crops of its last steps.
-
-    Args:
-        model: a trained model.
-        dataset: the split to measure on.
 
     Raises:
         ValueError: the images are so small that a channel has a single value.
@@ -55,9 +51,6 @@ def use_batch_statistics(model: ImageModel) -> ImageModel:
 
     The paper's authors evaluated this way, with batches of 10 consecutive frames. A prediction then
     depends on the other images of its batch, so state the mode beside every score.
-
-    Args:
-        model: a trained model.
     """
     model = copy.deepcopy(model).eval()
     for module in model.modules():

@@ -47,15 +47,12 @@ class ReliabilityMeter(Metric):
         shared: whether several processes share the split; their counts are then added up.
     """
 
-    confidence: Tensor
-    correct: Tensor
-    count: Tensor
+    counts: Tensor  # count, correct predictions and summed confidence of each bin, (3, BINS)
 
     def __init__(self, *, ignore_index: int, shared: bool = False) -> None:
         super().__init__(sync_on_compute=shared)
         self.ignore_index = ignore_index
-        for name in ("confidence", "correct", "count"):
-            self.add_state(name, torch.zeros(BINS, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(3, BINS, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add logits (B, C, H, W) or (B, C), and their labels (B, H, W) or (B,)."""
@@ -66,16 +63,13 @@ class ReliabilityMeter(Metric):
         confidence = confidence.nan_to_num(0.0)  # logits that are NaN or infinite: no confidence
         correct = (classes == labels)[known].long()
         bins = (confidence * BINS).long().clamp(max=BINS - 1)
-        for total, values in (
-            (self.confidence, (confidence / _UNIT).round().long()),
-            (self.correct, correct),
-            (self.count, torch.ones_like(correct)),
-        ):
+        added = (torch.ones_like(correct), correct, (confidence / _UNIT).round().long())
+        for total, values in zip(self.counts, added, strict=True):
             total.index_add_(0, bins, values)
 
     def compute(self) -> Tensor:
         """Count, correct predictions and summed confidence of each bin, int64 (3, BINS)."""
-        return torch.stack([self.count, self.correct, self.confidence])
+        return self.counts
 
 
 def reliability(counts: Tensor) -> Reliability:

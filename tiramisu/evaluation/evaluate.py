@@ -126,13 +126,9 @@ def evaluate(
     spec = dataset.spec
     meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(model.device)
     number = min(limit or len(dataset), len(dataset))
+    indices = [i * len(dataset) // number for i in range(number)]
     loader = make_loader(
-        dataset,
-        batch_size=batch_size,
-        shuffle=False,
-        num_workers=0,
-        seed=0,
-        indices=[i * len(dataset) // number for i in range(number)],
+        dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0, indices=indices
     )
     dropout = random_dropout(model) if mc_dropout else nullcontext()
     with torch.inference_mode(), dropout:

@@ -145,11 +145,7 @@ class Meter(nn.Module):
 
 
 def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
-    """Scores of a segmentation.
-
-    Args:
-        matrix: confusion matrix (C, C); rows are ground truth, columns predictions.
-    """
+    """Scores from a confusion matrix (C, C); rows are ground truth, columns predictions."""
     matrix, correct, labelled, predicted = _count(matrix)
     iou, recall = _divide(correct, labelled + predicted - correct), _divide(correct, labelled)
     return SegmentationScores(
@@ -163,12 +159,7 @@ def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
 
 
 def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> ClassificationScores:
-    """Scores of a classification.
-
-    Args:
-        matrix: confusion matrix (C, C); rows are ground truth, columns predictions.
-        top5: share of images with the right class among the five most likely.
-    """
+    """Scores of a classification, like `score`; `top5` is its top-5 accuracy, 0..1."""
     matrix, correct, labelled, predicted = _count(matrix)
     recall = _divide(correct, labelled)
     return ClassificationScores(
@@ -181,9 +172,7 @@ def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> C
     )
 
 
-def _count(
-    matrix: Tensor | npt.NDArray[np.integer],
-) -> tuple[Counts, Counts, Counts, Counts]:
+def _count(matrix: Tensor | npt.NDArray[np.integer]) -> tuple[Counts, Counts, Counts, Counts]:
     """The matrix (C, C) as int64, and each class's correct, labelled and predicted number, (C,)."""
     counts = np.asarray(matrix.cpu() if isinstance(matrix, Tensor) else matrix, dtype=np.int64)
     return counts, np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)

@@ -21,30 +21,25 @@ CALIBRATION_ERROR = "calibration error"
 
 
 def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
-    """The table of an evaluation, in percent.
-
-    Args:
-        scores: of a split.
-        spec: the data set.
-        arch: name of the network; published results of the same network are shown too.
-    """
+    """The table of an evaluation, in percent, with published results of the same network."""
+    width = max(map(len, (CALIBRATION_ERROR, *spec.class_names)))
     if isinstance(scores, SegmentationScores):
-        lines = _format_segmentation(scores, spec, arch=arch)
+        lines, notes = _format_segmentation(scores, spec, arch=arch, width=width)
     else:
         assert isinstance(scores, ClassificationScores)
-        lines = _format_classification(scores, spec, arch=arch)
-    return "\n".join(line.rstrip() for line in lines).rstrip()
+        lines, notes = _format_classification(scores, spec, arch=arch, width=width)
+    if scores.reliability is not None:
+        error = scores.reliability.expected_calibration_error
+        lines.append(f"{CALIBRATION_ERROR:{width}}" + _cells([error]))
+    return "\n".join(line.rstrip() for line in [*lines, "", *notes]).rstrip()
 
 
 def save_scores(
     scores: Scores, spec: DatasetSpec, folder: Path, *, table: str, settings: dict[str, object]
 ) -> None:
-    """Write table, JSON, confusion matrix and reliability into a folder.
+    """Write table, JSON, confusion matrix and reliability into a folder, which is made if needed.
 
     Args:
-        scores: of a split.
-        spec: the data set.
-        folder: created if it does not exist.
         table: made by `format_scores`.
         settings: how the scores were measured; they go into the JSON.
     """
@@ -66,36 +61,31 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
     # First the scores of the whole split, then those of each class, and the matrix last.
     values = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
     matrix, reliability = values.pop("matrix"), values.pop("reliability")
-    calibration = {}
     if reliability is not None:
         values["expected_calibration_error"] = reliability.expected_calibration_error
-        calibration["reliability"] = {
+    content = settings | {
+        n: number(value) for n, value in values.items() if isinstance(value, float)
+    }
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            content[name] = dict(zip(spec.class_names, map(number, value), strict=True))
+    if isinstance(scores, SegmentationScores):
+        content["absent_classes"] = [spec.class_names[c] for c in scores.absent]
+    if reliability is not None:
+        content["reliability"] = {
             "count": reliability.count.tolist(),
             "confidence": [number(value) for value in reliability.confidence],
             "accuracy": [number(value) for value in reliability.accuracy],
         }
-    absent = {}
-    if isinstance(scores, SegmentationScores):
-        absent["absent_classes"] = [spec.class_names[c] for c in scores.absent]
-    content = {
-        **settings,
-        **{name: number(value) for name, value in values.items() if isinstance(value, float)},
-        **{
-            name: {n: number(v) for n, v in zip(spec.class_names, value, strict=True)}
-            for name, value in values.items()
-            if isinstance(value, np.ndarray)
-        },
-        **absent,
-        **calibration,
-        "confusion_matrix": matrix.tolist(),
-    }
-    return json.dumps(content, indent=2)
+    return json.dumps(content | {"confusion_matrix": matrix.tolist()}, indent=2)
 
 
-def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch: str) -> list[str]:
+def _format_segmentation(
+    scores: SegmentationScores, spec: DatasetSpec, *, arch: str, width: int
+) -> tuple[list[str], list[str]]:
+    """The lines of the table, and the notes below it; the first column has this width."""
     published = [row for row in spec.published if isinstance(row, PublishedIou)]
     published = [row for row in published if row.arch == arch]
-    width = _width_of_names(spec)
     headings = ["IoU", "recall", "pixels"] + [f"IoU [{i + 1}]" for i in range(len(published))]
     lines = [" " * width + "".join(f"{heading:>9}" for heading in headings)]
     pixels = scores.matrix.sum(axis=1) / max(scores.matrix.sum(), 1)
@@ -109,47 +99,27 @@ def _format_segmentation(scores: SegmentationScores, spec: DatasetSpec, *, arch:
         ("class accuracy", scores.mean_accuracy, []),
     ):
         lines.append(f"{name:{width}}" + _cells([value]) + " " * 18 + _cells([], others))
-    lines += [*_calibration_line(scores, width=width), ""]
+    notes = []
     if scores.absent:
         names = ", ".join(spec.class_names[c] for c in scores.absent)
-        lines.append(f"Absent from labels and predictions, left out of the mean: {names}.")
-    lines += [f"[{i + 1}] {row.title}, {row.split} split" for i, row in enumerate(published)]
-    return lines
+        notes.append(f"Absent from labels and predictions, left out of the mean: {names}.")
+    notes += [f"[{i + 1}] {row.title}, {row.split} split" for i, row in enumerate(published)]
+    return lines, notes
 
 
 def _format_classification(
-    scores: ClassificationScores, spec: DatasetSpec, *, arch: str
-) -> list[str]:
-    width = _width_of_names(spec)
+    scores: ClassificationScores, spec: DatasetSpec, *, arch: str, width: int
+) -> tuple[list[str], list[str]]:
     lines = [f"{'':{width}}{'recall':>9}{'precision':>11}{'images':>9}"]
     for name, recall, precision, images in zip(
         spec.class_names, scores.recall, scores.precision, scores.matrix.sum(axis=1), strict=True
     ):
         lines.append(f"{name:{width}}{_cells([recall])}  {_cells([precision])}{images:>9}")
     lines.append("")
-    for name, value in (
-        ("top-1", scores.top1),
-        ("top-5", scores.top5),
-        ("class accuracy", scores.mean_accuracy),
-    ):
-        lines.append(f"{name:{width}}{_cells([value])}")
-    lines += [*_calibration_line(scores, width=width), ""]
-    for row in spec.published:
-        if row.arch == arch:
-            lines.append(f"{row.title}, {row.split} split: top-1 {row.accuracy}")
-    return lines
-
-
-def _width_of_names(spec: DatasetSpec) -> int:
-    """Width of the first column, in characters."""
-    return max(map(len, (CALIBRATION_ERROR, *spec.class_names)))
-
-
-def _calibration_line(scores: Scores, *, width: int) -> list[str]:
-    if scores.reliability is None:
-        return []
-    error = scores.reliability.expected_calibration_error
-    return [f"{CALIBRATION_ERROR:{width}}" + _cells([error])]
+    means = {"top-1": scores.top1, "top-5": scores.top5, "class accuracy": scores.mean_accuracy}
+    lines += [f"{name:{width}}{_cells([value])}" for name, value in means.items()]
+    rows = [row for row in spec.published if row.arch == arch]
+    return lines, [f"{row.title}, {row.split} split: top-1 {row.accuracy}" for row in rows]
 
 
 def _cells(shares: Iterable[float], percentages: Iterable[float] = ()) -> str:

@@ -8,41 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
 
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.inference.predictor import logits_for
-from tiramisu.visual.pictures import (
-    BLACK,
-    RED,
-    WHITE,
-    Colors,
-    Label,
-    Picture,
-    color_labels,
-    describe_size,
-    draw_legend,
-    load_font,
-    percent,
-    resize,
-    save_png,
-    stack,
-    text_height_for,
-    text_width,
-)
+from tiramisu.visual import pictures
+from tiramisu.visual.pictures import BLACK, RED, WHITE, Colors, Label, Picture
 
 NUM_SAMPLES = {"segmentation": 4, "classification": 32}
 
 
 def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
-    """Write a picture of images, their labels and their predictions.
-
-    Args:
-        model: a trained model.
-        dataset: a split, from which samples are picked at even distances.
-        path: the PNG file.
-    """
+    """Write a picture (PNG) of images at even distances in a split, with labels and predictions."""
     picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
     pairs = [dataset.read(index) for index in picked]
     probabilities = []
@@ -54,7 +33,7 @@ def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
     images, labels = [image for image, _ in pairs], [label for _, label in pairs]
     names, class_names = [dataset.names[index] for index in picked], model.info.class_names
     if model.task == "classification":
-        save_png(path, class_grid(images, labels, probabilities, class_names=class_names))
+        pictures.save_png(path, class_grid(images, labels, probabilities, class_names=class_names))
         return
     grid = sample_grid(
         images,
@@ -64,7 +43,7 @@ def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
         class_names=class_names,
         colors=dataset.spec.colors,
     )
-    save_png(path, grid)
+    pictures.save_png(path, grid)
 
 
 def pick_samples(dataset: ImageDataset, *, number: int) -> list[int]:
@@ -94,7 +73,7 @@ def class_grid(
         columns: images in a row.
         cell: width and height of an image in the picture, in pixels.
     """
-    font = load_font(text_height_for(0))
+    font = pictures.load_font(pictures.text_height_for(0))
     gap, line = 10, 20
     rows = -(-len(images) // columns)
     size = (columns * (cell + gap) + gap, rows * (cell + 2 * line + gap) + gap)
@@ -106,14 +85,14 @@ def class_grid(
         y = gap + index // columns * (cell + 2 * line + gap)
         scale = cell / max(image.shape[:2])
         width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
-        shown = Image.fromarray(resize(image, (width, height)))
+        shown = Image.fromarray(pictures.resize(image, (width, height)))
         canvas.paste(shown, (x + (cell - width) // 2, y + (cell - height) // 2))
         predicted = int(scores.argmax())
         right = predicted == int(label)
-        captions = [f"{class_names[predicted]} {percent(float(scores[predicted]))}"]
+        captions = [f"{class_names[predicted]} {pictures.percent(float(scores[predicted]))}"]
         captions += [] if right else [f"is {class_names[int(label)]}"]
         for row, caption in enumerate(captions):
-            text = _shorten(caption, width=cell)
+            text = _shorten(caption, font, width=cell)
             position = (x + cell / 2, y + cell + (row + 0.5) * line)
             draw.text(position, text, fill=BLACK if right else RED, font=font, anchor="mm")
     return np.asarray(canvas)
@@ -127,10 +106,9 @@ def sample_grid(
     names: Sequence[str],
     class_names: Sequence[str],
     colors: Colors,
-    errors: bool = True,
     cell_width: int = 400,
 ) -> Picture:
-    """Show samples one below the other: image, ground truth, prediction, and their differences.
+    """Show samples one below the other: image, ground truth, prediction, and errors in red.
 
     Args:
         images: RGB (H, W, 3) each.
@@ -139,7 +117,6 @@ def sample_grid(
         names: a caption for each sample; its pixel accuracy is added.
         class_names: C names, for the legend.
         colors: RGB (C, 3).
-        errors: add a column with wrong pixels red, right ones gray and void black.
         cell_width: width of each picture in the grid, in pixels.
 
     Raises:
@@ -149,23 +126,23 @@ def sample_grid(
     for image, label, prediction, name in zip(images, labels, predictions, names, strict=True):
         if label.shape != prediction.shape:
             raise ValueError(
-                f"{name}: the label is {describe_size(label)} and the prediction "
-                f"{describe_size(prediction)}; expected the same size"
+                f"{name}: the label is {pictures.describe_size(label)} and the prediction "
+                f"{pictures.describe_size(prediction)}; expected the same size"
             )
         captions = [name, "", describe_score(label, prediction)]
         size = cell_size(image, cell_width)
-        small = resize(image, size)
-        label, prediction = resize_label(label, size), resize_label(prediction, size)
-        cells = [small, color_labels(label, colors), color_labels(prediction, colors)]
-        if errors:
-            cells.append(mark_errors(small, label, prediction))
-        rows.append((cells, captions))
-    headings = ["image", "ground truth", "prediction", *(["errors (red)"] if errors else [])]
+        small = pictures.resize(image, size)
+        colored = [
+            pictures.color_labels(resize_label(ids, size), colors) for ids in (label, prediction)
+        ]
+        rows.append(([small, *colored, mark_errors(small, label, prediction)], captions))
+    headings = ["image", "ground truth", "prediction", "errors (red)"]
     grid = arrange_grid(headings, rows, cell_width=cell_width)
     if any((label == IGNORE_INDEX).any() for label in labels):
         class_names = [*class_names, "void"]
         colors = np.vstack([np.asarray(colors), BLACK])
-    return stack([grid, draw_legend(class_names, colors, size=(1, grid.shape[1]))])
+    legend = pictures.draw_legend(class_names, colors, size=(1, grid.shape[1]))
+    return pictures.stack([grid, legend])
 
 
 def arrange_grid(
@@ -193,7 +170,7 @@ def arrange_grid(
         caption = _draw_captions(captions, columns, width=width, cell_width=cell_width)
         # The space shows that a caption belongs to the row above it.
         lines += [line, caption, np.full((2 * gap, width, 3), 255, np.uint8)]
-    return stack(lines)
+    return pictures.stack(lines)
 
 
 def cell_size(image: Picture, cell_width: int) -> tuple[int, int]:
@@ -205,7 +182,7 @@ def describe_score(label: Label, prediction: Label) -> str:
     """The pixel accuracy as a caption; void pixels are ignored."""
     known = label != IGNORE_INDEX
     right = np.count_nonzero((label == prediction)[known])
-    return f"{percent(right / known.sum())} right" if known.any() else "all void"
+    return f"{pictures.percent(right / known.sum())} right" if known.any() else "all void"
 
 
 def resize_label(label: Label, size: tuple[int, int]) -> Label:
@@ -214,13 +191,9 @@ def resize_label(label: Label, size: tuple[int, int]) -> Label:
 
 
 def mark_errors(image: Picture, label: Label, prediction: Label) -> Picture:
-    """The image in gray with wrong pixels red and void pixels black.
-
-    Args:
-        image: RGB (H, W, 3).
-        label: ground truth, class ids (H, W).
-        prediction: class ids (H, W).
-    """
+    """The image in gray with wrong pixels red and void pixels black, in the image's size."""
+    size = image.shape[1::-1]
+    label, prediction = resize_label(label, size), resize_label(prediction, size)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
     marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
     marked[label != prediction] = RED
@@ -232,27 +205,21 @@ def _draw_captions(
     texts: Sequence[str], columns: Sequence[int], *, width: int, cell_width: int
 ) -> Picture:
     """A line of text with an entry at each column; a long one goes on below an empty next one."""
-    text_height = text_height_for(width)
-    font = load_font(text_height)
+    text_height = pictures.text_height_for(width)
+    font = pictures.load_font(text_height)
     line = Image.new("RGB", (width, 2 * text_height), WHITE)
     draw = ImageDraw.Draw(line)
     for text, x, following in zip(texts, columns, [*texts[1:], "end"], strict=False):
         room = cell_width if following else 2 * cell_width
-        draw.text(
-            (x + 2, text_height),
-            _shorten(text, width=room - 4, height=text_height),
-            fill=BLACK,
-            font=font,
-            anchor="lm",
-        )
+        shown = _shorten(text, font, width=room - 4)
+        draw.text((x + 2, text_height), shown, fill=BLACK, font=font, anchor="lm")
     return np.asarray(line)
 
 
-def _shorten(text: str, *, width: int, height: int | None = None) -> str:
+def _shorten(text: str, font: FreeTypeFont, *, width: int) -> str:
     """As much of the text as fits into `width` pixels; an ellipsis stands for the rest."""
-    font = load_font(height or text_height_for(0))
     short = text
-    while short and text_width(short, font) > width:
+    while short and pictures.text_width(short, font) > width:
         text = text[:-1]
         short = f"{text}…" if text else ""
     return short

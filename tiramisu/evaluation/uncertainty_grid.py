@@ -8,15 +8,7 @@ import numpy as np
 import torch
 
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.evaluation.samples import (
-    NUM_SAMPLES,
-    arrange_grid,
-    cell_size,
-    describe_score,
-    mark_errors,
-    pick_samples,
-    resize_label,
-)
+from tiramisu.evaluation import samples
 from tiramisu.inference.averaging import draw, random_dropout
 from tiramisu.inference.predictor import Predictor
 from tiramisu.visual.heat import Heat, draw_scale, find_scale, heat_map
@@ -24,15 +16,8 @@ from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, te
 
 
 def save_uncertainty(model: Predictor, dataset: ImageDataset, path: Path, *, passes: int) -> None:
-    """Write a picture of a few images with the uncertainty of their predictions.
-
-    Args:
-        model: a trained model with dropout.
-        dataset: a split, from which samples are picked at even distances.
-        path: the PNG file.
-        passes: number of passes with random dropout.
-    """
-    picked = pick_samples(dataset, number=NUM_SAMPLES["segmentation"])
+    """Write a picture (PNG) of images at even distances in a split, with their uncertainty."""
+    picked = samples.pick_samples(dataset, number=samples.NUM_SAMPLES["segmentation"])
     masks, entropies, disagreements = [], [], []
     with torch.inference_mode(), random_dropout(model):
         for index in picked:
@@ -83,13 +68,13 @@ def uncertainty_grid(
     for image, label, prediction, *maps, name in zip(
         images, labels, predictions, entropies, disagreements, names, strict=True
     ):
-        size = cell_size(image, cell_width)
+        size = samples.cell_size(image, cell_width)
         small = resize(image, size)
-        errors = mark_errors(small, resize_label(label, size), resize_label(prediction, size))
+        errors = samples.mark_errors(small, label, prediction)
         heat = [resize(heat_map(m, highest=h), size) for m, h in zip(maps, highest, strict=True)]
-        rows.append(([small, errors, *heat], [name, describe_score(label, prediction)]))
+        rows.append(([small, errors, *heat], [name, samples.describe_score(label, prediction)]))
     headings = ["image", "errors (red)", "entropy", "mutual information"]
-    grid = arrange_grid(headings, rows, cell_width=cell_width)
+    grid = samples.arrange_grid(headings, rows, cell_width=cell_width)
     text_height = text_height_for(grid.shape[1])
     scales = [
         draw_scale(title, highest=h, width=grid.shape[1] // 2, text_height=text_height)

@@ -5,7 +5,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +120,8 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         scale = model.info.image_scale
         train = open_split(spec, config.train_split, root=root, image_scale=scale)
         val = open_split(spec, config.val_split, root=root, image_scale=scale)
-        calibration = draw_images(train, number=config.samples, seed=config.seed)
+        order = np.random.default_rng(config.seed).permutation(len(train))[: config.samples]
+        calibration = [train[int(index)]["image"][None] for index in sorted(order)]
 
     make_folder(target.parent)
     print(f"exporting {model.info.arch} to {target} ...", flush=True)
@@ -129,8 +130,8 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
             model, Path(folder, target.name), calibration=calibration, int8=config.int8
         )
         exported = load_exported(draft)
-        shapes = _parity_shapes(model)
-        parity = tuple(compare(model, exported, shape) for shape in shapes)
+        images = list(_parity_images(model.info.image_size))
+        parity = tuple(compare(model, exported, batch) for batch in images)
         unequal = [p for p in parity if not p.equal]
         if unequal and not config.int8:
             worst = max(unequal, key=lambda parity: parity.max_difference)
@@ -139,7 +140,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
                 f"(the largest is {worst.max_logit:.2g}); {100 * worst.agreement:.2f} % have the "
                 "same class: nothing was written; try another --format"
             )
-        seconds_pytorch, seconds = _time_in_turns(model, exported, shapes[0])
+        seconds_pytorch, seconds = _time_in_turns(model, exported, images[0])
         accuracy = None
         if val is not None:
             figure = FIGURES[val.spec.task][0].attribute
@@ -178,24 +179,16 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
     return report
 
 
-def draw_images(dataset: ImageDataset, *, number: int, seed: int) -> list[Tensor]:
-    """Draw `number` different images (1, 3, H, W) from a data set, or all if it has fewer."""
-    order = np.random.default_rng(seed).permutation(len(dataset))[:number]
-    return [dataset[int(index)]["image"][None] for index in sorted(order)]
-
-
-def compare(model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]) -> Parity:
-    """Run both models on random images (batch, height, width)."""
-    batch, height, width = shape
-    images = _noise(shape)
+def compare(model: ImageModel, exported: ExportedModel, images: Tensor) -> Parity:
+    """Run both models on images (B, 3, H, W)."""
     with torch.inference_mode():
         expected = model(images).float()
         logits = exported(images)
     same = expected.argmax(dim=1) == logits.argmax(dim=1)
     return Parity(
-        batch=batch,
-        height=height,
-        width=width,
+        batch=images.shape[0],
+        height=images.shape[2],
+        width=images.shape[3],
         max_difference=float((expected - logits).abs().max()),
         max_logit=float(expected.abs().max()),
         agreement=float(same.float().mean()),
@@ -204,10 +197,8 @@ def compare(model: ImageModel, exported: ExportedModel, shape: tuple[int, int, i
 
 def format_report(report: ExportReport) -> str:
     """The report as text."""
-    lines = [
-        f"{report.arch} as {report.format}, {report.precision}: {report.file}, "
-        f"{report.bytes / 1e6:.1f} MB",
-    ]
+    megabytes = f"{report.bytes / 1e6:.1f} MB"
+    lines = [f"{report.arch} as {report.format}, {report.precision}: {report.file}, {megabytes}"]
     for p in report.parity:
         lines.append(
             f"  against PyTorch, {p.batch}x3x{p.height}x{p.width}: logits differ by at most "
@@ -226,8 +217,8 @@ def format_report(report: ExportReport) -> str:
         change = f"{abs(drop):.2f} points {'lost' if drop >= 0 else 'gained'}"
         lines.append(
             f"  {a.figure} on {a.images} images of {a.data} {a.split}: {100 * a.score:.2f} %, in "
-            f"fp32 {100 * a.score_fp32:.2f} %: {change} (calibrated on "
-            f"{a.calibration_images} images)"
+            f"fp32 {100 * a.score_fp32:.2f} %: {change} (calibrated on {a.calibration_images} "
+            "images)"
         )
     return "\n".join(lines)
 
@@ -248,26 +239,22 @@ def _target(config: ExportConfig) -> Path:
     return folder / f"model{'_int8' if config.int8 else ''}{suffix}"
 
 
-def _noise(shape: tuple[int, int, int]) -> Tensor:
-    """Random images uint8 (B, 3, H, W), the same at every call."""
-    batch, height, width = shape
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, generator=generator)
+def _parity_images(size: tuple[int, int] | None) -> Iterator[Tensor]:
+    """Random images uint8 (B, 3, H, W) on which both models are compared.
 
-
-def _parity_shapes(model: ImageModel) -> tuple[tuple[int, int, int], ...]:
-    """Batch, height and width at which both models are compared; the first is also timed."""
-    if model.info.image_size is None:
-        return PARITY_SIZES
-    height, width = model.info.image_size
-    return (1, height, width), (2, height + 5, width + 8)
+    Args:
+        size: height and width that the model was trained with, if all images had the same.
+    """
+    sizes = ((1, *size), (2, size[0] + 5, size[1] + 8)) if size else PARITY_SIZES
+    for batch, height, width in sizes:
+        shape, generator = (batch, 3, height, width), torch.Generator().manual_seed(0)
+        yield torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
 def _time_in_turns(
-    model: ImageModel, exported: ExportedModel, shape: tuple[int, int, int]
+    model: ImageModel, exported: ExportedModel, images: Tensor
 ) -> tuple[float, float]:
     """Median seconds of both, run in turns: other load on the machine then affects both alike."""
-    images = _noise(shape)
     times: dict[Callable[[Tensor], Tensor], list[float]] = {model: [], exported: []}
     with torch.inference_mode():
         for round_number in range(1 + ROUNDS):

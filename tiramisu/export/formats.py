@@ -32,11 +32,7 @@ TRACED_SIDE = 64
 
 
 def export_model(
-    model: ImageModel,
-    path: Path,
-    *,
-    calibration: Sequence[Tensor] = (),
-    int8: bool = False,
+    model: ImageModel, path: Path, *, calibration: Sequence[Tensor] = (), int8: bool = False
 ) -> Path:
     """Write a model for a runtime. The file appears under its name when it is complete.
 
@@ -63,18 +59,18 @@ def export_model(
     if int8 and not calibration:
         raise ValueError("int8 needs images to calibrate on, and there are none")
     check_packages(format, int8=int8)
-    description = Description(info=model.info, precision="int8" if int8 else "fp32")
+    description = Description(info=model.info, precision="int8" if int8 else "fp32").to_json()
     program = trace(model)
     images = calibration if int8 else []
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         draft = Path(folder, path.name)
         if format == "onnx":
-            _write_onnx(program, draft, description.to_json(), images)
+            _write_onnx(program, draft, description, images)
         elif format == "openvino":
-            _write_openvino(program, draft, description.to_json(), images)
+            _write_openvino(program, draft, description, images)
         else:
-            torch.export.save(program, draft, extra_files={KEY: description.to_json()})
+            torch.export.save(program, draft, extra_files={KEY: description})
         move_exported(draft, path)
     return path
 
@@ -102,23 +98,19 @@ def trace(model: ImageModel) -> ExportedProgram:
         ValueError: torch.export cannot trace the network, or only at some sizes.
     """
     height, width = Dim("height", min=TRACED_SIDE), Dim("width", min=TRACED_SIDE)
-    images = torch.zeros(
-        2, 3, 96, 101
-    )  # one even, one odd, so that sizes are not taken for constants
+    # One side is even and one odd, so that sizes are not taken for constants.
+    images = torch.zeros(2, 3, 96, 101)
     # Older versions of torch, such as 2.11, make a graph for even sizes only or for odd sizes only,
     # because of how they divide in pooling; torch 2.15 divides as here.
     pooled_shape = mock.patch("torch._meta_registrations.div_rtn", operator.floordiv, create=True)
     try:
         with torch.no_grad(), pooled_shape:
-            program = torch.export.export(
-                model,
-                (images,),
-                dynamic_shapes={"images": {0: Dim("batch"), 2: height, 3: width}},
-                strict=False,
-            )
+            shapes = {"images": {0: Dim("batch"), 2: height, 3: width}}
+            program = torch.export.export(model, (images,), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # of many kinds, with messages for developers
+        reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"torch.export cannot trace {model.info.arch} at all sizes: {_one_line(error)}"
+            f"torch.export cannot trace {model.info.arch} at all sizes: {reason}"
         ) from error
     # Below 64 pixels, five halvings leave a single pixel, and torch.export refuses sizes that may
     # become 1. The operations of our networks are the same at that size.
@@ -180,7 +172,3 @@ def _crop_by_slicing(model: Any) -> None:
         cropped = ops.slice(features, [0, 0], ends, [1, 1], [2, 3])
         pad.output(0).replace(cropped.output(0))
     model.validate_nodes_and_infer_types()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

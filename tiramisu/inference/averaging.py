@@ -1,11 +1,12 @@
 """Predictions averaged over several passes: test-time augmentation, and Monte Carlo dropout."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from tiramisu.checkpoints.model import ImageModel
@@ -60,11 +61,7 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
 
     Each pass then uses another of the many thinned networks that were trained by dropout; their
     disagreement measures the uncertainty of the model (Monte Carlo dropout, arXiv 1506.02142).
-    Batch norm stays in evaluation mode.
-
-    Args:
-        model: a model in evaluation mode.
-        seed: seed of the dropout; other random numbers on CPU and GPUs are not affected.
+    Batch norm stays in evaluation mode, and other random numbers on CPU and GPUs are not affected.
 
     Raises:
         ValueError: the model has no dropout, or is an exported one.
@@ -74,7 +71,7 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
             f"an exported model ({model.info.arch}) has no dropout; give the run's folder "
             "or its model.safetensors"
         )
-    dropouts = [m for m in model.modules() if isinstance(m, _DropoutNd) and m.p > 0]
+    dropouts = nn.ModuleList(m for m in model.modules() if isinstance(m, _DropoutNd) and m.p > 0)
     if not dropouts:
         raise ValueError(
             f"the model ({model.info.arch}) was trained without dropout, so all passes would be "
@@ -84,42 +81,20 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         try:
-            for dropout in dropouts:
-                dropout.train()
+            dropouts.train()
             yield
         finally:
-            for dropout in dropouts:
-                dropout.eval()
+            dropouts.eval()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Draws:
-    """The sum over several passes with random dropout.
+    """What several passes with random dropout tell; the class is dimension 1 of probabilities."""
 
-    Args:
-        dim: dimension of the classes in the probabilities.
-    """
-
-    def __init__(self, *, dim: int) -> None:
-        self.dim = dim
-        self._number = 0
-        self._probabilities: Tensor | None = None
-        self._entropies: Tensor | None = None
-
-    def add(self, probabilities: Tensor) -> None:
-        """Add the probabilities of one pass."""
-        entropy = _entropy(probabilities, dim=self.dim)
-        self._number += 1
-        if self._probabilities is None or self._entropies is None:
-            self._probabilities, self._entropies = probabilities.clone(), entropy
-        else:
-            self._probabilities += probabilities
-            self._entropies += entropy
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean of the probabilities, in the shape of one pass."""
-        assert self._probabilities is not None
-        return self._probabilities / self._number
+    mean: Tensor
+    """The mean of the probabilities, in the shape of one pass."""
+    mean_entropy: Tensor
+    """The mean of the entropies of the passes, in nats."""
 
     @property
     def entropy(self) -> Tensor:
@@ -127,7 +102,7 @@ class Draws:
 
         It holds both kinds of uncertainty: that of each pass, and the disagreement of the passes.
         """
-        return _entropy(self.mean, dim=self.dim)
+        return _entropy(self.mean)
 
     @property
     def mutual_information(self) -> Tensor:
@@ -137,18 +112,26 @@ class Draws:
         each pass is sure of another class; more training data might reduce it (arXiv 1112.5745;
         1703.02910 for dropout).
         """
-        assert self._entropies is not None
-        return (self.entropy - self._entropies / self._number).clamp(min=0)
+        return (self.entropy - self.mean_entropy).clamp(min=0)
+
+
+@torch.inference_mode()
+def average(run: Callable[[], Tensor], *, passes: int) -> Draws:
+    """Average passes of `run`, which gives the probabilities (B, C, ...) of one pass."""
+    total = run()
+    entropies = _entropy(total)
+    for _ in range(passes - 1):
+        probabilities = run()
+        total += probabilities
+        entropies += _entropy(probabilities)
+    return Draws(mean=total / passes, mean_entropy=entropies / passes)
 
 
 def draw(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Draws:
     """Run several passes over a batch, within `random_dropout`, at the size of its labels."""
-    draws = Draws(dim=1)
-    for _ in range(passes):
-        draws.add(logits_for(model, images, labels).float().softmax(dim=1))
-    return draws
+    return average(lambda: logits_for(model, images, labels).float().softmax(dim=1), passes=passes)
 
 
-def _entropy(probabilities: Tensor, *, dim: int) -> Tensor:
-    entropy: Tensor = torch.special.entr(probabilities).sum(dim=dim)
+def _entropy(probabilities: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(probabilities).sum(dim=1)
     return entropy

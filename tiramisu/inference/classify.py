@@ -17,8 +17,8 @@ from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.data.readers.reader import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import find_inputs
-from tiramisu.inference.predict import to_rgb
-from tiramisu.inference.predictor import Predictor, require_task
+from tiramisu.inference.predict import read_rgb
+from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.visual.pictures import Picture
 
 TABLE_NAME, JSON_NAME = "classes.csv", "classes.json"
@@ -65,13 +65,9 @@ def classify_batch(
     Images are resized and cropped to the size that the model was trained with. A model without
     such a size needs images of one size.
     """
-    require_task(model, "classification")
-    if model.training:
-        raise ValueError(
-            "the model is in training mode, where dropout is random: call model.eval()"
-        )
+    check_model(model, "classification")
     size = model.info.image_size
-    arrays = [read_image(i) if isinstance(i, str | Path) else to_rgb(i) for i in images]
+    arrays = [read_rgb(image) for image in images]
     if size is not None:
         arrays = [resize_and_crop(array, size) for array in arrays]
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
@@ -87,17 +83,14 @@ def classify_files(
 ) -> list[Classification]:
     """Classify image files, print a line for each, and write classes.csv and classes.json.
 
-    Args:
-        model: as in `classify`.
-        sources: files, folders and patterns; see `find_inputs`.
-        config: the folder for the results, the number of classes for each image, the batch size.
+    The sources are files, folders and patterns; see `find_inputs`.
 
     Raises:
         FileNotFoundError: a source does not exist.
         ValueError: before any work, if there is nothing to classify or results exist already; at
             the end, if a file could not be read; all others are done by then.
     """
-    require_task(model, "classification")
+    check_model(model, "classification")
     inputs = find_inputs(sources)
     videos = [str(item.path) for item in inputs if item.is_video]
     if videos:
@@ -111,8 +104,7 @@ def classify_files(
         )
     make_folder(out)
 
-    paths: list[Path] = []
-    results: list[Classification] = []
+    results: dict[Path, Classification] = {}
     failures: list[str] = []
     batch_size = config.batch_size if model.info.image_size else 1
     with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
@@ -124,36 +116,33 @@ def classify_files(
                 except ValueError as error:
                     failures.append(str(error))
             if batch:
-                results += classify_batch(model, list(batch.values()))
-                paths += batch
+                found = classify_batch(model, list(batch.values()))
+                results.update(zip(batch, found, strict=True))
             bar.update(batch_size)
 
-    width = max((len(str(path)) for path in paths), default=0)
-    for path, result in zip(paths, results, strict=True):
+    width = max((len(str(path)) for path in results), default=0)
+    for path, result in results.items():
         classes = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
         print(f"{path!s:{width}}   {classes}")
-    _write(out, paths, results, top=config.top)
+    _write(out, results, top=config.top)
     print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
     if failures:
         raise ValueError(
             f"{len(failures)} of {len(inputs)} files failed, the others are done: "
             + "; ".join(failures)
         )
-    return results
+    return list(results.values())
 
 
-def _write(
-    out: Path, paths: Sequence[Path], results: Sequence[Classification], *, top: int
-) -> None:
+def _write(out: Path, results: dict[Path, Classification], *, top: int) -> None:
     """Write a table with a line for each file, and JSON with the probabilities of all classes."""
     with write_then_rename(out / TABLE_NAME) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
-        count = min(top, len(results[0].class_names)) if results else 0
-        ranks = range(1, count + 1)
+        rows = {path: result.top(top) for path, result in results.items()}
+        ranks = range(1, max(map(len, rows.values()), default=0) + 1)
         writer.writerow(["file", *(f"{n}_{r}" for r in ranks for n in ("class", "probability"))])
-        for path, result in zip(paths, results, strict=True):
-            cells = [cell for name, p in result.top(top) for cell in (name, f"{p:.6f}")]
-            writer.writerow([path, *cells])
+        for path, row in rows.items():
+            writer.writerow([path, *(cell for name, p in row for cell in (name, f"{p:.6f}"))])
     described = {
         str(path): {
             "class": result.class_name,
@@ -162,7 +151,7 @@ def _write(
                 for name, p in zip(result.class_names, result.probabilities, strict=True)
             },
         }
-        for path, result in zip(paths, results, strict=True)
+        for path, result in results.items()
     }
     with write_then_rename(out / JSON_NAME) as partial:
         partial.write_text(json.dumps(described, indent=2) + "\n")

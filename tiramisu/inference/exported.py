@@ -24,10 +24,8 @@ from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.packages import require_package
 
 Array = npt.NDArray[np.float32]
-Format = Literal["onnx", "openvino", "pt2"]
-Precision = Literal["fp32", "int8"]
 
-SUFFIXES: dict[str, Format] = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
+SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt2": "pt2"}
 """Format by the ending of the file name."""
 SUFFIX_OF = {format: suffix for suffix, format in SUFFIXES.items()}
 KEPT_SHAPES = 4
@@ -42,7 +40,7 @@ class Description:
 
     info: ModelInfo
     """What its logits mean."""
-    precision: Precision
+    precision: Literal["fp32", "int8"]
     """Number format of its convolutions."""
 
     def to_json(self) -> str:

@@ -13,29 +13,20 @@ from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.data.readers.reader import read_image
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.averaging import random_dropout
+from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.inputs import Input, find_inputs
-from tiramisu.inference.predict import Prediction, check_options, predict
-from tiramisu.inference.predictor import Predictor
+from tiramisu.inference.predict import Prediction, predict
+from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.inference.tiles import Tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video
 from tiramisu.text import list_some
 from tiramisu.visual.heat import find_scale, heat_map_with_scale
-from tiramisu.visual.pictures import Picture, add_legend, save_png
+from tiramisu.visual.pictures import Picture, draw_legend, save_png, stack
 
 
 def predict_files(
-    model: Predictor,
-    sources: Sequence[str | Path],
-    *,
-    out: str | Path,
-    tile: Tile = "auto",
-    overlap: float = 0.25,
-    tta: bool = False,
-    mc_dropout: int = 0,
-    opacity: float = 0.5,
-    overwrite: bool = False,
-    progress: bool = True,
+    model: Predictor, sources: Sequence[str | Path], *, config: PredictConfig
 ) -> list[Path]:
     """Predict images and videos, and write the results into a folder.
 
@@ -45,101 +36,64 @@ def predict_files(
     with a legend of all classes) and `NAME.json` with the mean shares. NAME is the name of the file
     without its ending, made longer where two would be the same. A mask has the size and the
     orientation of its image as it is displayed: a rotation in EXIF is applied first. With
-    `mc_dropout` two heat maps are written too: `NAME_entropy.png` and
+    `uncertainty` two heat maps are written too: `NAME_entropy.png` and
     `NAME_mutual_information.png`.
 
-    Args:
-        model: a model in evaluation mode, on any device, or an exported one.
-        sources: files, folders and patterns; see `find_inputs`.
-        out: folder for the results; it is made if it does not exist.
-        tile, overlap, tta: see `predict_probabilities`.
-        mc_dropout: number of passes with random dropout, see `predict_uncertainty`; 0 for one pass
-            without.
-        opacity: opacity of the colours in overlays, 0 to 1.
-        overwrite: replace results that exist.
-        progress: show a progress bar.
-
-    Returns:
-        The files written, in order.
+    The sources are files, folders and patterns; see `find_inputs`. Returns the files written.
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: before any work, if an option is wrong, there is nothing to predict, or results
-            exist already or would replace an input; at the end, if a file could not be read; all
-            others are done by then.
+        ValueError: before any work, if there is nothing to predict, or results exist already or
+            would replace an input; at the end, if a file could not be read; all others are done by
+            then.
     """
-    check_options(model, tile=tile, overlap=overlap)
+    check_model(model, "segmentation")
     inputs = find_inputs(sources)
-    if mc_dropout:
-        _check_uncertainty(model, inputs, passes=mc_dropout, tta=tta)
-    out = _prepare_folder(Path(out), sources, inputs, uncertain=mc_dropout > 0, overwrite=overwrite)
+    if config.uncertainty:
+        if videos := [str(item.path) for item in inputs if item.is_video]:
+            raise ValueError(
+                f"{videos[0]} is a video, and --uncertainty is for images only: leave one of them "
+                "out"
+            )
+        with random_dropout(model):
+            pass  # the model has dropout
+    out = Path(config.out)
+    targets = {item: _targets(item, out, uncertain=config.uncertainty) for item in inputs}
+    _check_targets(out, sources, targets, overwrite=config.overwrite)
+    make_folder(out)
+    tile: Tile = None if config.tile == "off" else config.tile
     written: list[Path] = []
     failures: list[str] = []
-    for item in tqdm(inputs, unit=" files", disable=None if progress else True):
-        targets = _targets(item, out, uncertain=mc_dropout > 0)
+    for item, files in tqdm(targets.items(), unit=" files", disable=None):
         started = time.perf_counter()
         try:
             if item.is_video:
-                summary = predict_video(
-                    model,
-                    item.path,
-                    out=targets[0],
-                    tile=tile,
-                    overlap=overlap,
-                    tta=tta,
-                    opacity=opacity,
-                    progress=progress,
-                )
+                summary = predict_video(model, item.path, out=files[0], tile=tile, tta=config.tta)
             else:
                 image = read_image(item.path)
-                prediction: Prediction
-                if mc_dropout:
-                    prediction = predict_uncertainty(
-                        model, image, passes=mc_dropout, tile=tile, overlap=overlap
-                    )
-                else:
-                    prediction = predict(model, image, tile=tile, overlap=overlap, tta=tta)
-                summary = _write_image(image, prediction, out=targets, opacity=opacity)
-        except (ValueError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                prediction = (
+                    predict_uncertainty(model, image, passes=config.passes, tile=tile)
+                    if config.uncertainty
+                    else predict(model, image, tile=tile, tta=config.tta)
+                )
+                summary = _write_image(image, prediction, out=files)
+        except ValueError as error:
+            failures.append(str(error))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
                 raise
-            oom = f"{item.path}: out of memory; give a smaller --tile"
-            failures.append(oom if isinstance(error, RuntimeError) else str(error))
-            continue
-        seconds = round(time.perf_counter() - started, 3)
-        described = {"input": str(item.path), **summary, "seconds": seconds}
-        targets[-1].write_text(json.dumps(described, indent=2) + "\n")
-        written += targets
+            failures.append(f"{item.path}: out of memory; give a smaller --tile")
+        else:
+            seconds = round(time.perf_counter() - started, 3)
+            described = {"input": str(item.path), **summary, "seconds": seconds}
+            files[-1].write_text(json.dumps(described, indent=2) + "\n")
+            written += files
     if failures:
         raise ValueError(
             f"{len(failures)} of {len(inputs)} files failed, the others are done: "
             + "; ".join(failures)
         )
     return written
-
-
-def _check_uncertainty(
-    model: Predictor, inputs: Sequence[Input], *, passes: int, tta: bool
-) -> None:
-    """Raise ValueError, before any work, where uncertainty cannot be predicted."""
-    if tta:
-        raise ValueError("tta and mc_dropout are two ways to average; give one of them")
-    if passes < 2:
-        raise ValueError(f"mc_dropout is {passes}; expected at least 2 passes, or 0 for none")
-    videos = [str(item.path) for item in inputs if item.is_video]
-    if videos:
-        raise ValueError(
-            f"{videos[0]} is a video, and --uncertainty is for images only: leave one of them out"
-        )
-    with random_dropout(model):
-        pass
-
-
-def save_mask(path: str | Path, prediction: Prediction) -> None:
-    """Write class ids as PNG, with the colours of the classes as palette."""
-    image = Image.fromarray(prediction.mask)
-    image.putpalette([value for color in prediction.colors for value in color])
-    image.save(path)
 
 
 def _targets(item: Input, out: Path, *, uncertain: bool) -> list[Path]:
@@ -149,54 +103,50 @@ def _targets(item: Input, out: Path, *, uncertain: bool) -> list[Path]:
     return [out / f"{item.name}{ending}" for ending in (*endings, ".json")]
 
 
-def _prepare_folder(
-    out: Path,
-    sources: Sequence[str | Path],
-    inputs: Sequence[Input],
-    *,
-    uncertain: bool,
-    overwrite: bool,
-) -> Path:
-    """Make the folder for the results. Raises ValueError if they would replace files there."""
+def _check_targets(
+    out: Path, sources: Sequence[str | Path], targets: dict[Input, list[Path]], *, overwrite: bool
+) -> None:
+    """Raise ValueError if the results would replace files."""
     if any(Path(source).resolve() == out.resolve() for source in sources):
         raise ValueError(
             f"{out} is both input and output: next time its masks would be inputs; give another "
             "folder for the results"
         )
-    targets = [target for item in inputs for target in _targets(item, out, uncertain=uncertain)]
-    own = {item.path.resolve() for item in inputs}
-    if lost := [target for target in targets if target.resolve() in own]:
+    files = [file for of_input in targets.values() for file in of_input]
+    own = {item.path.resolve() for item in targets}
+    if lost := [file for file in files if file.resolve() in own]:
         raise ValueError(f"the results would replace the input {lost[0]}; give another folder")
-    existing = [target.name for target in targets if target.exists()]
+    existing = [file.name for file in files if file.exists()]
     if existing and not overwrite:
         raise ValueError(
             f"{out} already holds results: {list_some(existing, most=5)}; give another folder, or "
             "replace them with --overwrite"
         )
-    return make_folder(out)
 
 
 def _write_image(
-    image: Picture, prediction: Prediction, *, out: Sequence[Path], opacity: float
+    image: Picture, prediction: Prediction, *, out: Sequence[Path]
 ) -> dict[str, object]:
     mask_path, overlay_path, *maps, _ = out
     shares = prediction.shares
-    colored = prediction.overlay(image, opacity=opacity)
-    legend = add_legend(colored, prediction.class_names, prediction.colors, shares=shares)
-    save_png(overlay_path, legend)
-    save_mask(mask_path, prediction)
+    legend = draw_legend(
+        prediction.class_names, prediction.colors, size=image.shape[:2], shares=shares
+    )
+    save_png(overlay_path, stack([prediction.overlay(image), legend]))
+    mask = Image.fromarray(prediction.mask)
+    mask.putpalette([value for color in prediction.colors for value in color])
+    mask.save(mask_path)
     means = {}
     if isinstance(prediction, UncertainPrediction):
-        highest_entropy = math.log(len(prediction.class_names))
-        highest_information = find_scale(prediction.mutual_information)
+        entropy, information = prediction.entropy, prediction.mutual_information
         for path, values, title, highest in (
-            (maps[0], prediction.entropy, "entropy", highest_entropy),
-            (maps[1], prediction.mutual_information, "mutual information", highest_information),
+            (maps[0], entropy, "entropy", math.log(len(prediction.class_names))),
+            (maps[1], information, "mutual information", find_scale(information)),
         ):
             save_png(path, heat_map_with_scale(values, title=title, highest=highest))
         means = {
-            "mean_entropy": float(prediction.entropy.mean()),
-            "mean_mutual_information": float(prediction.mutual_information.mean()),
+            "mean_entropy": float(entropy.mean()),
+            "mean_mutual_information": float(information.mean()),
         }
     return {
         "width": image.shape[1],

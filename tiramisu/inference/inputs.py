@@ -4,7 +4,7 @@ import dataclasses
 import glob
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiramisu.text import list_some
@@ -80,24 +80,21 @@ def _expand(source: str | Path) -> list[Path]:
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
     """A name for each path: its stem, made longer where two would be the same."""
-    choices = [_names(path, number) for number, path in enumerate(paths, start=1)]
-    names = [next(choice) for choice in choices]
-    # On some file systems a.png and A.PNG are the same file.
-    while clashes := {name for name, n in Counter(map(str.casefold, names)).items() if n > 1}:
-        names = [
-            next(choice) if name.casefold() in clashes else name
-            for name, choice in zip(names, choices, strict=True)
-        ]
-    return names
-
-
-def _names(path: Path, number: int) -> Iterator[str]:
-    stem, suffix = path.stem, path.suffix.lstrip(".")
-    folder = path.resolve().parent.name
-    yield stem
-    yield f"{folder}_{stem}"
-    yield f"{folder}_{stem}_{suffix}"
-    extended = f"{folder}_{stem}_{suffix}_{number}"
+    levels = [0] * len(paths)
     while True:
-        yield extended
-        extended += f"_{number}"
+        names = [_name(path, i + 1, levels[i]) for i, path in enumerate(paths)]
+        # On some file systems a.png and A.PNG are the same file.
+        counts = Counter(map(str.casefold, names))
+        clashes = [i for i, name in enumerate(names) if counts[name.casefold()] > 1]
+        if not clashes:
+            return names
+        for i in clashes:
+            levels[i] += 1
+
+
+def _name(path: Path, number: int, level: int) -> str:
+    """A path's name: its stem; with its folder, from level 1; its suffix, 2; its number, 3 on."""
+    if level == 0:
+        return path.stem
+    parts = [path.resolve().parent.name, path.stem, path.suffix.lstrip(".")]
+    return "_".join([*parts, *[str(number)] * (level - 2)][: level + 1])

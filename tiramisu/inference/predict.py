@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tiramisu.data.readers.reader import read_image
 from tiramisu.inference.averaging import augmented_logits
-from tiramisu.inference.predictor import MIN_SIDE, Predictor, require_task
+from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_model
 from tiramisu.inference.tiles import (
     Rows,
     Tile,
@@ -78,7 +78,7 @@ def predict(
             rows = slice(top, top + len(classes))
             mask[rows], confidence[rows] = classes.to(torch.uint8).numpy(), highest.numpy()
 
-    with_smaller_tiles(run, tile=tile, longest_side=longest_side(model, rgb))
+    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
     return Prediction(
         mask=mask,
         confidence=confidence,
@@ -121,7 +121,6 @@ def predict_probabilities(
     """
     check_options(model, tile=tile, overlap=overlap)
     rgb = read_rgb(image)
-
     result = torch.empty(len(model.info.class_names), *rgb.shape[:2])
 
     def run(side: int | None) -> None:
@@ -130,7 +129,7 @@ def predict_probabilities(
         ):
             result[:, top : top + probabilities.shape[1]] = probabilities
 
-    with_smaller_tiles(run, tile=tile, longest_side=longest_side(model, rgb))
+    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
     return result
 
 
@@ -139,7 +138,8 @@ def probabilities_by_rows(
     model: Predictor, rgb: Picture, *, tile: int | None, overlap: float, tta: bool = False
 ) -> Iterator[Rows]:
     """Probabilities of an image (H, W, 3), some rows at a time, from the top down."""
-    images = _prepare(rgb, scale=model.info.image_scale)  # (1, 3, h, w)
+    seen = seen_size(model, rgb)
+    images = _prepare(rgb, seen)  # (1, 3, h, w)
 
     def logits_of(views: Tensor) -> Iterator[Rows]:
         return logits_by_rows(model, views, tile=tile, overlap=overlap)
@@ -150,8 +150,7 @@ def probabilities_by_rows(
             lambda views: join_rows(logits_of(views), height=views.shape[-2])[None], images
         )
         parts = iter([(0, averaged[0])])
-    seen = _scaled_size(rgb.shape[0], rgb.shape[1], scale=model.info.image_scale)
-    for top, logits in resize_rows(parts, seen=seen, size=(rgb.shape[0], rgb.shape[1])):
+    for top, logits in resize_rows(parts, seen=seen, size=rgb.shape[:2]):
         # The softmax in place: the logits of a large image alone take half a gigabyte.
         logits.sub_(logits.amax(dim=0)).exp_()
         yield top, logits.div_(logits.sum(dim=0))
@@ -159,11 +158,7 @@ def probabilities_by_rows(
 
 def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
     """Raise ValueError for a model or options that `predict_probabilities` cannot work with."""
-    require_task(model, "segmentation")
-    if model.training:
-        raise ValueError(
-            "the model is in training mode, where dropout is random; call model.eval()"
-        )
+    check_model(model, "segmentation")
     if tile not in ("auto", None) and (not isinstance(tile, int) or tile < MIN_SIDE):
         raise ValueError(f"tile is {tile!r}; expected at least {MIN_SIDE} pixels, 'auto' or None")
     if not 0 <= overlap <= 0.5:
@@ -171,12 +166,14 @@ def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
 
 
 def read_rgb(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
-    """An image, or the file of one, as RGB (H, W, 3); raises ValueError, FileNotFoundError."""
-    return read_image(image) if isinstance(image, str | Path) else to_rgb(image)
+    """RGB (H, W, 3) of a file, or of a grey, RGB or RGBA array (transparency is dropped).
 
-
-def to_rgb(image: npt.NDArray[np.uint8]) -> Picture:
-    """RGB (H, W, 3) of a grey, RGB or RGBA array (transparency is dropped)."""
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no image, or the array has another type or shape.
+    """
+    if isinstance(image, str | Path):
+        return read_image(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(
             f"the image is a {type(image).__name__}; expected a NumPy array or the path of a file"
@@ -198,19 +195,16 @@ def to_rgb(image: npt.NDArray[np.uint8]) -> Picture:
     return np.ascontiguousarray(image[..., :3])
 
 
-def _scaled_size(height: int, width: int, *, scale: float) -> tuple[int, int]:
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def seen_size(model: Predictor, rgb: Picture) -> tuple[int, int]:
+    """Height and width of an image as the network sees it, in pixels."""
+    height, width = (max(1, round(side * model.info.image_scale)) for side in rgb.shape[:2])
+    return height, width
 
 
-def longest_side(model: Predictor, rgb: Picture) -> int:
-    """Longest side of an image as the network sees it, in pixels."""
-    return max(_scaled_size(rgb.shape[0], rgb.shape[1], scale=model.info.image_scale))
-
-
-def _prepare(rgb: Picture, *, scale: float) -> Tensor:
+def _prepare(rgb: Picture, seen: tuple[int, int]) -> Tensor:
     """Shrink an image, and pad a small one at its bottom and right: (H, W, 3) -> (1, 3, h, w)."""
-    height, width = _scaled_size(rgb.shape[0], rgb.shape[1], scale=scale)
-    if scale != 1:
+    height, width = seen
+    if seen != rgb.shape[:2]:
         rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
     below, right = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
     if below or right:

@@ -38,16 +38,18 @@ def logits_for(model: Predictor, images: Tensor, labels: Tensor) -> Tensor:
     return model(images, size=(labels.shape[1], labels.shape[2]))
 
 
-def require_task(model: Predictor, task: str) -> None:
-    """Raise ValueError if a model is not for `task`."""
-    if model.info.task == task:
-        return
-    if task == "segmentation":
+def check_model(model: Predictor, task: str) -> None:
+    """Raise ValueError if a model is not for `task`, or is in training mode."""
+    if model.info.task != task:
+        does, tool, function = {
+            "classification": ("classifies whole images", "predict_cls", "classify"),
+            "segmentation": ("predicts every pixel", "predict_seg", "predict"),
+        }[model.info.task]
         raise ValueError(
-            f"the model ({model.info.arch}) classifies whole images; predict with "
-            "tools/predict_cls.py (in Python: tiramisu.classify)"
+            f"the model ({model.info.arch}) {does}; predict with tools/{tool}.py (in Python: "
+            f"tiramisu.{function})"
         )
-    raise ValueError(
-        f"the model ({model.info.arch}) predicts every pixel; predict with tools/predict_seg.py "
-        "(in Python: tiramisu.predict)"
-    )
+    if model.training:
+        raise ValueError(
+            "the model is in training mode, where dropout is random: call model.eval()"
+        )

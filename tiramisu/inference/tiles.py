@@ -63,7 +63,7 @@ def logits_by_rows(
     """Logits of an image, from the top down: rows are handed on when no further tile reaches them.
 
     Args:
-        model: what predicts a tile.
+        model: predicts a tile.
         images: (1, 3, H, W) RGB in 0..255.
         tile: side of the tiles; an image that is not larger goes whole, and with None every image.
         overlap: part of a tile that it shares with the next, 0 to 0.5.
@@ -148,26 +148,15 @@ def place_tiles(length: int, *, tile: int, overlap: float) -> list[tuple[int, Te
     num_tiles = math.ceil((length - tile) / (tile - shared)) + 1
     starts = np.linspace(0, length - tile, num_tiles).round().astype(int).tolist()
 
-    windows = []
-    offsets = torch.arange(tile) + 0.5
-    for start in starts:
-        window = torch.ones(tile)
-        # Nothing fades at the border of the image.
-        if start > 0:
-            window *= _fade(offsets, context=context, shared=shared)
-        if start + tile < length:
-            window *= _fade(offsets, context=context, shared=shared).flip(0)
-        windows.append(window)
+    rise = ((torch.arange(tile) + 0.5 - context) / max(shared - 2 * context, 1)).clamp(0, 1)
+    fade = torch.sin(rise * (math.pi / 2)) ** 2  # with its mirror image it adds up to 1
+    windows = torch.ones(num_tiles, tile)
+    # Nothing fades at the border of the image.
+    windows[1:] *= fade
+    windows[:-1] *= fade.flip(0)
     total = torch.zeros(length)
     for start, window in zip(starts, windows, strict=True):
         total[start : start + tile] += window
     return [
-        (start, window / total[start : start + tile])
-        for start, window in zip(starts, windows, strict=True)
+        (start, w / total[start : start + tile]) for start, w in zip(starts, windows, strict=True)
     ]
-
-
-def _fade(offsets: Tensor, *, context: int, shared: int) -> Tensor:
-    """Rise from 0 to 1 along a squared sine; with its mirror image it adds up to 1."""
-    rise = ((offsets - context) / max(shared - 2 * context, 1)).clamp(0, 1)
-    return torch.sin(rise * (math.pi / 2)) ** 2

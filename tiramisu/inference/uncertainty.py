@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from tiramisu.inference.averaging import Draws, random_dropout
+from tiramisu.inference.averaging import Draws, average, random_dropout
 from tiramisu.inference.predict import (
     Prediction,
     check_options,
-    longest_side,
     probabilities_by_rows,
     read_rgb,
+    seen_size,
 )
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile, join_rows, with_smaller_tiles
@@ -59,21 +60,21 @@ def predict_uncertainty(
     rgb = read_rgb(image)
 
     def run(side: int | None) -> Draws:
-        # All passes have the same tiles, so that only dropout differs between them.
-        draws = Draws(dim=0)
-        with random_dropout(model, seed=seed):
-            for _ in range(passes):
-                parts = probabilities_by_rows(model, rgb, tile=side, overlap=overlap)
-                draws.add(join_rows(parts, height=rgb.shape[0]))
-        return draws
+        def run_once() -> Tensor:
+            parts = probabilities_by_rows(model, rgb, tile=side, overlap=overlap)
+            return join_rows(parts, height=rgb.shape[0])[None]
 
-    draws = with_smaller_tiles(run, tile=tile, longest_side=longest_side(model, rgb))
-    confidence, mask = draws.mean.max(dim=0)  # (C, H, W) -> (H, W)
+        # All passes have the same tiles, so that only dropout differs between them.
+        with random_dropout(model, seed=seed):
+            return average(run_once, passes=passes)
+
+    draws = with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
+    confidence, mask = draws.mean[0].max(dim=0)  # (C, H, W) -> (H, W)
     return UncertainPrediction(
         mask=mask.to(torch.uint8).numpy(),
         confidence=confidence.numpy(),
-        entropy=draws.entropy.numpy(),
-        mutual_information=draws.mutual_information.numpy(),
+        entropy=draws.entropy[0].numpy(),
+        mutual_information=draws.mutual_information[0].numpy(),
         class_names=model.info.class_names,
         colors=model.info.colors,
     )

@@ -23,21 +23,12 @@ def predict_video(
     *,
     out: str | Path,
     tile: Tile = "auto",
-    overlap: float = 0.25,
     tta: bool = False,
-    opacity: float = 0.5,
-    progress: bool = True,
 ) -> dict[str, object]:
     """Write a video under the colours of its classes, with a legend of all classes below.
 
-    Args:
-        model: a model in evaluation mode, on any device, or an exported one.
-        path: a video that OpenCV can read.
-        out: an .mp4 file (codec mp4v, without sound), at the same frame rate. It appears under
-            its name when it is complete.
-        tile, overlap, tta: see `predict_probabilities`.
-        opacity: opacity of the colours, 0 to 1.
-        progress: show a progress bar.
+    The result is an .mp4 file (codec mp4v, without sound), at the same frame rate. It appears under
+    its name when it is complete. For the options, see `predict_probabilities`.
 
     Returns:
         Frame size, number of frames, frame rate and mean shares of the classes, for JSON.
@@ -56,21 +47,19 @@ def predict_video(
     size = (0, 0)
     legend: Picture | None = None
     try:
-        bar = tqdm(
-            _frames(capture),
-            total=announced or None,
-            unit=" frames",
-            leave=False,
-            disable=None if progress else True,
-        )
-        for frame in bar:
-            prediction = predict(model, frame, tile=tile, overlap=overlap, tta=tta)
+        total = announced or None
+        for frame in tqdm(_frames(capture), total=total, unit=" frames", leave=False, disable=None):
+            prediction = predict(model, frame, tile=tile, tta=tta)
             shares.append(list(prediction.shares.values()))
             if legend is None:
                 # All classes and no shares, so that the legend is the same for all frames.
-                size = (frame.shape[0], frame.shape[1])
+                size = frame.shape[:2]
                 legend = draw_legend(prediction.class_names, prediction.colors, size=size)
-            picture = _even(stack([prediction.overlay(frame, opacity=opacity), legend]))
+            picture = stack([prediction.overlay(frame), legend])
+            height, width = picture.shape[:2]
+            # The codec takes only even sizes: a white row or column is added where needed.
+            even = ((0, height % 2), (0, width % 2), (0, 0))
+            picture = np.pad(picture, even, constant_values=255)
             if not writer.isOpened():
                 _open(writer, partial, rate=rate, picture=picture)
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -98,12 +87,6 @@ def _frames(capture: cv2.VideoCapture) -> Iterator[Picture]:
         if not ok:
             return
         yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8)
-
-
-def _even(picture: Picture) -> Picture:
-    """Add a white row or column where needed: the codec takes only even sizes."""
-    height, width = picture.shape[:2]
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
 
 
 def _open(writer: cv2.VideoWriter, path: Path, *, rate: float, picture: Picture) -> None:

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -12,7 +11,6 @@ from tiramisu.visual.pictures import Picture
 
 def render(figure: Figure) -> Picture:
     """Draw a figure, cut to what is on it."""
-    FigureCanvasAgg(figure)
     png = io.BytesIO()
     figure.savefig(png, format="png", bbox_inches="tight", pad_inches=0.1)
     return np.asarray(Image.open(png).convert("RGB"))

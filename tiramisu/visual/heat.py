@@ -7,15 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from tiramisu.visual.pictures import (
-    BLACK,
-    WHITE,
-    Picture,
-    load_font,
-    stack,
-    text_height_for,
-    text_width,
-)
+from tiramisu.visual import pictures
+from tiramisu.visual.pictures import BLACK, WHITE, Picture
 
 Heat = npt.NDArray[np.float32]  # a number for each pixel, (H, W)
 
@@ -39,28 +32,24 @@ def heat_map(values: Heat, *, highest: float) -> Picture:
 
 def heat_map_with_scale(values: Heat, *, title: str, highest: float) -> Picture:
     """A heat map, and below it the scale of its colours."""
-    scale = draw_scale(
-        title,
-        highest=highest,
-        width=values.shape[1],
-        text_height=text_height_for(max(values.shape)),
-    )
-    return stack([heat_map(values, highest=highest), scale])
+    height, width = pictures.text_height_for(max(values.shape)), values.shape[1]
+    scale = draw_scale(title, highest=highest, width=width, text_height=height)
+    return pictures.stack([heat_map(values, highest=highest), scale])
 
 
 def draw_scale(title: str, *, highest: float, width: int, text_height: int) -> Picture:
     """The scale of a heat map, from 0 to `highest` nats; at least `width` pixels wide."""
-    font = load_font(text_height)
+    font = pictures.load_font(text_height)
     gap = text_height // 2
     low, high = f"{title}  0", f"{highest:.2g} nats"
-    ends = text_width(low, font) + text_width(high, font) + 4 * gap
+    ends = pictures.text_width(low, font) + pictures.text_width(high, font) + 4 * gap
     bar = max(width - ends, 4 * text_height)
     height = 2 * text_height
     strip = Image.new("RGB", (max(width, bar + ends), height), WHITE)
     draw = ImageDraw.Draw(strip)
     draw.text((gap, height // 2), low, fill=BLACK, font=font, anchor="lm")
     ramp = np.tile(np.linspace(0, highest, bar, dtype=np.float32), (text_height, 1))
-    left = 2 * gap + text_width(low, font)
+    left = 2 * gap + pictures.text_width(low, font)
     strip.paste(Image.fromarray(heat_map(ramp, highest=highest)), (left, gap))
     draw.text((left + bar + gap, height // 2), high, fill=BLACK, font=font, anchor="lm")
     return np.asarray(strip)

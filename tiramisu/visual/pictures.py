@@ -54,11 +54,7 @@ def color_labels(label: Label, colors: Colors) -> Picture:
 def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.5) -> Picture:
     """Blend the colours of the classes with an image; void pixels show the image only.
 
-    Args:
-        image: RGB (H, W, 3).
-        label: class ids (H, W), of the image's size.
-        colors: RGB (C, 3).
-        opacity: 0 shows only the image, 1 only the colours.
+    The label has the image's size. Opacity 0 shows only the image, 1 only the colours.
     """
     if image.shape[:2] != label.shape:
         raise ValueError(
@@ -69,28 +65,6 @@ def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.
     return np.where((label == IGNORE_INDEX)[..., None], image, blended).astype(np.uint8)
 
 
-def add_legend(
-    image: Picture,
-    class_names: Sequence[str],
-    colors: Colors,
-    *,
-    shares: Mapping[str, float] | None = None,
-) -> Picture:
-    """Put a legend below an image.
-
-    Args:
-        image: RGB (H, W, 3), of any size; padded with white if the text is wider.
-        class_names: C names.
-        colors: RGB (C, 3).
-        shares: share of the image, 0..1, by class name. With it, only classes that are present
-            are listed, the largest first, with their shares; without it, all classes.
-
-    Returns:
-        RGB (H + legend, W or more, 3), the image at the top left.
-    """
-    return stack([image, draw_legend(class_names, colors, size=image.shape[:2], shares=shares)])
-
-
 def draw_legend(
     class_names: Sequence[str],
     colors: Colors,
@@ -98,7 +72,14 @@ def draw_legend(
     size: tuple[int, int],
     shares: Mapping[str, float] | None = None,
 ) -> Picture:
-    """Draw the legend strip for a picture of `size` (H, W); see `add_legend`."""
+    """Draw a legend to stand below a picture.
+
+    Args:
+        class_names, colors: C of each.
+        size: height and width of the picture. The legend is wider if its text is.
+        shares: share of the picture, 0..1, by class name. With it, only classes that are present
+            are listed, the largest first, with their shares; without it, all classes.
+    """
     palette = [tuple(int(value) for value in color) for color in np.asarray(colors)]
     entries = [(name, "", color) for name, color in zip(class_names, palette, strict=True)]
     if shares is not None:
