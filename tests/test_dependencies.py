@@ -3,7 +3,8 @@
 import ast
 import re
 import sys
-from importlib.metadata import packages_distributions, requires
+from collections import defaultdict
+from importlib.metadata import distributions, requires
 from pathlib import Path
 
 import tiramisu
@@ -17,6 +18,18 @@ NOT_IMPORTED = {"tensorboard", "jinja2", "onnx", "onnxscript", "onnxruntime", "o
 
 def normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def find_owners() -> dict[str, set[str]]:
+    """The distributions that each top-level module comes from.
+
+    `importlib.metadata.packages_distributions` does not see all of them before Python 3.11.
+    """
+    owners: dict[str, set[str]] = defaultdict(set)
+    for distribution in distributions():
+        for path in distribution.files or ():
+            owners[path.parts[0].removesuffix(".py")].add(normalize(distribution.name))
+    return owners
 
 
 def imported_packages() -> set[str]:
@@ -42,18 +55,12 @@ def declared_distributions() -> set[str]:
 
 
 def test_every_imported_package_is_declared() -> None:
-    distributions = packages_distributions()
-    declared = declared_distributions()
+    owners, declared = find_owners(), declared_distributions()
     assert "torch" in declared
-    undeclared = {
-        name
-        for name in imported_packages()
-        if not {normalize(d) for d in distributions.get(name, [name])} & declared
-    }
-    assert undeclared == set()
+    assert {name for name in imported_packages() if not owners[name] & declared} == set()
 
 
 def test_every_declared_package_is_used() -> None:
-    distributions = packages_distributions()
-    used = {normalize(d) for name in imported_packages() for d in distributions.get(name, [])}
+    owners = find_owners()
+    used = set[str]().union(*(owners[name] for name in imported_packages()))
     assert declared_distributions() - used - NOT_IMPORTED == set()
