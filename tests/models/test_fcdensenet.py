@@ -116,11 +116,11 @@ def assert_equal_networks(
         ((logits[-1] - target) ** 2).mean().backward()
 
     torch.testing.assert_close(logits[0], logits[1])
-    pairs = zip(network.parameters(), plain.parameters_in_order(), strict=True)
+    pairs = zip(network.parameters(), plain.parameters(), strict=True)
     for mine, theirs in pairs:
         torch.testing.assert_close(mine.grad, theirs.grad)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    plain_norms = [m for m in plain.modules_in_order() if isinstance(m, nn.BatchNorm2d)]
+    plain_norms = [m for m in plain.modules() if isinstance(m, nn.BatchNorm2d)]
     for mine, theirs in zip(norms, plain_norms, strict=True):
         torch.testing.assert_close(mine.running_mean, theirs.running_mean)
         torch.testing.assert_close(mine.running_var, theirs.running_var)

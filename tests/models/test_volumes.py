@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tiramisu.models import DenseNet, FCDenseNet, densenet121, fc_densenet56
+from tiramisu.models import (
+    DenseNet,
+    FCDenseNet,
+    LayerStyle,
+    TransitionDown,
+    densenet121,
+    fc_densenet56,
+)
 
 FLAT = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d)
 
@@ -74,6 +81,17 @@ def test_one_slice_is_an_image() -> None:
     slices = [flat.features(volume[:, :, depth]) for depth in range(5)]
     expected: Tensor = torch.stack(slices, dim=2)
     torch.testing.assert_close(deep.features(volume), expected)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pool"), [("max", nn.functional.max_pool3d), ("average", nn.functional.avg_pool3d)]
+)
+def test_transition_down_pools_volumes(pooling, pool) -> None:
+    style = LayerStyle(bias=False, eps=1e-5, dropout=0.0, dims=3)
+    transition = TransitionDown(4, pooling=pooling, style=style).eval()
+    volume = torch.randn(2, 4, 5, 6, 7)
+    expected = pool(transition.conv(torch.relu(transition.norm(volume))), 2)
+    torch.testing.assert_close(transition(volume), expected)
 
 
 def test_says_what_it_expects() -> None:

@@ -193,29 +193,35 @@ def test_progress_bar_shows_the_mean_loss(quick: Quick, monkeypatch: pytest.Monk
 
 
 class Remember(Callback):
-    """Keeps the weights of the last layer after each optimiser step."""
+    """Keeps one tensor of the task after each optimiser step."""
 
-    def __init__(self) -> None:
-        self.weights: list[torch.Tensor] = []
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.values: list[torch.Tensor] = []
 
     def on_train_batch_end(self, trainer, pl_module, *_) -> None:
-        if trainer.global_step > len(self.weights):
-            weight = pl_module.model.network.classifier.weight
-            self.weights.append(weight.detach().clone())
+        if trainer.global_step > len(self.values):
+            self.values.append(pl_module.state_dict()[self.name].clone())
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_average_of_the_weights(quick: Quick, accumulate: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "accumulate"),
+    [
+        ("classifier.weight", 1),
+        ("classifier.weight", 2),
+        ("features.denseblock1.denselayer1.norm1.running_mean", 1),
+    ],
+)
+def test_average_of_the_weights(quick: Quick, name: str, accumulate: int) -> None:
+    name = f"model.network.{name}"
     planned = plan(quick(ema_decay=0.75, batch_size=1, crop=(64, 64), accumulate=accumulate))
-    remember = Remember()
+    remember = Remember(name)
     planned.trainer.callbacks.insert(0, remember)
     fit(planned)
-    expected, *others = remember.weights
+    expected, *others = remember.values
     assert len(others) == 12 // accumulate - 1
-    for weights in others:
-        expected = 0.75 * expected + 0.25 * weights
+    for values in others:
+        expected = 0.75 * expected + 0.25 * values
     saved = read_checkpoint(planned.folder / "checkpoints" / "last.ckpt")
-    torch.testing.assert_close(saved["state_dict"]["model.network.classifier.weight"], expected)
-    torch.testing.assert_close(
-        saved["current_model_state"]["model.network.classifier.weight"], remember.weights[-1]
-    )
+    torch.testing.assert_close(saved["state_dict"][name], expected)
+    torch.testing.assert_close(saved["current_model_state"][name], remember.values[-1])

@@ -167,12 +167,15 @@ def test_weights_are_taken_from_another_run(
     second = train(quick(**changes, out=str(tmp_path / "second"), epochs=1)).folder
     name = "model.network.classifier.weight"
     torch.testing.assert_close(checkpoint_weights(second)[name], checkpoint_weights(first)[name])
-    capsys.readouterr()
-    third = train(quick(**changes, out=str(tmp_path / "third"), arch="fc67")).folder
+    out = capsys.readouterr().out
+    assert f"--init-from {first}: all weights\n" in out
+    assert "normalised differently" not in out
+    other = {"arch": "fc67", "normalize": "unit"}
+    third = train(quick(**changes, **other, out=str(tmp_path / "third"))).folder
+    out = capsys.readouterr().out
     # Of another network only a few layers fit, the first convolution among them.
-    assert re.search(
-        r"--init-from .*first: \d+ of \d+ layers loaded; not loaded: ", capsys.readouterr().out
-    )
+    assert re.search(r"--init-from .*first: \d+ of \d+ layers loaded; not loaded: ", out)
+    assert f"--init-from {first} was trained on images that were normalised differently" in out
     name = "model.network.features.conv0.weight"
     torch.testing.assert_close(checkpoint_weights(third)[name], checkpoint_weights(first)[name])
 

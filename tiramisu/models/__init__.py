@@ -1,57 +1,32 @@
 """What a network is: plain PyTorch, knows no data, no files, no configs."""
 
-from tiramisu.models.backbone import Backbone
-from tiramisu.models.blocks import DenseBlock, DenseLayer, LayerStyle, TransitionDown, TransitionUp
-from tiramisu.models.cifar import (
-    densenet40_12,
-    densenet100_12,
-    densenet100_24,
-    densenet_bc40_12,
-    densenet_bc100_12,
-    densenet_bc190_40,
-    densenet_bc250_24,
-)
-from tiramisu.models.densenet import (
-    DenseNet,
-    densenet121,
-    densenet161,
-    densenet169,
-    densenet201,
-    densenet264,
-)
-from tiramisu.models.fcdensenet import FCDenseNet, fc_densenet56, fc_densenet67, fc_densenet103
-from tiramisu.models.pretrained import Transfer, load_fitting, load_public
-from tiramisu.models.zoo import build_model, densenet_backbone, list_models, task_of
-
-__all__ = [
-    "Backbone",
-    "DenseBlock",
-    "DenseLayer",
-    "DenseNet",
-    "FCDenseNet",
-    "LayerStyle",
-    "Transfer",
-    "TransitionDown",
-    "TransitionUp",
-    "build_model",
-    "densenet40_12",
-    "densenet100_12",
-    "densenet100_24",
-    "densenet121",
-    "densenet161",
-    "densenet169",
-    "densenet201",
-    "densenet264",
-    "densenet_backbone",
-    "densenet_bc40_12",
-    "densenet_bc100_12",
-    "densenet_bc190_40",
-    "densenet_bc250_24",
-    "fc_densenet56",
-    "fc_densenet67",
-    "fc_densenet103",
-    "list_models",
-    "load_fitting",
-    "load_public",
-    "task_of",
-]
+from tiramisu.models.backbone import Backbone as Backbone
+from tiramisu.models.blocks import DenseBlock as DenseBlock
+from tiramisu.models.blocks import DenseLayer as DenseLayer
+from tiramisu.models.blocks import LayerStyle as LayerStyle
+from tiramisu.models.blocks import TransitionDown as TransitionDown
+from tiramisu.models.blocks import TransitionUp as TransitionUp
+from tiramisu.models.cifar import densenet40_12 as densenet40_12
+from tiramisu.models.cifar import densenet100_12 as densenet100_12
+from tiramisu.models.cifar import densenet100_24 as densenet100_24
+from tiramisu.models.cifar import densenet_bc40_12 as densenet_bc40_12
+from tiramisu.models.cifar import densenet_bc100_12 as densenet_bc100_12
+from tiramisu.models.cifar import densenet_bc190_40 as densenet_bc190_40
+from tiramisu.models.cifar import densenet_bc250_24 as densenet_bc250_24
+from tiramisu.models.densenet import DenseNet as DenseNet
+from tiramisu.models.densenet import densenet121 as densenet121
+from tiramisu.models.densenet import densenet161 as densenet161
+from tiramisu.models.densenet import densenet169 as densenet169
+from tiramisu.models.densenet import densenet201 as densenet201
+from tiramisu.models.densenet import densenet264 as densenet264
+from tiramisu.models.fcdensenet import FCDenseNet as FCDenseNet
+from tiramisu.models.fcdensenet import fc_densenet56 as fc_densenet56
+from tiramisu.models.fcdensenet import fc_densenet67 as fc_densenet67
+from tiramisu.models.fcdensenet import fc_densenet103 as fc_densenet103
+from tiramisu.models.pretrained import Transfer as Transfer
+from tiramisu.models.pretrained import load_fitting as load_fitting
+from tiramisu.models.pretrained import load_public as load_public
+from tiramisu.models.zoo import build_model as build_model
+from tiramisu.models.zoo import densenet_backbone as densenet_backbone
+from tiramisu.models.zoo import list_models as list_models
+from tiramisu.models.zoo import task_of as task_of

@@ -1,16 +1,30 @@
-"""Checks of the arguments and the input of a network."""
+"""The keywords that networks share, and checks of their arguments and input."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypedDict
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from tiramisu.models.operators import Activation, Dims
 
 
-def check_count(name: str, value: int) -> None:
-    """Raise ValueError unless `value` is at least 1."""
-    if value < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} is {value}; expected at least 1")
+class NetworkOptions(TypedDict, total=False):
+    """Keywords that all published networks of this package take."""
+
+    in_channels: int
+    dropout: float
+    activation: Activation
+    dims: Dims
+    memory_efficient: bool
+
+
+def check_counts(**values: int) -> None:
+    """Raise ValueError unless all values are at least 1."""
+    for name, value in values.items():
+        if value < 1 or isinstance(value, bool):
+            raise ValueError(f"{name} is {value}; expected at least 1")
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
@@ -29,14 +43,22 @@ def check_blocks(name: str, layers: Sequence[int]) -> None:
         )
 
 
-def check_images(images: Tensor, *, in_channels: int, min_size: int, dims: int = 2) -> None:
-    """Raise ValueError unless images have the right shape.
+def find_part(network: nn.Module, name: str, *, purpose: str) -> nn.Module:
+    """A part of a network by its name; without one, ValueError says what it was wanted for."""
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        parts = ", ".join(name for name, _ in network.named_children())
+        raise ValueError(
+            f"the network has no part {name!r} {purpose}; expected the name of a module, such as "
+            f"{parts}"
+        ) from None
 
-    Args:
-        images: expected as (B, in_channels, H, W), or (B, in_channels, D, H, W) if `dims` is 3.
-        in_channels: expected number of channels.
-        min_size: smallest height and width (and depth).
-        dims: 2 for images, 3 for volumes.
+
+def check_images(images: Tensor, *, in_channels: int, min_size: int, dims: int = 2) -> None:
+    """Raise ValueError unless images are (B, in_channels, H, W) with sides of at least `min_size`.
+
+    If `dims` is 3, (B, in_channels, D, H, W) is expected.
     """
     shape = tuple(images.shape)
     sides = shape[2:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,8 +24,6 @@ class Level(NamedTuple):
     """The layer whose output it is: the activation of the stem, a transition, or the last norm."""
     channels: int
     stride: int
-    min_size: int
-    """Height and width of the smallest image that leaves one pixel here."""
 
 
 class Backbone(Freezable):
@@ -75,7 +74,8 @@ class Backbone(Freezable):
         self.dims = network.dims
         self.channels = tuple(level.channels for level in chosen)
         self.strides = tuple(level.stride for level in chosen)
-        self.min_size = chosen[-1].min_size
+        # A map of a smaller stride needs as many pixels less; the stem rounds up.
+        self.min_size = max(1, network.min_size - levels[-1].stride + self.strides[-1])
         self._chosen = [level.layer for level in chosen]
         self.features = _take_until(network, self._chosen[-1])
 
@@ -96,19 +96,17 @@ class Backbone(Freezable):
         for name, layer in self.features.items():
             if hasattr(layer, "pool"):  # a transition: norm, activation | convolution, pooling
                 features = layer.relu(layer.norm(features))
-                if name in self._chosen:
-                    maps.append(features)
-                features = layer.pool(layer.dropout(layer.conv(features)))
-            else:
-                if hasattr(layer, "new_channels"):  # a dense block
-                    if torch.jit.is_scripting():  # type: ignore[attr-defined]
-                        features = layer.run_plainly(features)
-                    else:
-                        features = _run_block(layer, features)
+            elif hasattr(layer, "new_channels"):  # a dense block
+                if torch.jit.is_scripting():  # type: ignore[attr-defined]
+                    features = layer.run_plainly(features)
                 else:
-                    features = layer(features)
-                if name in self._chosen:
-                    maps.append(features)
+                    features = _run_block(layer, features)
+            else:
+                features = layer(features)
+            if name in self._chosen:
+                maps.append(features)
+            if hasattr(layer, "pool"):
+                features = layer.pool(layer.dropout(layer.conv(features)))
         return maps
 
 
@@ -116,27 +114,16 @@ def _find_levels(network: DenseNet) -> list[Level]:
     """All scales of the features of a network."""
     levels = []
     width = stride = 1
-    halvings = 0
-    stem_stride = 1
     for name, layer in network.features.named_children():
         if isinstance(layer, CONVOLUTIONS):
             width, stride = layer.out_channels, layer.stride[0]
-        elif name == "pool0":
-            stride *= 2
-        elif isinstance(layer, DenseBlock):
-            width = layer.out_channels
-            if halvings == 0:
-                stem_stride = stride
         if name in ("relu0", "norm5") or isinstance(layer, TransitionDown):
             # The activation of the last norm is not in `features`; `_take_until` adds it.
-            read = "relu5" if name == "norm5" else name
-            # Each transition rounds down, the stem rounds up.
-            min_size = stem_stride * (2**halvings - 1) + 1
-            levels.append(Level(read, width, stride, min_size))
-        if isinstance(layer, TransitionDown):
+            levels.append(Level("relu5" if name == "norm5" else name, width, stride))
+        if isinstance(layer, (DenseBlock, TransitionDown)):
             width = layer.out_channels
+        if name == "pool0" or isinstance(layer, TransitionDown):
             stride *= 2
-            halvings += 1
     return levels
 
 
@@ -144,16 +131,12 @@ def _take_until(network: DenseNet, last: str) -> nn.ModuleDict:
     """The layers of `features` up to `last`, with the final activation if it is the last norm."""
     assert isinstance(network.pool, nn.Sequential)
     layers: dict[str, nn.Module] = {}
-    for name, layer in network.features.named_children():
-        if name == last and isinstance(layer, TransitionDown):
-            layers[name] = nn.Sequential()
-            layers[name].add_module("norm", layer.norm)
-            layers[name].add_module("relu", layer.relu)
-        else:
-            layers[name] = layer
+    for name, layer in [*network.features.named_children(), ("relu5", network.pool[0])]:
+        layers[name] = layer
         if name == last:
-            return nn.ModuleDict(layers)
-    layers["relu5"] = network.pool[0]
+            if isinstance(layer, TransitionDown):
+                layers[name] = nn.Sequential(OrderedDict(norm=layer.norm, relu=layer.relu))
+            break
     return nn.ModuleDict(layers)
 
 

@@ -143,12 +143,8 @@ class DenseBlock(nn.Module):
         self.new_channels = num_layers * growth_rate
         self.out_channels = in_channels + self.new_channels
         for i in range(num_layers):
-            layer = DenseLayer(
-                in_channels + i * growth_rate,
-                growth_rate=growth_rate,
-                bottleneck=bottleneck,
-                style=style,
-            )
+            width = in_channels + i * growth_rate
+            layer = DenseLayer(width, growth_rate=growth_rate, bottleneck=bottleneck, style=style)
             self.add_module(f"denselayer{i + 1}", layer)
 
     @torch.jit.unused
@@ -174,15 +170,14 @@ class DenseBlock(nn.Module):
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _run_fused(self, features: tuple[Tensor, ...]) -> Tensor | None:
         """The stack by the fast path of the CPU; None if a part was replaced or has a hook."""
-        layers = [(layer, list(layer.children())) for layer in self.children()]
-        for layer, parts in layers:
-            if (
-                type(layer) is not DenseLayer
-                or fused.is_hooked(layer)
-                or not fused.are_plain(parts)
-            ):
+        layers = []
+        for layer in self.children():
+            parts = list(layer.children())
+            plain = type(layer) is DenseLayer and not fused.is_hooked(layer)
+            if not (plain and fused.are_plain(parts)):
                 return None
-        return fused.dense_block(features, [split_stages(parts) for _, parts in layers])
+            layers.append(split_stages(parts))
+        return fused.dense_block(features, layers)
 
 
 class TransitionDown(nn.Sequential):

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from tiramisu.models.arguments import check_blocks, check_choice, check_count, check_images
+from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts, check_images
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
 from tiramisu.models.fast.fused import arrange
 from tiramisu.models.freezing import Freezable
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 from tiramisu.models.pretrained import PublicWeights, start_from_public
-from tiramisu.models.stem_and_head import (
-    HEADS,
-    STEM_STRIDES,
-    Head,
-    Stem,
-    new_head,
-    new_pool,
-    new_stem,
-)
+from tiramisu.models.stem_and_head import STEM_STRIDES, Head, Stem, new_head, new_pool, new_stem
 
 
-class DenseNetOptions(TypedDict, total=False):
+class DenseNetOptions(NetworkOptions, total=False):
     """Keywords of `DenseNet` that the published networks take too."""
 
-    in_channels: int
-    dropout: float
-    activation: Activation
+    num_classes: int
     stem: Stem
     head: Head | None
-    dims: Dims
-    memory_efficient: bool
 
 
 class DenseNet(Freezable):
@@ -94,24 +81,17 @@ class DenseNet(Freezable):
     ) -> None:
         super().__init__()
         stem_width = 2 * growth_rate if stem_width is None else stem_width
-        check_count("growth_rate", growth_rate)
+        check_counts(growth_rate=growth_rate, stem_width=stem_width)
+        check_counts(num_classes=num_classes, in_channels=in_channels)
         check_blocks("block_config", block_config)
         if bottleneck is not None:
-            check_count("bottleneck", bottleneck)
+            check_counts(bottleneck=bottleneck)
         if not 0 < compression <= 1:
             raise ValueError(
                 f"compression is {compression}; expected above 0 and at most 1, such as 0.5"
             )
-        check_choice("stem", stem, STEM_STRIDES)
-        check_count("stem_width", stem_width)
-        check_choice("head", head, HEADS)
-        check_count("num_classes", num_classes)
-        check_count("in_channels", in_channels)
         self.in_channels = in_channels
         self.dims = dims
-        # Convolution and pooling of a stem round up; each transition halves and rounds down.
-        self.min_size = STEM_STRIDES[stem] * (2 ** (len(block_config) - 1) - 1) + 1
-
         style = LayerStyle(
             bias=False,
             eps=1e-5,
@@ -121,6 +101,8 @@ class DenseNet(Freezable):
             memory_efficient=memory_efficient,
         )
         self.features = new_stem(stem, in_channels=in_channels, width=stem_width, style=style)
+        # Convolution and pooling of a stem round up; each transition halves and rounds down.
+        self.min_size = STEM_STRIDES[stem] * (2 ** (len(block_config) - 1) - 1) + 1
         width = stem_width
         for i, num_layers in enumerate(block_config, start=1):
             block = DenseBlock(
@@ -133,11 +115,11 @@ class DenseNet(Freezable):
             width = block.out_channels
             self.features.add_module(f"denseblock{i}", block)
             if i < len(block_config):
-                transition = TransitionDown(
+                down = TransitionDown(
                     width, compression=compression, pooling="average", style=style
                 )
-                width = transition.out_channels
-                self.features.add_module(f"transition{i}", transition)
+                width = down.out_channels
+                self.features.add_module(f"transition{i}", down)
         # torchvision's name: the norm after the four blocks of the ImageNet networks.
         self.features.add_module("norm5", style.operators.norm(width, eps=style.eps))
         self.num_features = width
@@ -168,51 +150,31 @@ class DenseNet(Freezable):
 # `load_public`. Layers that do not fit, such as a head for other classes, keep their fresh weights.
 
 
-def densenet121(
-    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
-) -> DenseNet:
+def densenet121(*, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-121 (table 1): 8.0 M parameters."""
-    network = DenseNet(
-        growth_rate=32, block_config=(6, 12, 24, 16), num_classes=num_classes, **options
-    )
+    network = DenseNet(growth_rate=32, block_config=(6, 12, 24, 16), **options)
     return start_from_public(network, "densenet121", weights)
 
 
-def densenet161(
-    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
-) -> DenseNet:
+def densenet161(*, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-161, k = 48: 28.7 M parameters."""
-    network = DenseNet(
-        growth_rate=48, block_config=(6, 12, 36, 24), num_classes=num_classes, **options
-    )
+    network = DenseNet(growth_rate=48, block_config=(6, 12, 36, 24), **options)
     return start_from_public(network, "densenet161", weights)
 
 
-def densenet169(
-    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
-) -> DenseNet:
+def densenet169(*, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-169 (table 1): 14.1 M parameters."""
-    network = DenseNet(
-        growth_rate=32, block_config=(6, 12, 32, 32), num_classes=num_classes, **options
-    )
+    network = DenseNet(growth_rate=32, block_config=(6, 12, 32, 32), **options)
     return start_from_public(network, "densenet169", weights)
 
 
-def densenet201(
-    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
-) -> DenseNet:
+def densenet201(*, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-201 (table 1): 20.0 M parameters."""
-    network = DenseNet(
-        growth_rate=32, block_config=(6, 12, 48, 32), num_classes=num_classes, **options
-    )
+    network = DenseNet(growth_rate=32, block_config=(6, 12, 48, 32), **options)
     return start_from_public(network, "densenet201", weights)
 
 
-def densenet264(
-    *, num_classes: int = 1000, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]
-) -> DenseNet:
+def densenet264(*, weights: PublicWeights = None, **options: Unpack[DenseNetOptions]) -> DenseNet:
     """DenseNet-264 (table 1): 33.3 M parameters."""
-    network = DenseNet(
-        growth_rate=32, block_config=(6, 12, 64, 48), num_classes=num_classes, **options
-    )
+    network = DenseNet(growth_rate=32, block_config=(6, 12, 64, 48), **options)
     return start_from_public(network, "densenet264", weights)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TypedDict
 
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from tiramisu.models.arguments import check_blocks, check_count, check_images
+from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts, check_images
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
 from tiramisu.models.freezing import Freezable
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
-
-
-class FCDenseNetOptions(TypedDict, total=False):
-    """Keywords of `FCDenseNet` that the three published networks take too."""
-
-    in_channels: int
-    dropout: float
-    activation: Activation
-    dims: Dims
-    memory_efficient: bool
 
 
 class FCDenseNet(Freezable):
@@ -65,13 +53,10 @@ class FCDenseNet(Freezable):
         num_classes: int,
     ) -> None:
         super().__init__()
-        check_count("growth_rate", growth_rate)
+        check_counts(growth_rate=growth_rate, bottleneck_layers=bottleneck_layers)
+        check_counts(stem_width=stem_width, in_channels=in_channels, num_classes=num_classes)
         check_blocks("down_blocks", down_blocks)
-        check_count("bottleneck_layers", bottleneck_layers)
         check_blocks("up_blocks", up_blocks)
-        check_count("stem_width", stem_width)
-        check_count("in_channels", in_channels)
-        check_count("num_classes", num_classes)
         if len(down_blocks) != len(up_blocks):
             raise ValueError(
                 f"there are {len(down_blocks)} down_blocks and {len(up_blocks)} up_blocks; "
@@ -91,10 +76,9 @@ class FCDenseNet(Freezable):
             dims=dims,
             memory_efficient=memory_efficient,
         )
-        self.features = nn.Sequential(
-            OrderedDict[str, nn.Module](
-                conv0=style.operators.conv(in_channels, stem_width, 3, padding=1)
-            )
+        self.features = nn.Sequential()
+        self.features.add_module(
+            "conv0", style.operators.conv(in_channels, stem_width, 3, padding=1)
         )
         width = stem_width
         skip_widths = []
@@ -103,21 +87,18 @@ class FCDenseNet(Freezable):
             width = block.out_channels
             skip_widths.append(width)
             self.features.add_module(f"denseblock{i}", block)
-            self.features.add_module(
-                f"transition{i}", TransitionDown(width, pooling="max", style=style)
-            )
+            down = TransitionDown(width, pooling="max", style=style)
+            self.features.add_module(f"transition{i}", down)
 
-        block = DenseBlock(
-            width, num_layers=bottleneck_layers, growth_rate=growth_rate, style=style
-        )
+        num_layers = bottleneck_layers
+        block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
         self.bottleneck = block
 
         self.decoder = nn.ModuleDict()
         for i, num_layers in enumerate(up_blocks, start=1):
-            transition = TransitionUp(block.new_channels, dims=dims)
+            self.decoder[f"transition{i}"] = TransitionUp(block.new_channels, dims=dims)
             width = block.new_channels + skip_widths.pop()
             block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
-            self.decoder[f"transition{i}"] = transition
             self.decoder[f"denseblock{i}"] = block
 
         self.classifier = style.operators.conv(block.out_channels, num_classes, 1)
@@ -153,7 +134,7 @@ class FCDenseNet(Freezable):
         return logits
 
 
-def fc_densenet56(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:
+def fc_densenet56(*, num_classes: int, **options: Unpack[NetworkOptions]) -> FCDenseNet:
     """FC-DenseNet56 (table 3): 1.4 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=12,
@@ -165,7 +146,7 @@ def fc_densenet56(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> 
     )
 
 
-def fc_densenet67(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:
+def fc_densenet67(*, num_classes: int, **options: Unpack[NetworkOptions]) -> FCDenseNet:
     """FC-DenseNet67 (table 3): 3.5 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=16,
@@ -177,7 +158,7 @@ def fc_densenet67(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> 
     )
 
 
-def fc_densenet103(*, num_classes: int, **options: Unpack[FCDenseNetOptions]) -> FCDenseNet:
+def fc_densenet103(*, num_classes: int, **options: Unpack[NetworkOptions]) -> FCDenseNet:
     """FC-DenseNet103 (tables 2 and 3): 9.3 M parameters for 11 classes."""
     return FCDenseNet(
         growth_rate=16,

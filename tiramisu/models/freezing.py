@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import nn
 from typing_extensions import Self
 
+from tiramisu.models.arguments import find_part
+
 
 class Freezable(nn.Module):
     """A network of which parts can be frozen, its `features` by default.
@@ -20,14 +22,7 @@ class Freezable(nn.Module):
             ValueError: the network has no part of that name.
         """
         for name in names or ("features",):
-            try:
-                part = self.get_submodule(name)
-            except AttributeError:
-                parts = [name for name, _ in self.named_children()]
-                raise ValueError(
-                    f"the network has no part {name!r} to freeze; expected the name of a module, "
-                    f"such as {', '.join(parts)}"
-                ) from None
+            part = find_part(self, name, purpose="to freeze")
             part.requires_grad_(False)
             # Kept in each module, because a module may be a part of several networks.
             for module in part.modules():

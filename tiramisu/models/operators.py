@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,8 +14,7 @@ Activation = Literal["relu", "prelu", "silu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "prelu": nn.PReLU, "silu": nn.SiLU}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Operators:
+class Operators(NamedTuple):
     """PyTorch's classes for one number of dimensions."""
 
     conv: type[nn.Conv2d] | type[nn.Conv3d]
@@ -27,20 +25,8 @@ class Operators:
 
 
 OPERATORS: dict[int, Operators] = {
-    2: Operators(
-        conv=nn.Conv2d,
-        transposed_conv=nn.ConvTranspose2d,
-        norm=nn.BatchNorm2d,
-        max_pool=nn.MaxPool2d,
-        average_pool=nn.AvgPool2d,
-    ),
-    3: Operators(
-        conv=nn.Conv3d,
-        transposed_conv=nn.ConvTranspose3d,
-        norm=nn.BatchNorm3d,
-        max_pool=nn.MaxPool3d,
-        average_pool=nn.AvgPool3d,
-    ),
+    2: Operators(nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d),
+    3: Operators(nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AvgPool3d),
 }
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)

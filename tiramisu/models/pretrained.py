@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
+from tiramisu.models.arguments import find_part
 from tiramisu.models.operators import CONVOLUTIONS
 from tiramisu.text import list_some
 
@@ -53,15 +54,8 @@ class Transfer:
     def __str__(self) -> str:
         total = len(self.taken) + len(self.adapted) + len(self.new)
         parts = [f"{len(self.taken)} of {total} layers loaded"]
-        parts += [
-            f"{word}: {list_some(names, most=3)}"
-            for word, names in (
-                ("adapted", self.adapted),
-                ("not loaded", self.new),
-                ("not used", self.unused),
-            )
-            if names
-        ]
+        others = {"adapted": self.adapted, "not loaded": self.new, "not used": self.unused}
+        parts += [f"{word}: {list_some(names, most=3)}" for word, names in others.items() if names]
         return "; ".join(parts)
 
 
@@ -97,12 +91,7 @@ def load_fitting(
     others = _group_by_layer(state)
     modules = dict(network.named_modules())
     for part in leave:
-        if part not in modules:
-            parts = ", ".join(name for name, _ in network.named_children())
-            raise ValueError(
-                f"the network has no part {part!r} to leave as it is; expected the name of a "
-                f"module, such as {parts}"
-            )
+        find_part(network, part, purpose="to leave as it is")
     first = next((m for m in modules.values() if isinstance(m, CONVOLUTIONS)), None)
     taken: list[str] = []
     adapted: list[str] = []
@@ -110,12 +99,9 @@ def load_fitting(
     used = set()
     for key, own in _group_by_layer(network.state_dict()).items():
         module = modules[own.name]
-        kept = any(f"{own.name}.".startswith(f"{part}.") for part in leave)
-        values = (
-            None
-            if kept or key not in others
-            else _fit(own.tensors, others[key].tensors, module, is_first=module is first)
-        )
+        values = None
+        if key in others and not any(f"{own.name}.".startswith(f"{part}.") for part in leave):
+            values = _fit(own.tensors, others[key].tensors, module, is_first=module is first)
         if values is None:
             new.append(own.name)
             continue
@@ -237,7 +223,8 @@ def _fit(
         value = other[entry]
         if entry == "weight":
             if isinstance(module, nn.Conv3d) and value.ndim == 4:
-                value = _inflate(value)
+                depth = value.shape[-1]  # (K, C, k, k) -> (K, C, k, k, k)
+                value = value.unsqueeze(2).repeat(1, 1, depth, 1, 1) / depth
             if is_first and value.ndim == target.ndim and value.shape[1] != target.shape[1]:
                 value = adapt_channels(value, target.shape[1])
         if value.shape != target.shape:
@@ -257,9 +244,3 @@ def adapt_channels(weight: Tensor, in_channels: int) -> Tensor:
         return weight.sum(dim=1, keepdim=True)
     turns = torch.arange(in_channels, device=weight.device) % old_channels
     return weight[:, turns] * (old_channels / in_channels)
-
-
-def _inflate(weight: Tensor) -> Tensor:
-    """Filters for volumes: (K, C, k, k) -> (K, C, k, k, k)."""
-    depth = weight.shape[-1]
-    return weight.unsqueeze(2).repeat(1, 1, depth, 1, 1) / depth

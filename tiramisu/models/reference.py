@@ -39,8 +39,6 @@ class ReferenceFCDenseNet(nn.Module):
             bottleneck, up. The number of blocks is odd.
         growth_rate: feature maps that each layer adds.
         stem_width: feature maps of the first convolution.
-        num_classes: classes.
-        dropout: rate of dropout.
     """
 
     def __init__(
@@ -55,30 +53,30 @@ class ReferenceFCDenseNet(nn.Module):
         super().__init__()
         self.depth = len(block_layers) // 2
         self.stem = nn.Conv2d(3, stem_width, 3, padding=1)
-        self.blocks, self.downs, self.ups = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        # One dictionary keeps the modules in the order in which the forward pass uses them.
+        self.parts = nn.ModuleDict()
         width = stem_width
         skip_widths: list[int] = []
         for number, num_layers in enumerate(block_layers):
             if number > self.depth:
                 new_features = block_layers[number - 1] * growth_rate
-                self.ups.append(nn.ConvTranspose2d(new_features, new_features, 3, stride=2))
+                up = nn.ConvTranspose2d(new_features, new_features, 3, stride=2)
+                self.parts[f"up{number}"] = up
                 width = new_features + skip_widths.pop()
             block = nn.ModuleList()
             for _ in range(num_layers):
                 block.append(dense_layer(width, growth_rate, dropout))
                 width += growth_rate
-            self.blocks.append(block)
+            self.parts[f"block{number}"] = block
             if number < self.depth:
                 skip_widths.append(width)
-                self.downs.append(transition_down(width, dropout))
+                self.parts[f"down{number}"] = transition_down(width, dropout)
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def run_block(self, number: int, x: Tensor) -> tuple[Tensor, Tensor]:
         """Section 3.1: returns the input with all new features, and the new features alone."""
         new_features: list[Tensor] = []
-        block = self.blocks[number]
-        assert isinstance(block, nn.ModuleList)
-        for layer in block:
+        for layer in self.parts[f"block{number}"].children():
             new_features.append(layer(torch.cat([x, *new_features], dim=1)))
         return torch.cat([x, *new_features], dim=1), torch.cat(new_features, dim=1)
 
@@ -86,49 +84,29 @@ class ReferenceFCDenseNet(nn.Module):
         """(B, 3, H, W) -> logits (B, num_classes, H, W)."""
         x = self.stem(x)
         skips: list[Tensor] = []
-        for number, down in enumerate(self.downs):
+        for number in range(self.depth):
             x, _ = self.run_block(number, x)
             skips.append(x)
-            x = down(x)
+            x = self.parts[f"down{number}"](x)
         x, new_features = self.run_block(self.depth, x)
-        for number, up in enumerate(self.ups, start=self.depth + 1):
+        for number in range(self.depth + 1, 2 * self.depth + 1):
             skip = skips.pop()
             # Section 3.2: only the new features of the block below are up-sampled.
-            upsampled = crop_center(up(new_features), height=skip.shape[2], width=skip.shape[3])
+            upsampled = self.parts[f"up{number}"](new_features)
+            upsampled = crop_center(upsampled, height=skip.shape[2], width=skip.shape[3])
             x, new_features = self.run_block(number, torch.cat([upsampled, skip], dim=1))
         logits: Tensor = self.classifier(x)
         return logits
 
-    def modules_in_order(self) -> list[nn.Module]:
-        """All modules with weights, in the order in which the forward pass uses them."""
-        parts: list[nn.Module] = [self.stem]
-        for number, block in enumerate(self.blocks):
-            if number > self.depth:
-                parts.append(self.ups[number - self.depth - 1])
-            parts.append(block)
-            if number < self.depth:
-                parts.append(self.downs[number])
-        parts.append(self.classifier)
-        return [m for part in parts for m in part.modules() if has_weights(m)]
-
-    def parameters_in_order(self) -> list[nn.Parameter]:
-        """All parameters, in the order in which the forward pass uses them."""
-        return [p for module in self.modules_in_order() for p in module.parameters()]
-
     def copy_weights(self, network: nn.Module) -> None:
         """Copy weights and batch norm statistics of a network whose modules are in this order."""
-        theirs = [module for module in network.modules() if has_weights(module)]
-        for mine, other in zip(self.modules_in_order(), theirs, strict=True):
-            assert type(mine) is type(other)
-            mine.load_state_dict(other.state_dict())
+        states = zip(self.state_dict().values(), network.state_dict().values(), strict=True)
+        for mine, theirs in states:
+            assert mine.shape == theirs.shape
+            mine.copy_(theirs)
 
 
 def crop_center(x: Tensor, *, height: int, width: int) -> Tensor:
     """(B, C, H, W) -> the central (B, C, height, width)."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]
-
-
-def has_weights(module: nn.Module) -> bool:
-    """Whether a module has parameters of its own."""
-    return next(module.parameters(recurse=False), None) is not None

@@ -13,7 +13,7 @@ Importing this module registers the DenseNets of this package as its encoders, n
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
@@ -21,22 +21,14 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
-from tiramisu.models.arguments import check_count, check_images
+from tiramisu.models.arguments import check_counts, check_images
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import densenet121, densenet161, densenet169, densenet201, densenet264
 from tiramisu.models.freezing import Freezable
-from tiramisu.models.pretrained import adapt_channels, load_public
+from tiramisu.models.pretrained import PublicWeights, adapt_channels, load_public
 
-if TYPE_CHECKING:
-    from tiramisu.models.pretrained import PublicWeights
-
-BUILDERS = {
-    "densenet121": densenet121,
-    "densenet161": densenet161,
-    "densenet169": densenet169,
-    "densenet201": densenet201,
-    "densenet264": densenet264,
-}
+_BUILDERS = (densenet121, densenet161, densenet169, densenet201, densenet264)
+BUILDERS = {build.__name__: build for build in _BUILDERS}
 PREFIX = "tiramisu-"
 
 
@@ -69,10 +61,7 @@ class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
         if not 1 <= depth <= 5:
             raise ValueError(f"depth is {depth}; expected 1 to 5, the number of feature maps")
         network = BUILDERS[name](
-            in_channels=in_channels,
-            head=None,
-            dropout=dropout,
-            memory_efficient=memory_efficient,
+            in_channels=in_channels, head=None, dropout=dropout, memory_efficient=memory_efficient
         )
         super().__init__(network, out_indices=range(depth))
         # `EncoderMixin` reads these names.
@@ -92,14 +81,13 @@ class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
         conv = self.features["conv0"]
         if in_channels == conv.in_channels:
             return
-        check_count("in_channels", in_channels)
+        check_counts(in_channels=in_channels)
         weight = adapt_channels(conv.weight.detach(), in_channels)
         conv.in_channels = in_channels
         conv.weight = nn.Parameter(weight)
         if not pretrained:
             nn.init.kaiming_normal_(conv.weight)
-        self.in_channels = self._in_channels = in_channels
-        self._out_channels = [in_channels, *self.channels]
+        self.in_channels = self._in_channels = self._out_channels[0] = in_channels
 
     def make_dilated(self, output_stride: int) -> None:
         """Always raises ValueError: DenseNets halve images by pooling, which cannot be dilated."""
@@ -127,11 +115,10 @@ def register_smp_encoders() -> list[str]:
     """
     known = smp.encoders.encoders
     for name in BUILDERS:
-        published = known.get(name, {}).get("pretrained_settings", {})
         known[PREFIX + name] = {
             "encoder": DenseNetEncoder,
             "params": {"name": name},
-            "pretrained_settings": published,
+            "pretrained_settings": known.get(name, {}).get("pretrained_settings", {}),
         }
     return [PREFIX + name for name in BUILDERS]
 
@@ -177,19 +164,14 @@ class AnySize(Freezable):
         """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
         check_images(images, in_channels=self.in_channels, min_size=self.min_size)
         height, width = images.shape[2:]
-        rows = _divisible(height, by=self.stride)
-        columns = _divisible(width, by=self.stride)
+        rows = -(-height // self.stride) * self.stride
+        columns = -(-width // self.stride) * self.stride
         # Padded by indexing and cropped by negative padding, because torch.export then traces one
         # graph for all sizes.
         row = torch.arange(rows, device=images.device).clamp(max=height - 1)
         column = torch.arange(columns, device=images.device).clamp(max=width - 1)
         logits: Tensor = self.network(images[:, :, row][:, :, :, column])
         return F.pad(logits, (0, width - columns, 0, height - rows))
-
-
-def _divisible(size: int, *, by: int) -> int:
-    """The size, rounded up to a multiple of `by`."""
-    return (size + by - 1) // by * by
 
 
 def build_with_smp(
@@ -203,26 +185,20 @@ def build_with_smp(
 ) -> AnySize:
     """Build a network of segmentation-models-pytorch.
 
-    Args:
-        name: "smp:DECODER/ENCODER" with names of that library, such as smp:unet/resnet34 or
-            smp:fpn/tu-convnext_tiny; "DECODER:DENSENET" with a DenseNet of this package, such as
-            unet:densenet121.
-        num_classes, in_channels: see `build_model`.
-        dropout, memory_efficient: see `build_model`; only for the DenseNets of this package.
-        weights: None for fresh weights; "IMAGENET1K_V1" and others of torchvision for the DenseNets
-            of this package; for other encoders those of their library, such as "imagenet".
+    The arguments are those of `build_model`. Encoders of timm have the prefix tu-, as in
+    smp:fpn/tu-convnext_tiny. Only the DenseNets of this package take dropout and memory_efficient,
+    and weights of torchvision; other encoders take those of their library, such as "imagenet".
 
     Raises:
         ValueError: the decoder or the encoder is unknown, the two cannot be combined, or the
             encoder has no such option.
         OSError: the weights cannot be downloaded.
     """
-    check_count("num_classes", num_classes)
-    check_count("in_channels", in_channels)
+    check_counts(num_classes=num_classes, in_channels=in_channels)
     decoder, encoder = split_name(name)
-    ours = encoder.removeprefix(PREFIX)
     is_ours = encoder.startswith(PREFIX)
-    if not is_ours and (dropout is not None or memory_efficient):
+    has_options = dropout is not None or memory_efficient
+    if has_options and not is_ours:
         option = "memory_efficient" if dropout is None else f"dropout={dropout}"
         raise ValueError(
             f"{name} has no {option}: leave it out, or choose a DenseNet of this package, such as "
@@ -241,16 +217,16 @@ def build_with_smp(
         raise ValueError(
             f"{name} cannot be built by segmentation-models-pytorch {smp.__version__}: {reason}"
         ) from None
-    if is_ours and (dropout is not None or memory_efficient):
+    if has_options:
         network.encoder = DenseNetEncoder(
-            name=ours,
+            name=encoder.removeprefix(PREFIX),
             in_channels=in_channels,
             depth=network.encoder._depth,
             dropout=dropout or 0.0,
             memory_efficient=memory_efficient,
         )
     if is_ours and weights is not None:
-        load_public(network.encoder, ours, weights)
+        load_public(network.encoder, encoder.removeprefix(PREFIX), weights)
     return AnySize(network, in_channels=in_channels, num_classes=num_classes)
 
 
@@ -263,38 +239,26 @@ def split_name(name: str) -> tuple[str, str]:
     decoders = sorted(smp.MODEL_ARCHITECTURES_MAPPING)
     library, _, rest = name.partition(":")
     if library == "smp":
-        decoder, slash, encoder = rest.partition("/")
-        if not slash or not encoder:
+        decoder, _, encoder = rest.partition("/")
+        if not encoder:
             raise ValueError(
                 f"{name!r} is incomplete; expected smp:DECODER/ENCODER, such as smp:unet/resnet34"
             )
-        known = list(smp.encoders.encoders)
+        encoders = list(smp.encoders.encoders)
+        if encoder.startswith("tu-"):
+            encoders.append(encoder)  # timm checks it
     else:
         if library in decoders and rest in smp.encoders.encoders and rest not in BUILDERS:
             raise ValueError(
                 f"{rest!r} in {name!r} is an encoder of segmentation-models-pytorch: give "
                 f"smp:{library}/{rest}"
             )
-        decoder, encoder = library, PREFIX + rest
-        known = [PREFIX + ours for ours in BUILDERS]
-    _check_known("decoder", decoder, decoders, name)
-    # Names that begin with tu- are checked by timm.
-    if not encoder.startswith("tu-"):
-        _check_known("encoder", encoder, known, name)
-    return decoder, encoder
-
-
-def _check_known(what: str, given: str, known: list[str], name: str) -> None:
-    if given in known:
-        return
-    shown = [
-        entry.removeprefix(PREFIX) if ":" in name and not name.startswith("smp:") else entry
-        for entry in known
-    ]
-    given = given.removeprefix(PREFIX)
-    close = get_close_matches(given, shown, n=3)
-    if close:
-        hint = f"did you mean {' or '.join(repr(c) for c in close)}?"
-    else:
-        hint = f"expected one of {', '.join(shown)}"
-    raise ValueError(f"unknown {what} {given!r} in {name!r}; {hint}")
+        decoder, encoder, encoders = library, rest, list(BUILDERS)
+    for what, given, known in (("decoder", decoder, decoders), ("encoder", encoder, encoders)):
+        if given not in known:
+            close = get_close_matches(given, known, n=3)
+            hint = f"expected one of {', '.join(known)}"
+            if close:
+                hint = f"did you mean {' or '.join(map(repr, close))}?"
+            raise ValueError(f"unknown {what} {given!r} in {name!r}; {hint}")
+    return decoder, encoder if library == "smp" else PREFIX + encoder

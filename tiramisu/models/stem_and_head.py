@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import nn
 
+from tiramisu.models.arguments import check_choice
 from tiramisu.models.blocks import LayerStyle
 from tiramisu.models.operators import GlobalAveragePool
 
@@ -25,6 +26,7 @@ def new_stem(stem: Stem, *, in_channels: int, width: int, style: LayerStyle) -> 
     details), and "face" that of InsightFace, where an image of 112x112 keeps its size until the
     pooling. The names are torchvision's.
     """
+    check_choice("stem", stem, STEM_STRIDES)
     conv, norm, max_pool = style.operators.conv, style.operators.norm, style.operators.max_pool
     if stem == "imagenet":
         first = conv(in_channels, width, 7, stride=2, padding=3, bias=style.bias)
@@ -57,6 +59,7 @@ def new_pool(head: Head | None, *, width: int, style: LayerStyle) -> nn.Sequenti
 
 def new_head(head: Head | None, *, width: int, num_classes: int, style: LayerStyle) -> nn.Module:
     """From pooled features to logits or an embedding: (B, width) -> (B, num_classes)."""
+    check_choice("head", head, HEADS)
     match head:
         case "linear":
             return nn.Linear(width, num_classes)

@@ -9,26 +9,9 @@ from functools import partial
 from torch import nn
 from typing_extensions import Unpack
 
+from tiramisu.models import cifar, densenet, fcdensenet
 from tiramisu.models.backbone import Backbone
-from tiramisu.models.cifar import (
-    densenet40_12,
-    densenet100_12,
-    densenet100_24,
-    densenet_bc40_12,
-    densenet_bc100_12,
-    densenet_bc190_40,
-    densenet_bc250_24,
-)
-from tiramisu.models.densenet import (
-    DenseNet,
-    DenseNetOptions,
-    densenet121,
-    densenet161,
-    densenet169,
-    densenet201,
-    densenet264,
-)
-from tiramisu.models.fcdensenet import fc_densenet56, fc_densenet67, fc_densenet103
+from tiramisu.models.densenet import DenseNet, DenseNetOptions
 from tiramisu.models.pretrained import PublicWeights, start_from_public
 from tiramisu.text import did_you_mean
 
@@ -52,34 +35,26 @@ class ZooEntry:
     """Number of classes in its paper."""
 
 
-def _for_camvid(build: Callable[..., nn.Module]) -> ZooEntry:
-    return ZooEntry(build=build, task="segmentation", size=(360, 480), num_classes=11)
-
-
-def _for_imagenet(build: Callable[..., nn.Module]) -> ZooEntry:
-    return ZooEntry(build=build, task="classification", size=(224, 224), num_classes=1000)
-
-
-def _for_cifar(build: Callable[..., nn.Module]) -> ZooEntry:
-    return ZooEntry(build=build, task="classification", size=(32, 32), num_classes=10)
-
+_for_camvid = partial(ZooEntry, task="segmentation", size=(360, 480), num_classes=11)
+_for_imagenet = partial(ZooEntry, task="classification", size=(224, 224), num_classes=1000)
+_for_cifar = partial(ZooEntry, task="classification", size=(32, 32), num_classes=10)
 
 ZOO = {
-    "fc56": _for_camvid(fc_densenet56),
-    "fc67": _for_camvid(fc_densenet67),
-    "fc103": _for_camvid(fc_densenet103),
-    "densenet121": _for_imagenet(densenet121),
-    "densenet161": _for_imagenet(densenet161),
-    "densenet169": _for_imagenet(densenet169),
-    "densenet201": _for_imagenet(densenet201),
-    "densenet264": _for_imagenet(densenet264),
-    "densenet40_12": _for_cifar(densenet40_12),
-    "densenet100_12": _for_cifar(densenet100_12),
-    "densenet100_24": _for_cifar(densenet100_24),
-    "densenet_bc40_12": _for_cifar(densenet_bc40_12),
-    "densenet_bc100_12": _for_cifar(densenet_bc100_12),
-    "densenet_bc250_24": _for_cifar(densenet_bc250_24),
-    "densenet_bc190_40": _for_cifar(densenet_bc190_40),
+    "fc56": _for_camvid(build=fcdensenet.fc_densenet56),
+    "fc67": _for_camvid(build=fcdensenet.fc_densenet67),
+    "fc103": _for_camvid(build=fcdensenet.fc_densenet103),
+    "densenet121": _for_imagenet(build=densenet.densenet121),
+    "densenet161": _for_imagenet(build=densenet.densenet161),
+    "densenet169": _for_imagenet(build=densenet.densenet169),
+    "densenet201": _for_imagenet(build=densenet.densenet201),
+    "densenet264": _for_imagenet(build=densenet.densenet264),
+    "densenet40_12": _for_cifar(build=cifar.densenet40_12),
+    "densenet100_12": _for_cifar(build=cifar.densenet100_12),
+    "densenet100_24": _for_cifar(build=cifar.densenet100_24),
+    "densenet_bc40_12": _for_cifar(build=cifar.densenet_bc40_12),
+    "densenet_bc100_12": _for_cifar(build=cifar.densenet_bc100_12),
+    "densenet_bc250_24": _for_cifar(build=cifar.densenet_bc250_24),
+    "densenet_bc190_40": _for_cifar(build=cifar.densenet_bc190_40),
 }
 
 
@@ -111,23 +86,13 @@ def build_model(
             its range, or there are no such weights.
         OSError: the weights cannot be downloaded.
     """
-    if ":" in name:
-        from tiramisu.models.smp import build_with_smp
-
-        return build_with_smp(
-            name,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            dropout=dropout,
-            memory_efficient=memory_efficient,
-            weights=weights,
-        )
-    options = {} if dropout is None else {"dropout": dropout}
-    network = find_entry(name).build(
-        num_classes=num_classes,
-        in_channels=in_channels,
-        memory_efficient=memory_efficient,
-        **options,
+    build = find_entry(name).build
+    if dropout is not None:
+        build = partial(build, dropout=dropout)
+    if ":" in name:  # its encoder may be of another library, which has weights of its own
+        build, weights = partial(build, weights=weights), None
+    network = build(
+        num_classes=num_classes, in_channels=in_channels, memory_efficient=memory_efficient
     )
     return start_from_public(network, name, weights)
 
@@ -159,10 +124,10 @@ def find_entry(name: str) -> ZooEntry:
         ValueError: the name is unknown; the message lists the known ones.
     """
     if ":" in name:
-        from tiramisu.models.smp import split_name
+        from tiramisu.models.smp import build_with_smp, split_name
 
         split_name(name)
-        return _for_camvid(partial(build_model, name))
+        return _for_camvid(build=partial(build_with_smp, name))
     if name not in ZOO:
         raise ValueError(
             f"unknown model {name!r}; expected one of {', '.join(ZOO)}, smp:DECODER/ENCODER such "

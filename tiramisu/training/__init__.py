@@ -3,7 +3,7 @@
 config        the settings of a run
 train         a run from its settings to its published model: plan, fit, publish
 training_run  what `train` returns
-checks        what is checked before a run starts; resume: before it is resumed
+checks        what is checked before a run starts or goes on
 run_settings  the folder of a run, and the settings saved in it
 task          the LightningModule; trainer: the Trainer around it; callbacks: what it does beside
 history       the figures of every epoch, metrics.csv

@@ -4,10 +4,10 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
 from tqdm import tqdm
@@ -18,17 +18,6 @@ from tiramisu.training.task import TrainingTask
 LOSSES_PER_CHECK = 50
 """Steps after which their losses are read from the device, all at once."""
 SECONDS_PER_REDRAW = 1.0
-
-
-class _TrainedBatch(NamedTuple):
-    loss: Tensor
-    samples: Tensor
-    """Index of each sample of the batch, (B,)."""
-    number: int
-    """Of the batch in its epoch, from 1."""
-    step: int
-    """Optimiser step that the batch is part of, from 1."""
-    lr: float
 
 
 class StopAtBadLoss(Callback):
@@ -43,46 +32,37 @@ class StopAtBadLoss(Callback):
     """
 
     def __init__(self) -> None:
-        self._batches: list[_TrainedBatch] = []
+        self._batches: list[tuple[Tensor, Tensor, str]] = []  # loss, samples' indices, where
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._step = trainer.global_step + 1
-        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+        step, lr = trainer.global_step + 1, trainer.optimizers[0].param_groups[0]["lr"]
+        self._where = f"batch {batch_idx + 1} (step {step}, learning rate {lr:.3g}"
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._batches.append(
-            _TrainedBatch(outputs["loss"], batch["index"], batch_idx + 1, self._step, self._lr)
-        )
+        self._batches.append((outputs["loss"], batch["index"], self._where))
         if trainer.is_last_batch or len(self._batches) == LOSSES_PER_CHECK:
             self._check(pl_module)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Batches may be left when max_steps ended the epoch.
         self._check(pl_module)
 
-    def _check(self, task: pl.LightningModule) -> None:
+    def _check(self, task: LightningModule) -> None:
         batches, self._batches = self._batches, []
-        losses = torch.stack([b.loss for b in batches]).tolist() if batches else []
-        for loss, batch in zip(losses, batches, strict=True):
-            if math.isfinite(loss):
-                continue
-            names = cast(TrainingTask, task).names
-            images = ", ".join(names[i] for i in batch.samples.tolist())
-            raise ValueError(
-                f"the loss is {loss} in epoch {task.current_epoch + 1}, batch {batch.number} (step "
-                f"{batch.step}, learning rate {batch.lr:.3g}, images {images}): training stopped, "
-                "and the last epoch before it is kept. Try a smaller --lr, --clip-norm 1, or "
-                "--precision fp32"
-            )
+        losses = torch.stack([loss for loss, _, _ in batches]).tolist() if batches else []
+        for loss, (_, samples, where) in zip(losses, batches, strict=True):
+            if not math.isfinite(loss):
+                names = cast(TrainingTask, task).names
+                images = ", ".join(names[i] for i in samples.tolist())
+                raise ValueError(
+                    f"the loss is {loss} in epoch {task.current_epoch + 1}, {where}, images "
+                    f"{images}): training stopped, and the last epoch before it is kept. Try a "
+                    "smaller --lr, --clip-norm 1, or --precision fp32"
+                )
 
 
 class WeightAverage(EMAWeightAveraging):
@@ -97,12 +77,7 @@ class WeightAverage(EMAWeightAveraging):
 
     @torch.no_grad()
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step == self._latest_update_step:  # gradients are still accumulated
             return
@@ -111,10 +86,9 @@ class WeightAverage(EMAWeightAveraging):
         self._latest_update_step = trainer.global_step
         assert self._average_model is not None
         averaged = self._average_model.module
-        for average, current in (
-            *zip(averaged.parameters(), pl_module.parameters(), strict=True),
-            *zip(averaged.buffers(), pl_module.buffers(), strict=True),
-        ):
+        averages = (*averaged.parameters(), *averaged.buffers())
+        currents = (*pl_module.parameters(), *pl_module.buffers())
+        for average, current in zip(averages, currents, strict=True):
             if average.is_floating_point():
                 average.lerp_(current, share)
             else:
@@ -158,7 +132,7 @@ class Progress(Callback):
     def __init__(self, history: History) -> None:
         self.history = history
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._loss: Tensor | None = None
         self._redrawn = time.monotonic()
         self._bar = tqdm(
@@ -173,12 +147,7 @@ class Progress(Callback):
         )
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._bar.disable:
             return
@@ -199,10 +168,10 @@ class Progress(Callback):
         )
         self._bar.update(trainer.global_step - self._bar.n)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar.set_description_str("validating")
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         rows = self.history.rows
@@ -218,11 +187,11 @@ class Progress(Callback):
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bar.close()
 
     def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         if hasattr(self, "_bar"):
             self._bar.close()

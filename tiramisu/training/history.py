@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from tiramisu.atomic import write_then_rename
@@ -28,37 +28,31 @@ class History(Callback):
     """
 
     def __init__(self, folder: Path, *, task: str) -> None:
-        self.task = task
         self.figures = FIGURES[task]
         self.path = folder / HISTORY_NAME
         self.rows = read_history(self.path)
         self.images_per_second = 0.0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Epochs after the checkpoint are trained again, so their rows are dropped.
         self.rows = [row for row in self.rows if row["step"] <= trainer.global_step]
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.monotonic()
         self._images = 0
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._validated = False
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validated = True
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch["image"]) * trainer.world_size
         self.images_per_second = self._images / (time.monotonic() - self._start)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics if self._validated else {}
         row = {
             "epoch": trainer.current_epoch + 1,

@@ -1,14 +1,14 @@
 """The data of a run as a LightningDataModule: the part of both splits that each process reads."""
 
+import functools
 import math
 import multiprocessing
 import os
-from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -24,10 +24,10 @@ from tiramisu.training.config import TrainConfig
 MOST_WORKERS = 8
 """Most loading processes that `num_workers: auto` starts: several times what a GPU needs if images
 are cached."""
-CACHE: dict[str, bool | str] = {"auto": "auto", "yes": True, "no": False}
+CACHE: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
 
 
-class RunData(pl.LightningDataModule):
+class RunData(LightningDataModule):
     """Both splits of a run: training samples with augmentation, validation samples without.
 
     Validation labels keep their full size, at which the model is evaluated.
@@ -36,31 +36,23 @@ class RunData(pl.LightningDataModule):
     def __init__(self, spec: DatasetSpec, config: TrainConfig) -> None:
         super().__init__()
         self.config = config
-        root = Path(config.data_root) if config.data_root else None
-        self.train_set = ImageDataset(
+        make_split = functools.partial(
+            ImageDataset,
             spec,
-            config.train_split,
-            root=root,
-            transform=TrainTransform(
-                crop=config.crop,
-                pad=config.pad,
-                scale=config.scale,
-                flip=config.flip,
-                color=config.color,
-                whole_from=config.final_from,
-            ),
+            root=config.data_root,
             image_scale=config.image_scale,
-            seed=config.seed,
-            cache=CACHE[config.cache],  # type: ignore[arg-type]
+            cache=CACHE[config.cache],
         )
-        self.val_set = ImageDataset(
-            spec,
-            config.val_split,
-            root=root,
-            image_scale=config.image_scale,
-            scale_labels=False,
-            cache=CACHE[config.cache],  # type: ignore[arg-type]
+        transform = TrainTransform(
+            crop=config.crop,
+            pad=config.pad,
+            scale=config.scale,
+            flip=config.flip,
+            color=config.color,
+            whole_from=config.final_from,
         )
+        self.train_set = make_split(config.train_split, transform=transform, seed=config.seed)
+        self.val_set = make_split(config.val_split, scale_labels=False)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -70,18 +62,12 @@ class RunData(pl.LightningDataModule):
         return images // batch_size if self._drops_last else math.ceil(images / batch_size)
 
     def train_dataloader(self) -> "DataLoader[Sample]":
-        assert self.trainer is not None
-        loader = self._loader(
-            self.train_set,
-            batch_size=self.config.batch_size,
-            shuffle=True,
-            drop_last=self._drops_last,
-        )
+        loader = self._loader(self.train_set, batch_size=self.config.batch_size, training=True)
         # Loading processes fetch batches as soon as they are started, before Lightning sets the
         # epoch of the sampler, which is not the first one in a resumed run.
-        sampler = cast(EpochSampler, loader.sampler)
+        assert self.trainer is not None
         progress = cast(_ProcessedTracker, self.trainer.fit_loop.epoch_progress.current)
-        sampler.set_epoch(progress.processed)
+        cast(EpochSampler, loader.sampler).set_epoch(progress.processed)
         return loader
 
     def on_after_batch_transfer(
@@ -91,9 +77,7 @@ class RunData(pl.LightningDataModule):
         return {**batch, "label": batch["label"].long()}
 
     def val_dataloader(self) -> "DataLoader[Sample]":
-        return self._loader(
-            self.val_set, batch_size=self.config.eval_batch_size, shuffle=False, drop_last=False
-        )
+        return self._loader(self.val_set, batch_size=self.config.eval_batch_size, training=False)
 
     @property
     def _world_size(self) -> int:
@@ -106,7 +90,7 @@ class RunData(pl.LightningDataModule):
         return len(self.train_set) >= self.config.batch_size * self._world_size
 
     def _loader(
-        self, dataset: ImageDataset, *, batch_size: int, shuffle: bool, drop_last: bool
+        self, dataset: ImageDataset, *, batch_size: int, training: bool
     ) -> "DataLoader[Sample]":
         assert self.trainer is not None
         num_workers = pick_num_workers(self.config)
@@ -116,12 +100,12 @@ class RunData(pl.LightningDataModule):
         return make_loader(
             dataset,
             batch_size=batch_size,
-            shuffle=shuffle,
+            shuffle=training,
             num_workers=num_workers,
             seed=self.config.seed,
             rank=self.trainer.global_rank,
             world_size=self._world_size,
-            drop_last=drop_last,
+            drop_last=training and self._drops_last,
         )
 
 

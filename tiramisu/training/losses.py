@@ -10,6 +10,8 @@ import torch
 from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
 
+from tiramisu.training.config import Loss
+
 CAPPED_WEIGHTS = (0.5, 5.0)
 """Lowest and highest capped weight. Uncapped, the rarest class of CamVid gets more than 20, and its
 noise outweighs all other classes."""
@@ -43,11 +45,7 @@ class SumOfLosses(nn.Module):
 
 
 def build_loss(
-    name: str,
-    *,
-    ignore_index: int,
-    weight: Tensor | None = None,
-    label_smoothing: float = 0.0,
+    name: Loss, *, ignore_index: int, weight: Tensor | None = None, label_smoothing: float = 0.0
 ) -> SumOfLosses:
     """Build a loss by its name in the settings.
 
@@ -70,8 +68,6 @@ def build_loss(
             losses = [cross_entropy, LovaszLoss("multiclass", ignore_index=ignore_index)]
         case "focal":
             losses = [FocalLoss("multiclass", ignore_index=ignore_index)]
-        case _:
-            raise ValueError(f"unknown loss {name!r}")
     return SumOfLosses(losses, ignore_index=ignore_index)
 
 

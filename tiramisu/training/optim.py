@@ -29,8 +29,6 @@ class PaperRMSprop(Optimizer):
     outside, takes steps of full size.
 
     Args:
-        params: parameters or groups of parameters.
-        lr: learning rate.
         rho: decay of the running mean of squared gradients, 0 to 1.
         eps: added to that mean.
         weight_decay: share of the weights that is added to the gradient.
@@ -96,11 +94,10 @@ def split_parameters(
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for module in network.modules():
-        is_norm = isinstance(module, _BatchNorm)
+        # The slope of a PReLU is named weight, but is not one.
+        never = nn.PReLU if decay_norms else (nn.PReLU, _BatchNorm)
         for name, parameter in module.named_parameters(recurse=False):
-            # The slope of a PReLU is named weight, but is not one.
-            decays = name == "weight" and (decay_norms or not is_norm)
-            decays = decays and not isinstance(module, nn.PReLU)
+            decays = name == "weight" and not isinstance(module, never)
             (decayed if decays else plain).append(parameter)
     return decayed, plain
 

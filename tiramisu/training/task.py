@@ -4,8 +4,8 @@ import dataclasses
 import math
 from typing import Any, cast
 
-import lightning.pytorch as pl
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -17,7 +17,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.optim import build_optimizer, lr_factor
 
 
-class TrainingTask(pl.LightningModule):
+class TrainingTask(LightningModule):
     """Trains a model on batches {"image": (B, 3, H, W) uint8, "label": int64, "index": (B,)}.
 
     Labels are (B, H, W) for segmentation, (B,) for classification.
@@ -53,28 +53,21 @@ class TrainingTask(pl.LightningModule):
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(images)
-        return logits
-
     def on_train_epoch_start(self) -> None:
         # Dropout depends only on (seed, epoch, process), so that a resumed run draws the same
         # numbers as an uninterrupted one.
         torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        logits = self(batch["image"])  # (B, C, H, W) or (B, C)
-        loss: Tensor = self._loss_of_epoch()(logits, batch["label"])
+        logits = self.model(batch["image"])  # (B, C, H, W) or (B, C)
+        final_from = self.config.final_from
+        is_final = final_from is not None and self.current_epoch >= final_from
+        criterion = self.final_loss if is_final and self.final_loss is not None else self.loss
+        loss: Tensor = criterion(logits, batch["label"])
         self.log(
             "train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits), sync_dist=True
         )
         return loss
-
-    def _loss_of_epoch(self) -> nn.Module:
-        final_from = self.config.final_from
-        if self.final_loss is None or final_from is None or self.current_epoch < final_from:
-            return self.loss
-        return self.final_loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         labels = batch["label"]
@@ -89,10 +82,7 @@ class TrainingTask(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)
         schedule = LambdaLR(optimizer, self._lr_factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _lr_factor(self, step: int) -> float:
         """The learning rate after so many optimiser steps, as a share of its peak."""

@@ -26,6 +26,7 @@ from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.training.checks import (
     check_machine,
+    check_resume,
     check_task,
     check_whole_images,
     find_image_size,
@@ -34,7 +35,6 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, count_labels
 from tiramisu.training.losses import balance_classes, build_loss
-from tiramisu.training.resume import check_resume
 from tiramisu.training.run_settings import (
     FOLDER_VARIABLE,
     choose_folder,
@@ -96,8 +96,8 @@ def plan(config: TrainConfig) -> TrainingPlan:
     folder = choose_folder(config, data_name=spec.name)
     model = build_model_for(spec, config)
     if config.check_data and not spec.drawn and is_main_process():
-        root = Path(config.data_root) if config.data_root else None
-        checked = check_dataset(spec, root=root, splits=[config.train_split, config.val_split])
+        splits = [config.train_split, config.val_split]
+        checked = check_dataset(spec, root=config.data_root, splits=splits)
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
@@ -149,11 +149,9 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
     if config.class_weights != "none":
         labels = count_labels(data.train_set)
         weight = balance_classes(labels, capped=config.class_weights == "capped")
+    ignore_index = data.train_set.spec.ignore_index
     build = functools.partial(
-        build_loss,
-        ignore_index=data.train_set.spec.ignore_index,
-        weight=weight,
-        label_smoothing=config.label_smoothing,
+        build_loss, ignore_index=ignore_index, weight=weight, label_smoothing=config.label_smoothing
     )
     return TrainingTask(
         model,
@@ -162,7 +160,7 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
         final_loss=build(config.final_loss) if config.final_loss else None,
         batches_per_epoch=data.batches_per_epoch,
         names=data.train_set.names,
-        ignore_index=data.train_set.spec.ignore_index,
+        ignore_index=ignore_index,
     )
 
 
@@ -286,6 +284,6 @@ def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> I
 
 def _save_published(model: ImageModel, planned: TrainingPlan) -> None:
     save_model(model, planned.folder)
-    history = planned.history
-    curves = plot_curves(history.rows, task=history.task, final_from=planned.config.final_from)
+    rows, task = planned.history.rows, planned.spec.task
+    curves = plot_curves(rows, task=task, final_from=planned.config.final_from)
     save_png(planned.folder / "curves.png", curves)

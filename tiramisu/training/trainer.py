@@ -22,12 +22,7 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
-    """Lightning's Trainer with the callbacks of a run. Writes no files.
-
-    Args:
-        config: the settings.
-        folder: the run's folder, which need not exist yet.
-        history: the rows of metrics.csv.
+    """Lightning's Trainer with the callbacks of a run. Writes no files; the folder need not exist.
 
     Raises:
         ValueError: this machine has no such devices.
@@ -57,13 +52,9 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
     # Last, so that it saves the state of all other callbacks after the epoch.
     callbacks.append(
         ModelCheckpoint(
-            checkpoints,
-            filename="last",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+            checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
         )
     )
-    many = config.devices * config.num_nodes > 1
     try:
         return pl.Trainer(
             default_root_dir=folder,
@@ -72,7 +63,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.num_nodes,
-            strategy="ddp" if many else "auto",
+            strategy="ddp" if config.devices * config.num_nodes > 1 else "auto",
             precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
             sync_batchnorm=config.sync_bn,
             gradient_clip_val=config.clip_norm or None,

@@ -31,40 +31,30 @@ def warm_start(model: ImageModel, source: str) -> None:
         ValueError, FileNotFoundError, OSError: there are no such weights, or none of them fit.
     """
     network, info = model.network, model.info
+    loaded: object = "all weights"
     if PUBLIC.fullmatch(source) and not Path(source).exists():
-        _warn_about_normalization(model, source, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        normalization = IMAGENET_MEAN, IMAGENET_STD
         if info.arch.startswith("smp:"):
             encoder = build_model(info.arch, num_classes=len(info.class_names), weights=source)
             load_weights(network, encoder.state_dict(), origin=source)
-            _say(f"--init-from {source}: the encoder's weights")
-            return
-        # The weights of densenet121 are also those of the encoder of unet:densenet121.
-        transfer = load_public(network, info.arch.rpartition(":")[2], source)
-        _say(f"--init-from {source}: {transfer}")
-        return
-    start = load_model(source)
-    _warn_about_normalization(model, source, mean=start.info.mean, std=start.info.std)
-    same_classes = start.info.class_names == info.class_names
-    if same_classes and start.info.arch == info.arch:
-        load_weights(network, start.network.state_dict(), origin=f"--init-from {source}")
-        _say(f"--init-from {source}: all weights")
-        return
-    names = [name for name, _ in network.named_modules()]
-    last = [] if same_classes else [n for n in names if n.rpartition(".")[2] in LAST_PARTS]
-    transfer = load_fitting(network, start.network, leave=last)
-    _say(f"--init-from {source}: {transfer}")
-
-
-def _warn_about_normalization(
-    model: ImageModel, source: str, *, mean: tuple[float, ...], std: tuple[float, ...]
-) -> None:
-    if (mean, std) != (model.info.mean, model.info.std):
-        _say(
-            f"Warning: --init-from {source} was trained on images that were normalised "
-            "differently; set --normalize to match"
-        )
-
-
-def _say(line: str) -> None:
+            loaded = "the encoder's weights"
+        else:
+            # The weights of densenet121 are also those of the encoder of unet:densenet121.
+            loaded = load_public(network, info.arch.rpartition(":")[2], source)
+    else:
+        start = load_model(source)
+        normalization = start.info.mean, start.info.std
+        same_classes = start.info.class_names == info.class_names
+        if same_classes and start.info.arch == info.arch:
+            load_weights(network, start.network.state_dict(), origin=f"--init-from {source}")
+        else:
+            names = [name for name, _ in network.named_modules()]
+            last = [] if same_classes else [n for n in names if n.rpartition(".")[2] in LAST_PARTS]
+            loaded = load_fitting(network, start.network, leave=last)
     if is_main_process():
-        print(line)
+        if normalization != (info.mean, info.std):
+            print(
+                f"Warning: --init-from {source} was trained on images that were normalised "
+                "differently; set --normalize to match"
+            )
+        print(f"--init-from {source}: {loaded}")

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiramisu.models.fast.stages import Stage, split_pieces, uses_batch
+from tiramisu.models.fast.stages import Stage, new_stack, split_pieces, uses_batch
 
 
 def suits(layers: Sequence[Sequence[Stage]]) -> bool:
@@ -32,20 +32,8 @@ def suits(layers: Sequence[Sequence[Stage]]) -> bool:
 
 
 def run_layers(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
-    """Compute the stack of a dense block.
-
-    Args:
-        features: input of the block, in parts (B, C1, H, W), (B, C2, H, W), ...
-        layers: for each dense layer, its stages: one, or two with a bottleneck.
-
-    Returns:
-        The stack (B, H, W, C + L * k).
-    """
-    batch, _, *size = features[0].shape
-    width = sum(part.shape[1] for part in features)
-    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
-    stack = features[0].new_empty(batch, *size, width + new_channels)
-    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
+    """The stack (B, H, W, C + L * k) of a dense block; arguments as for `fused.dense_block`."""
+    stack, width = new_stack(features, layers)
     scales_and_shifts = _fold([stage.norm for layer in layers for stage in layer])
     for layer in layers:
         end = width + layer[-1].conv.out_channels
@@ -56,11 +44,7 @@ def run_layers(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) ->
 
 
 def _run_layer(
-    layer: Sequence[Stage],
-    folded: Sequence[tuple[Tensor, Tensor]],
-    source: Tensor,
-    *,
-    out: Tensor,
+    layer: Sequence[Stage], folded: Sequence[tuple[Tensor, Tensor]], source: Tensor, *, out: Tensor
 ) -> None:
     """Compute the new features (B, H, W, k) of a layer from the stack so far."""
     scale, shift = folded[0]

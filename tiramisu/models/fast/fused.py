@@ -34,6 +34,7 @@ from tiramisu.models.fast.stages import (
     Gradients,
     Stage,
     Step,
+    new_stack,
     run_stage,
     undo_stage,
     uses_batch,
@@ -177,23 +178,15 @@ def _run_layers(
     features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]
 ) -> tuple[Features, list[Step]]:
     """Compute the stack of a dense block; also returns what the backward pass needs."""
-    batch, _, *size = features[0].shape
-    width = sum(part.shape[1] for part in features)
-    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
-    stack = Features(
-        features[0].new_empty(batch, *size, width + new_channels),
-        measured=any(uses_batch(layer[0].norm) for layer in layers),
-    )
-    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack.values[..., :width])
+    values, width = new_stack(features, layers)
+    stack = Features(values, measured=any(uses_batch(layer[0].norm) for layer in layers))
     stack.measure(0, width)
     steps = []
     for layer in layers:
         source, read = stack, width
         for stage, after in pairwise(layer):
-            narrow = Features(
-                features[0].new_empty(batch, *size, stage.conv.out_channels),
-                measured=uses_batch(after.norm),
-            )
+            made = values.new_empty(*values.shape[:3], stage.conv.out_channels)
+            narrow = Features(made, measured=uses_batch(after.norm))
             steps.append(run_stage(stage, source, read, out=narrow.values))
             source, read = narrow, stage.conv.out_channels
             source.measure(0, read)

@@ -35,6 +35,16 @@ def split_stages(parts: Sequence[nn.Module]) -> list[Stage]:
     return [Stage._make(parts[i : i + 4]) for i in range(0, len(parts), 4)]
 
 
+def new_stack(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> tuple[Tensor, int]:
+    """A buffer (B, H, W, C + L * k) that begins with the input of a dense block, and C."""
+    batch, _, *size = features[0].shape
+    width = sum(part.shape[1] for part in features)
+    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
+    stack = features[0].new_empty(batch, *size, width + new_channels)
+    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
+    return stack, width
+
+
 class Features:
     """Features (B, H, W, C), with mean and variance of each channel if BN needs them."""
 
@@ -129,7 +139,6 @@ def undo_stage(
     """The backward pass of a stage.
 
     Args:
-        stage: the stage.
         step: what its forward pass has kept.
         gradient: gradient of the new features, (B, H, W, K).
         into: gradients of the features that the stage has read; its own are added here.
@@ -146,19 +155,10 @@ def undo_stage(
     total, total_product = source.new_zeros(2, width)  # of gradient, of gradient * source
     for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
-        window = windows[images, rows].reshape(*piece.shape[:3], len(taps))
+        window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
+        read = piece.permute(0, 3, 1, 2)
         of_piece, of_taps_here, _ = torch.ops.aten.convolution_backward(
-            window.permute(0, 3, 1, 2),
-            piece.permute(0, 3, 1, 2),
-            taps,
-            None,
-            (1, 1),
-            (0, 0),
-            (1, 1),
-            False,
-            (0, 0),
-            1,
-            (True, True, False),
+            window, read, taps, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (True, True, False)
         )
         of_taps += of_taps_here
         passed = of_piece.permute(0, 2, 3, 1)
