@@ -69,8 +69,13 @@ def model(tmp_path: Path) -> Path:
     ("argv", "expected"),
     [
         (["--arch", "fc57"], "fc67"),
-        (["--arch", "densenet121"], "fc56"),
-        (["--data", "camvidd"], "camvid"),
+        (
+            ["--arch", "densenet121"],
+            "densenet121 is for classification, and train for segmentation",
+        ),
+        (["--data", "objects"], "use `tiramisu train_cls`"),
+        (["--data", "camvidd"], "there is no file camvidd"),
+        (["--data", ""], "the name of the data set is empty"),
         (["--data", "camvid", "--data-root", "nowhere"], "nowhere"),
         (["--lr", "fast"], "--lr is fast; expected a number"),
         (
@@ -151,8 +156,9 @@ def test_checkpoints(command: str, fails: Run, data: Path, model: Path, tmp_path
 
 
 def test_checkpoint_is_required(fails: Run) -> None:
-    assert "checkpoint" in fails("eval")
-    assert "checkpoint" in fails("predict", "x.jpg")
+    assert "--checkpoint is missing" in fails("eval")
+    assert "--checkpoint is missing" in fails("predict", "x.jpg")
+    assert "INPUT is missing" in fails("predict", "--checkpoint", "x")
 
 
 def test_predict_goes_on_past_a_corrupt_image(

@@ -18,7 +18,10 @@ def write_then_rename(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        partial.chmod(mode)  # some libraries write files that only their owner can read
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

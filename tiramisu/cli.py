@@ -52,6 +52,14 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
     download_first = values.pop("download")
     values.pop("config")
     config = config_type(**values.as_dict())
+
+    from tiramisu.models import task_of
+
+    if (found := task_of(config.arch)) != task:
+        other = {"train": "train_cls", "train_cls": "train"}[command]
+        raise ValueError(
+            f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"
+        )
     if download_first:
         _download(config.data, config.data_root)
 

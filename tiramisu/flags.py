@@ -66,7 +66,13 @@ class Parser(ArgumentParser):
         message = " ".join(message.replace("<class '", "").replace("'>", "").split())
         unknown = re.search(r"(?:Option '|unrecognized arguments: --)([\w-]+)", message)
         if unknown is not None:
-            message += did_you_mean(f"--{unknown.group(1)}", self._option_string_actions)
+            flags = [name for action in self._actions for name in action.option_strings]
+            message += did_you_mean(f"--{unknown.group(1).replace('_', '-')}", flags)
+        missing = re.fullmatch(r"the following arguments are required: (\w+).*", message)
+        if missing is not None:
+            action = next(action for action in self._actions if action.dest == missing.group(1))
+            name = action.option_strings[0] if action.option_strings else action.metavar
+            message = f"{name} is missing; see {self.prog} --help"
         message = re.sub(r'Parser key "([\w.]+)":', r"--\1:", message)
         raise ValueError(self._say_what_was_expected(message))
 

@@ -36,7 +36,7 @@ def find_shipped(kind: Kind, name: str) -> Path:
         return shipped
     names = list_shipped(kind)
     raise ValueError(
-        f"{name}: neither a file nor a name in {kind}/ ({', '.join(names)})"
+        f"there is no file {name}, and no such name in {kind}/ ({', '.join(names)})"
         + did_you_mean(name, names)
     )
 

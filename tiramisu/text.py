@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: "; did you mean NAME?", or nothing."""
-    close = difflib.get_close_matches(given, list(known), n=1)
+    close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -8,6 +8,7 @@ import pytest
 from tiny_data import YAML, random_label, write_pair
 
 from tiramisu.data.catalog import list_datasets, load_spec
+from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.readers.file_split import find_files
 from tiramisu.data.spec import DatasetSpec, distinct_colors
 from tiramisu.data.spec_parts import FileSplit
@@ -345,8 +346,20 @@ class TestBareFolder:
     def test_an_unreadable_mask_is_named(self, tmp_path: Path):
         folder = self.write(tmp_path, [random_label(0)])
         (tmp_path / "masks/train/0.png").write_bytes(b"not an image")
-        with pytest.raises(ValueError, match=r"masks/train/0\.png: cannot read this mask"):
+        with pytest.raises(ValueError, match=r"masks/train/0\.png: this mask is damaged or not an"):
             load_spec(folder)
+
+    def test_one_unreadable_mask_is_left_to_the_check_of_all_files(self, tmp_path: Path):
+        folder = self.write(tmp_path, [random_label(0), random_label(1), random_label(2)])
+        for name in ("0.png", "1.png"):
+            (tmp_path / "masks/train" / name).write_bytes(b"not an image")
+        with pytest.raises(ValueError, match=r"(?s)0\.png.*1\.png"):
+            check_dataset(load_spec(folder))
+
+    def test_a_name_that_is_given_twice_is_named(self, tmp_path: Path):
+        (tmp_path / "classes.txt").write_text("ground\ntree\nfruit\ntree\n")
+        with pytest.raises(ValueError, match=r"classes\.txt: .* twice or more: tree"):
+            load_spec(self.write(tmp_path, [random_label(0)]))
 
     def test_another_layout_is_refused(self, tmp_path: Path):
         with pytest.raises(ValueError, match=r"expected .*images/train.*train/CLASS"):

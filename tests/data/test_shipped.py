@@ -23,7 +23,9 @@ def test_an_existing_path_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"camvd: neither .*cityscapes.*; did you mean camvid\?"):
+    with pytest.raises(
+        ValueError, match=r"there is no file camvd, .*cityscapes.*; did you mean camvid\?"
+    ):
         find_shipped("datasets", "camvd")
 
 

@@ -23,6 +23,7 @@ def test_folder_gives_its_own_images_and_videos_sorted(
     assert [item.is_video for item in find_inputs([tmp_path])] == [False, False, True]
     assert "notes.txt" in caplog.text
     assert "inner" in caplog.text
+    assert f"'{tmp_path}/**/*' includes sub-folders" in caplog.text
     assert "a.png" not in caplog.text
 
 

@@ -101,3 +101,11 @@ def test_rows_after_the_last_checkpoint_are_replaced(quick: Quick) -> None:
     run = train(quick(resume=str(folder)))
     assert [row["epoch"] for row in run.history] == [1, 2]
     assert run.history[1]["lr"] < 7
+
+
+def test_fewer_epochs_than_are_done_are_refused_and_change_nothing(quick: Quick) -> None:
+    folder = train(quick(epochs=2)).folder
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"--epochs is 1, .* has done 2 epochs already"):
+        train(quick(epochs=1, resume=str(folder)))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

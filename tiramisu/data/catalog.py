@@ -26,6 +26,8 @@ def load_spec(data: str) -> DatasetSpec:
     Raises:
         ValueError: the description has a mistake; the message has the file, the line and the fix.
     """
+    if not data:
+        raise ValueError("the name of the data set is empty; expected such as --data camvid")
     path = Path(data).expanduser()
     if data not in list_shipped("datasets") and path.is_dir():
         return spec_from_folder(path)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 IGNORE_INDEX = 255  # void after decoding; the loss and the scores ignore it
 UNKNOWN = 254  # a value that is not in the label table; only used in tiramisu.data
@@ -77,11 +77,9 @@ def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
                 codes = np.asarray(file)
                 return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
             mode = file.mode
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:  # Pillow raises all three for a damaged file
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: this mask is damaged or not an image") from error
+    except (OSError, SyntaxError, ValueError) as error:  # of damaged files
         raise ValueError(f"{path}: cannot read this mask ({error})") from error
     other = "rgb" if encoding == "index" else "index"
     raise ValueError(

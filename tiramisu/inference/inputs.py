@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +75,10 @@ def _expand(source: str | Path) -> list[Path]:
     kept = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in SUFFIXES]
     skipped = [str(entry) for entry in entries if entry not in set(kept)]
     if skipped:
-        log.warning("skipped in %s, no image or video: %s", source, list_some(skipped, most=3))
+        deeper = any(map(os.path.isdir, skipped))
+        hint = f"; '{source}/**/*' includes sub-folders" if path.is_dir() and deeper else ""
+        names = list_some(skipped, most=3)
+        log.warning("skipped in %s, no image or video: %s%s", source, names, hint)
     return kept
 
 

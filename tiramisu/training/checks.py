@@ -116,9 +116,14 @@ def check_resume(config: TrainConfig) -> None:
             f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
             f"To train on, start a new run with --init-from {config.resume}"
         )
+    done = len(read_history(folder / HISTORY_NAME))
+    if config.epochs < done:
+        raise ValueError(
+            f"--epochs is {config.epochs}, but the run {config.resume} has done {done} epochs "
+            f"already; expected {done} or more"
+        )
     planned = saved.get("epochs", config.epochs)
     if planned != config.epochs and is_main_process():
-        done = len(read_history(folder / HISTORY_NAME))
         rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
         print(
             f"--epochs {config.epochs} in place of {planned}: from now on the learning rate "

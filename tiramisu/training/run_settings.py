@@ -20,10 +20,11 @@ with the same command."""
 
 def use_absolute_paths(config: TrainConfig) -> TrainConfig:
     """The same settings with absolute paths to the data, valid in any working folder."""
-    is_path = config.data not in list_shipped("datasets") and Path(config.data).exists()
+    path = Path(config.data)
+    is_path = config.data and config.data not in list_shipped("datasets") and path.exists()
     return dataclasses.replace(
         config,
-        data=str(Path(config.data).resolve()) if is_path else config.data,
+        data=str(path.resolve()) if is_path else config.data,
         data_root=str(Path(config.data_root).resolve()) if config.data_root else None,
     )
 

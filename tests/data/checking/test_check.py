@@ -68,7 +68,7 @@ def test_everything_is_listed_at_once(tiny: Path):
         "train: masks without an image (1): trainannot/1.png",
         "train: unreadable image: train/2.png",
         "train: image and mask differ in size: train/3.png (12 x 16 and 5 x 5)",
-        "trainannot/4.png: cannot read this mask",
+        "trainannot/4.png: this mask is damaged or not an image",
         "val: empty; no file matches val/*.png",
     ):
         assert part in message
@@ -95,7 +95,11 @@ def test_a_missing_folder_is_one_problem(tiny: Path):
 @pytest.mark.parametrize(
     ("change", "values", "cause"),
     [
-        (lambda x: np.where(x == 2, 9, x), "1 label value belongs to no class: 9", "raw values of"),
+        (
+            lambda x: np.where(x == 2, 9, x),
+            "1 label value belongs to no class: 9",
+            "Give them to a class",
+        ),
         (lambda x: np.where(x == 255, 3, x + 1), "3 (", "raw: [1] to [3]"),
         (
             lambda x: np.arange(x.size).reshape(x.shape),
@@ -120,7 +124,7 @@ def test_the_pixels_and_masks_of_an_unknown_value_are_counted(tiny: Path):
         label[:] = 0
         label[0, :i] = 7
         Image.fromarray(label).save(tiny.parent / f"files/trainannot/{i}.png")
-    assert "7 (4 pixels, 2 masks, first trainannot/1.png)" in problems(tiny)
+    assert "7 (4 pixels, masks: 2, first trainannot/1.png)" in problems(tiny)
 
 
 def test_jpeg_masks_are_recognised(tiny: Path, edit: Callable[[str, str], Path]):

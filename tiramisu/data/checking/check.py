@@ -92,7 +92,7 @@ def _find_problems(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:
         return
     show = labels.show
     shown = [
-        f"{show(code)} ({count} pixels, {len(masks[code])} masks, first {masks[code][0]})"
+        f"{show(code)} ({count} pixels, masks: {len(masks[code])}, first {masks[code][0]})"
         for code, count in pixels.most_common()
     ]
     values = "1 label value belongs" if len(pixels) == 1 else f"{len(pixels)} label values belong"
@@ -122,7 +122,10 @@ def _likely_cause(
         return "If 255 is void, add it to ignore; in masks of 0 and 255 it is a class: raw: [255]"
     if index and unknown == {num_classes} and not class_0_pixels:
         return f"The class indices seem to start at 1; give the classes raw: [1] to [{num_classes}]"
-    return "Add them to the raw values of a class, or to ignore"
+    return (
+        "Give them to a class (`raw` in the YAML, a line in the classes.txt of a folder), or make "
+        "them void (`ignore` in the YAML, 255 in the masks of a folder)"
+    )
 
 
 def _find_shared_images(scans: dict[str, list[Scan]]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A folder without a YAML file -> DatasetSpec."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,18 +69,19 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
         found = _find_values(masks)
         _check_values(folder, found)
         names = [f"class_{value}" for value in sorted(found - {IGNORE_INDEX})]
-    if not 1 <= len(set(names)) == len(names) <= MAX_CLASSES:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{listed}: expected each name once; twice or more: {', '.join(twice)}")
+    if not 1 <= len(names) <= MAX_CLASSES:
         raise ValueError(
-            f"{listed if named else folder / 'masks'}: {len(names)} classes, {len(set(names))} "
-            f"different names; expected 1 to {MAX_CLASSES}, each once"
-            + ("" if named else "; so many values come from JPEG or resized masks")
+            f"{listed if named else folder / 'masks'}: {len(names)} classes; expected 1 to "
+            f"{MAX_CLASSES}" + ("" if named else "; so many values come from JPEG or resized masks")
         )
     return SegmentationSpec(
         name=folder.resolve().name,
         title=f"the folder {folder}",
         classes=tuple(
             PixelClass(name=name, color=color)
-            for name, color in zip(names, _read_palette(masks[0], len(names)), strict=True)
+            for name, color in zip(names, _read_palette(masks, len(names)), strict=True)
         ),
         splits=splits,
         root=folder,
@@ -87,17 +89,24 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
 
 
 def _find_values(masks: list[Path]) -> set[int]:
+    """The values of all masks. Single masks that cannot be read are left to the check of all files.
+
+    Raises:
+        ValueError: none of the masks can be read.
+    """
     with ThreadPoolExecutor() as pool:
-        return set().union(*pool.map(_values, masks))
+        values = list(pool.map(_values, masks))
+    if not any(values):
+        _refuse_colors(masks[0])
+        read_mask(masks[0], "index")
+    return set[int]().union(*values)
 
 
 def _values(mask: Path) -> set[int]:
     try:
-        codes = read_mask(mask, "index")
-    except ValueError as error:
-        _refuse_colors(mask)
-        raise error
-    return {int(value) for value in np.unique(codes)}
+        return {int(value) for value in np.unique(read_mask(mask, "index"))}
+    except ValueError:
+        return set()
 
 
 def _refuse_colors(mask: Path) -> None:
@@ -132,10 +141,13 @@ def _check_values(folder: Path, values: set[int]) -> None:
         )
 
 
-def _read_palette(mask: Path, num_classes: int) -> Sequence[tuple[int, int, int] | None]:
-    """The color of each class in the mask's palette; None if two are alike or one is missing."""
-    with Image.open(mask) as file:
-        channels = iter(file.getpalette("RGB") or [])
+def _read_palette(masks: list[Path], num_classes: int) -> Sequence[tuple[int, int, int] | None]:
+    """The colors in the palette of the first mask that can be opened; None if two are alike."""
+    channels: Iterator[int] = iter([])
+    for mask in masks:
+        with contextlib.suppress(OSError), Image.open(mask) as file:
+            channels = iter(file.getpalette("RGB") or [])
+            break
     colors = list(zip(channels, channels, channels, strict=False))[:num_classes]
     return colors if len(set(colors)) == num_classes else [None] * num_classes
 
