@@ -351,9 +351,9 @@ class TestBareFolder:
 
     def test_one_unreadable_mask_is_left_to_the_check_of_all_files(self, tmp_path: Path):
         folder = self.write(tmp_path, [random_label(0), random_label(1), random_label(2)])
-        for name in ("0.png", "1.png"):
-            (tmp_path / "masks/train" / name).write_bytes(b"not an image")
-        with pytest.raises(ValueError, match=r"(?s)0\.png.*1\.png"):
+        for mask in ("train/0.png", "val/1.png"):
+            (tmp_path / "masks" / mask).write_bytes(b"not an image")
+        with pytest.raises(ValueError, match=r"(?s)2 problems.*train/0\.png.*val/1\.png"):
             check_dataset(load_spec(folder))
 
     def test_a_name_that_is_given_twice_is_named(self, tmp_path: Path):
