@@ -238,7 +238,7 @@ def summary(argv: Sequence[str]) -> None:
     usual = find_entry(values.arch)
     height, width = values.size or usual.size
     if height < 1 or width < 1:
-        raise ValueError(f"--size is [{height},{width}], expected two numbers of at least 1")
+        raise ValueError(f"--size is [{height},{width}]; expected two numbers of at least 1")
     num_classes = usual.num_classes if values.num_classes is None else values.num_classes
     if values.graph is not None:
         from tiramisu.summary.drawing import check_picture_path

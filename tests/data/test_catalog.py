@@ -159,6 +159,14 @@ MISTAKES = [
     ("train/*.png", "*/*.png", r"line 8: .*different numbers of wildcards"),
     ('"train/*.png"', '["train/*.png", "b/*.png"]', r"line 8: .*2 patterns for images and 1 for"),
     ("name: tiny", "name: [tiny", r"line 2: not YAML"),
+    ("name: tiny", "name: 2024-13-45", r"tiny.yaml: not YAML: month"),
+    ("{name: fruit, color: [255, 0, 0]}", "no", r"line 6: classes: expected a name.* in quotes"),
+    (
+        "title: Tiny",
+        "title: Tiny\npublished: [{arch: a, title: b, split: c, class_iou: [.inf], mean_iou: 1, "
+        "accuracy: 1}]",
+        r"line 3: published.class_iou: expected a number of at most 100",
+    ),
     ("name: tiny", "name: tiny\nsource: {homepage: a, licence: b, url: c}", r"belong together"),
     (
         "name: tiny",
@@ -176,7 +184,7 @@ MISTAKES = [
         "title: Tiny\npublished:",
         r"line 3: published: expected a value, not None; .*remove",
     ),
-    ("splits:", "drawn: {height: 9, width: 0}\nsplits:", r"line 7: drawn.width: .*from 1 up"),
+    ("splits:", "drawn: {height: 9, width: 0}\nsplits:", r"line 7: drawn.width: .*at least 1"),
     ("masks: ", "keys: a, masks: ", r"line 8: splits.train.keys: expected a list, not 'a'"),
     ("train/*.png", "/train/*.png", r"line 8: .*relative to the root"),
     ("splits:", "size: [3, 4]\nsplits:", r"line 7: size: unknown key 'size'; known are"),
@@ -355,6 +363,15 @@ class TestBareFolder:
             (tmp_path / "masks" / mask).write_bytes(b"not an image")
         with pytest.raises(ValueError, match=r"(?s)2 problems.*train/0\.png.*val/1\.png"):
             check_dataset(load_spec(folder))
+
+    def test_names_that_are_no_text_in_utf8_are_refused(self, tmp_path: Path):
+        (tmp_path / "classes.txt").write_bytes("Bäume\n".encode("latin-1"))
+        with pytest.raises(ValueError, match=r"classes\.txt: not text in UTF-8"):
+            load_spec(self.write(tmp_path, [random_label(0)]))
+
+    def test_masks_of_void_alone_are_refused(self, tmp_path: Path):
+        with pytest.raises(ValueError, match="the masks hold only 255, which is void"):
+            load_spec(self.write(tmp_path, [random_label(0) * 0 + 255]))
 
     def test_a_name_that_is_given_twice_is_named(self, tmp_path: Path):
         (tmp_path / "classes.txt").write_text("ground\ntree\nfruit\ntree\n")

@@ -8,6 +8,7 @@ import pytest
 from tiny_classes import write_classes
 
 from tiramisu.data.catalog import load_spec
+from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.shipped import find_shipped
 from tiramisu.streets import OBJECTS
@@ -68,7 +69,7 @@ def test_segmentation_is_the_task_if_none_is_named():
         ("folder: val", "folder: ../val", r"line 9: .*relative to the root"),
         ("folder: val", "folder: /val", r"line 9: .*relative to the root"),
         ("classes:", "size: 224\nclasses:", r"line 4: size: expected \[height, width\]"),
-        ("classes:", "size: [0, 9]\nclasses:", r"line 4: size: expected a number from 1"),
+        ("classes:", "size: [0, 9]\nclasses:", r"line 4: size: expected a number of at least 1"),
         ("classes:", "encoding: rgb\nclasses:", r"line 4: encoding: unknown key 'encoding'"),
         ("classes:", "torchvision: CIFAR1\nclasses:", r"line 4: .*expected CIFAR10 or CIFAR100"),
         ("classes:", "torchvision: CIFAR10\nclasses:", r"line 9: splits.train.folder: unknown key"),
@@ -91,7 +92,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, me
 
 @pytest.mark.parametrize(
     ("range_", "message"),
-    [("5", "expected .first, end."), ("[9, 9]", "holds no image"), ("[-1, 9]", "from 0 up")],
+    [("5", "expected .first, end."), ("[9, 9]", "holds no image"), ("[-1, 9]", "at least 0")],
 )
 def test_a_range_holds_images(tmp_path: Path, range_: str, message: str):
     path = tmp_path / "a.yaml"
@@ -173,3 +174,9 @@ class TestBareFolder:
     ):
         with pytest.raises(ValueError, match=message):
             load_spec(str(write_classes(tmp_path, counts)))
+
+
+def test_drawn_images_need_no_size() -> None:
+    spec = load_spec("objects")
+    values = {**{name: getattr(spec, name) for name in type(spec).model_fields}, "size": None}
+    assert ClassificationSpec(**values) == spec

@@ -20,7 +20,7 @@ from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_sta
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate, evaluate_checkpoint
 from tiramisu.evaluation.metrics import score
-from tiramisu.inference.averaging import Draws, augmented_logits
+from tiramisu.inference.averaging import Passes, augmented_logits
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.train import train
 
@@ -189,16 +189,16 @@ def test_the_mean_of_random_passes_is_evaluated(
     settings: Settings, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = np.zeros((3, 3), np.int64)
-    draw = evaluate_module.draw
+    run_passes = evaluate_module.run_passes
 
-    def watch(model: SegmentationModel, images: Tensor, labels: Tensor, *, passes: int) -> Draws:
-        draws = draw(model, images, labels, passes=passes)
+    def watch(model: SegmentationModel, images: Tensor, labels: Tensor, *, passes: int) -> Passes:
+        passed = run_passes(model, images, labels, passes=passes)
         assert passes == 4
         known = labels != 255
-        np.add.at(expected, (labels[known].numpy(), draws.mean.argmax(1)[known].numpy()), 1)
-        return draws
+        np.add.at(expected, (labels[known].numpy(), passed.mean.argmax(1)[known].numpy()), 1)
+        return passed
 
-    monkeypatch.setattr(evaluate_module, "draw", watch)
+    monkeypatch.setattr(evaluate_module, "run_passes", watch)
     scores = evaluate_checkpoint(settings(mc_dropout=4))
     assert scores.matrix.tolist() == expected.tolist()
     plain = evaluate_checkpoint(settings())

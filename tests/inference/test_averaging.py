@@ -1,4 +1,4 @@
-"""Predictions averaged over views of an image, and over draws of dropout."""
+"""Predictions averaged over views of an image, and over passes of dropout."""
 
 import math
 
@@ -7,7 +7,13 @@ import torch
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.inference.averaging import as_logits, augmented_logits, average, draw, random_dropout
+from tiramisu.inference.averaging import (
+    as_logits,
+    augmented_logits,
+    average,
+    random_dropout,
+    run_passes,
+)
 
 
 def model_with(dropout: float) -> SegmentationModel:
@@ -80,10 +86,10 @@ def test_fused_and_plain_layers_drop_as_much() -> None:
     for hooked in (False, True):
         hooks = [m.register_forward_hook(lambda *_: None) for m in model.modules()] * hooked
         with torch.inference_mode(), random_dropout(model, seed=7):
-            draws = draw(model, image, labels, passes=60)
+            passed = run_passes(model, image, labels, passes=60)
         for hook in hooks:
             hook.remove()
-        found.append((draws.mean.mean(dim=(2, 3)), draws.mutual_information.mean()))
+        found.append((passed.mean.mean(dim=(2, 3)), passed.mutual_information.mean()))
     torch.testing.assert_close(found[0][0], found[1][0], atol=0.03, rtol=0)
     torch.testing.assert_close(found[0][1], found[1][1], atol=0, rtol=0.2)
 
@@ -102,8 +108,8 @@ def test_entropy_and_mutual_information_by_hand() -> None:
             torch.tensor([[[0.0, 0.5, 1.0], [1.0, 0.5, 0.0]]]),
         ]
     )
-    draws = average(lambda: next(passes), passes=2)
-    assert draws.mean.tolist() == [[[0.5, 0.5, 1.0], [0.5, 0.5, 0.0]]]
+    passed = average(lambda: next(passes), passes=2)
+    assert passed.mean.tolist() == [[[0.5, 0.5, 1.0], [0.5, 0.5, 0.0]]]
     log2 = math.log(2)
-    assert draws.entropy[0].tolist() == pytest.approx([log2, log2, 0.0])
-    assert draws.mutual_information[0].tolist() == pytest.approx([log2, 0.0, 0.0])
+    assert passed.entropy[0].tolist() == pytest.approx([log2, log2, 0.0])
+    assert passed.mutual_information[0].tolist() == pytest.approx([log2, 0.0, 0.0])

@@ -68,7 +68,7 @@ def test_nothing_to_predict_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
     with pytest.raises(ValueError, match="no images or videos in"):
         find_inputs([tmp_path])
-    with pytest.raises(ValueError, match="ending of an image or a video"):
+    with pytest.raises(ValueError, match="no image or video by its ending"):
         find_inputs([tmp_path / "notes.txt"])
     with pytest.raises(ValueError, match="an empty list"):
         find_inputs([])

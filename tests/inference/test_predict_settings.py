@@ -81,12 +81,13 @@ def test_out(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "predictions").exists()
 
 
-def test_tile(run: Run, shapes: list) -> None:
+def test_tile(run: Run, shapes: list, monkeypatch: pytest.MonkeyPatch) -> None:
     run("--overwrite")
-    assert shapes == [(130, 200)]
-    run("--tile", "off", "--overwrite")
-    assert shapes == [(130, 200)]
+    assert shapes == [(130, 200)]  # smaller than the usual tiles
+    monkeypatch.setattr("tiramisu.inference.tiles.DEFAULT_TILE", 96)
     run("--tile", "auto", "--overwrite")
+    assert set(shapes) == {(96, 96)}
+    run("--tile", "off", "--overwrite")
     assert shapes == [(130, 200)]
     run("--tile", "96", "--overwrite")
     assert set(shapes) == {(96, 96)}

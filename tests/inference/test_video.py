@@ -94,3 +94,26 @@ def test_damaged_video_leaves_nothing_behind(
     with pytest.raises(ValueError, match=r"a\.mp4 is damaged"):
         predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, torch.OutOfMemoryError, RuntimeError])
+def test_a_video_that_breaks_off_leaves_nothing_behind(
+    make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    (tmp_path / "a.avi").write_bytes(b"")
+    frames = [np.zeros((64, 96, 3), np.uint8)] * 3
+    monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter(frames))
+    written: list[bool] = []
+
+    class BreaksOff(nn.Conv2d):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            written.append(bool(list((tmp_path / "out").iterdir())))
+            if len(written) == 3:
+                raise error
+            return super().forward(images)
+
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises((error, ValueError)):
+        predict_files(make_model(BreaksOff(3, 3, 1)), [tmp_path / "a.avi"], config=config)
+    assert written[-1]  # the frames before are in a file
+    assert not list((tmp_path / "out").iterdir())

@@ -174,7 +174,7 @@ def test_png_and_pdf_replace_what_was_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["out.jpg", "out", "nowhere/out.svg", "folder.svg"])
 def test_refuses_other_files_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.svg").mkdir()
-    with pytest.raises(ValueError, match=rf"{name}, expected a file .*\.svg, \.png, \.pdf"):
+    with pytest.raises(ValueError, match=rf"{name}; expected a file .*\.svg, \.png, \.pdf"):
         draw_network(make_network(), tmp_path / name, height=32, width=32)
 
 

@@ -158,7 +158,7 @@ def compare_logits(logits: Mapping[str, Tensor], contender: str, case: Case) -> 
     is_rounded = case.precision != "fp32" or "int8" in contender + reference
     if not is_rounded and not difference <= most:  # this way round, NaN does not pass
         raise UnavailableError(
-            f"logits differ from those of {reference} by {difference:.1e}, expected {most:.1e} at "
+            f"logits differ from those of {reference} by {difference:.1e}; expected {most:.1e} at "
             "most: it does not compute the same function"
         )
     return difference

@@ -112,7 +112,7 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
         if self.source is not None and self.source.with_name(HUB_CONFIG_NAME).is_file():
             card = self.source.with_name(CARD_NAME)
             if card.is_file():
-                return ModelCard(card.read_text())
+                return ModelCard(card.read_text(encoding="utf-8"))
         parameters = list(self.network.parameters())
         return make_card(
             self.info,

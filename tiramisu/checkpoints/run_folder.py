@@ -46,5 +46,5 @@ def read_settings(checkpoint: Path) -> dict[str, Any]:
     path = folder / CONFIG_NAME
     if not path.is_file():
         return {}
-    settings = yaml.safe_load(path.read_text())
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     return settings if isinstance(settings, dict) else {}

@@ -87,7 +87,7 @@ def _join(value: Any, info: ValidationInfo) -> Any:
 Text = Annotated[str, Field(pattern=r"\S")]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
-Percent = Annotated[float, Field(ge=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Color = Annotated[tuple[int, int, int], BeforeValidator(check_color)]
 T = TypeVar("T")
 ListOf = Annotated[tuple[T, ...], Field(strict=False)]

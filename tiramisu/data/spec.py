@@ -253,7 +253,7 @@ class ClassificationSpec(DatasetSpec):
     @field_validator("torchvision", "size")
     @classmethod
     def _check_drawn(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.data.get("drawn"):
+        if value is not None and info.data.get("drawn"):
             raise EntryError("`drawn` gives the images and their size; remove one of the two")
         return value
 

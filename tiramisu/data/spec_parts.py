@@ -32,6 +32,8 @@ class ClassEntry(Entry):
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
+        if isinstance(value, int | float | None):  # such as no, which is false in YAML
+            raise EntryError(f"expected a name, or {{name: ...}}, not {value!r}; put it in quotes")
         return {"name": value} if isinstance(value, str) else value
 
 

@@ -23,7 +23,7 @@ from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.metrics import Meter, Scores
 from tiramisu.evaluation.report import JSON_NAME, format_scores, save_scores
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
-from tiramisu.inference.averaging import as_logits, augmented_logits, draw, random_dropout
+from tiramisu.inference.averaging import as_logits, augmented_logits, random_dropout, run_passes
 from tiramisu.inference.predictor import Predictor, logits_for
 from tiramisu.shipped import WEIGHTS
 
@@ -138,7 +138,7 @@ def evaluate(
             if tta:
                 logits = augmented_logits(model, images, size=labels.shape[1:])
             elif mc_dropout:
-                logits = as_logits(draw(model, images, labels, passes=mc_dropout).mean)
+                logits = as_logits(run_passes(model, images, labels, passes=mc_dropout).mean)
             else:
                 logits = logits_for(model, images, labels)
             meter.update(logits, labels)

@@ -44,7 +44,7 @@ def save_scores(
         settings: how the scores were measured; they go into the JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / TABLE_NAME).write_text(table + "\n")
+    (folder / TABLE_NAME).write_text(table + "\n", encoding="utf-8")
     with write_then_rename(folder / JSON_NAME) as partial:
         partial.write_text(scores_to_json(scores, spec, settings=settings) + "\n")
     save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))

@@ -9,7 +9,7 @@ import torch
 
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation import samples
-from tiramisu.inference.averaging import draw, random_dropout
+from tiramisu.inference.averaging import random_dropout, run_passes
 from tiramisu.inference.predictor import Predictor
 from tiramisu.visual.heat import Heat, draw_scale, find_scale, heat_map
 from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, text_height_for
@@ -23,10 +23,10 @@ def save_uncertainty(model: Predictor, dataset: ImageDataset, path: Path, *, pas
         for index in picked:
             sample = dataset[index]
             images, labels = sample["image"][None], sample["label"][None]
-            draws = draw(model, images.to(model.device), labels, passes=passes)
-            masks.append(draws.mean[0].argmax(dim=0).cpu().numpy().astype(np.uint8))
-            entropies.append(draws.entropy[0].cpu().numpy())
-            disagreements.append(draws.mutual_information[0].cpu().numpy())
+            passed = run_passes(model, images.to(model.device), labels, passes=passes)
+            masks.append(passed.mean[0].argmax(dim=0).cpu().numpy().astype(np.uint8))
+            entropies.append(passed.entropy[0].cpu().numpy())
+            disagreements.append(passed.mutual_information[0].cpu().numpy())
     images_and_labels = [dataset.read(index) for index in picked]
     grid = uncertainty_grid(
         [image for image, _ in images_and_labels],

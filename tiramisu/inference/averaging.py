@@ -1,7 +1,7 @@
 """Predictions averaged over several passes: test-time augmentation, and Monte Carlo dropout."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -20,7 +20,7 @@ def augmented_logits(
     images: Tensor,
     *,
     size: Sequence[int] | None = None,
-    scales: Iterable[float] = TTA_SCALES,
+    scales: Sequence[float] = TTA_SCALES,
 ) -> Tensor:
     """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
 
@@ -35,18 +35,21 @@ def augmented_logits(
         Logits (B, C, H, W), or (B, C), whose softmax is the mean of the probabilities.
     """
     size = images.shape[-2:] if size is None else size
-    views = []
+    total: Tensor | None = None
     for scale in scales:
         view = images.float()
         if scale != 1:
             scaled = [max(MIN_SIDE, round(side * scale)) for side in images.shape[-2:]]
             view = F.interpolate(view, size=scaled, mode="bilinear", antialias=scale < 1)
-        for logits, mirrored in ((run(view), False), (run(view.flip(-1)), True)):
+        for mirrored in (False, True):
+            logits = run(view.flip(-1) if mirrored else view)
             if size:
                 logits = logits.flip(-1) if mirrored else logits
                 logits = F.interpolate(logits.float(), size=tuple(size), mode="bilinear")
-            views.append(logits.float().softmax(dim=1))
-    return as_logits(torch.stack(views).mean(dim=0))
+            probabilities = logits.float().softmax(dim=1)
+            total = probabilities if total is None else total.add_(probabilities)
+    assert total is not None, "there is at least one scale"
+    return as_logits(total / (2 * len(scales)))
 
 
 def as_logits(probabilities: Tensor) -> Tensor:
@@ -76,7 +79,11 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
         raise ValueError(
             f"the model ({model.info.arch}) was trained without dropout, so all passes would be "
             "the same; train one with --dropout above 0, such as 0.2"
-            + (" (smp:... has none; unet:densenet121 can)" if "smp:" in model.info.arch else "")
+            + (
+                " (networks smp:... have no dropout; unet:densenet121 can be trained with it)"
+                if "smp:" in model.info.arch
+                else ""
+            )
         )
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
@@ -88,8 +95,8 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Draws:
-    """What several passes with random dropout tell; the class is dimension 1 of probabilities."""
+class Passes:
+    """The result of several passes with random dropout; classes are dimension 1 of `mean`."""
 
     mean: Tensor
     """The mean of the probabilities, in the shape of one pass."""
@@ -116,7 +123,7 @@ class Draws:
 
 
 @torch.inference_mode()
-def average(run: Callable[[], Tensor], *, passes: int) -> Draws:
+def average(run: Callable[[], Tensor], *, passes: int) -> Passes:
     """Average passes of `run`, which gives the probabilities (B, C, ...) of one pass."""
     total = run()
     entropies = _entropy(total)
@@ -124,10 +131,10 @@ def average(run: Callable[[], Tensor], *, passes: int) -> Draws:
         probabilities = run()
         total += probabilities
         entropies += _entropy(probabilities)
-    return Draws(mean=total / passes, mean_entropy=entropies / passes)
+    return Passes(mean=total / passes, mean_entropy=entropies / passes)
 
 
-def draw(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Draws:
+def run_passes(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Passes:
     """Run several passes over a batch, within `random_dropout`, at the size of its labels."""
     return average(lambda: logits_for(model, images, labels).float().softmax(dim=1), passes=passes)
 

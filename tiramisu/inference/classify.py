@@ -136,7 +136,10 @@ def classify_files(
 
 def _write(out: Path, results: dict[Path, Classification], *, top: int) -> None:
     """Write a table with a line for each file, and JSON with the probabilities of all classes."""
-    with write_then_rename(out / TABLE_NAME) as partial, partial.open("w", newline="") as file:
+    with (
+        write_then_rename(out / TABLE_NAME) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         rows = {path: result.top(top) for path, result in results.items()}
         ranks = range(1, max(map(len, rows.values()), default=0) + 1)

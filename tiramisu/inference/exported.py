@@ -112,7 +112,7 @@ def load_exported(path: str | Path) -> ExportedModel:
     format = SUFFIXES.get(path.suffix)
     if format is None:
         raise ValueError(
-            f"{path} has not the ending of an exported model; expected one of {', '.join(SUFFIXES)}"
+            f"{path} is no exported model by its ending; expected one of {', '.join(SUFFIXES)}"
         )
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; `tiramisu export` writes one")

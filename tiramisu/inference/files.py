@@ -43,9 +43,10 @@ def predict_files(
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: before any work, if there is nothing to predict, or results exist already or
-            would replace an input; at the end, if a file could not be read; all others are done by
-            then.
+        ValueError: before any work, if the model is in training mode or for another task, there is
+            nothing to predict, results exist already or would replace an input, or `uncertainty` is
+            asked of videos or of a model without dropout; at the end, if a file could not be read:
+            all others are done by then.
     """
     check_model(model, "segmentation")
     inputs = find_inputs(sources)
@@ -56,7 +57,7 @@ def predict_files(
                 "out"
             )
         with random_dropout(model):
-            pass  # the model has dropout
+            pass  # only to raise the error of a model without dropout
     out = Path(config.out)
     targets = {item: _targets(item, out, uncertain=config.uncertainty) for item in inputs}
     _check_targets(out, sources, targets, overwrite=config.overwrite)

@@ -62,7 +62,7 @@ def _expand(source: str | Path) -> list[Path]:
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(
-                f"{path} has not the ending of an image or a video; expected one of "
+                f"{path} is no image or video by its ending; expected one of "
                 f"{' '.join(sorted(SUFFIXES))}"
             )
         return [path]
@@ -97,8 +97,7 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _name(path: Path, number: int, level: int) -> str:
-    """A path's name: its stem; with its folder, from level 1; its suffix, 2; its number, 3 on."""
-    if level == 0:
-        return path.stem
-    parts = [path.resolve().parent.name, path.stem, path.suffix.lstrip(".")]
-    return "_".join([*parts, *[str(number)] * (level - 2)][: level + 1])
+    """The stem; from level 1 on with its folder, from 2 with its suffix, from 3 with its number."""
+    folder, suffix = path.resolve().parent.name, path.suffix.lstrip(".")
+    names = [path.stem, f"{folder}_{path.stem}", f"{folder}_{path.stem}_{suffix}"]
+    return names[level] if level < len(names) else f"{names[-1]}" + f"_{number}" * (level - 2)

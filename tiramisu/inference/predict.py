@@ -63,7 +63,7 @@ def predict(
     """Predict the class of every pixel of an image.
 
     Arguments and errors are those of `predict_probabilities`. The memory for results is five bytes
-    a pixel, for any number of classes.
+    a pixel, for any number of classes (without `tta`).
     """
     check_options(model, tile=tile, overlap=overlap)
     rgb = read_rgb(image)

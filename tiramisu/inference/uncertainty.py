@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tiramisu.inference.averaging import Draws, average, random_dropout
+from tiramisu.inference.averaging import Passes, average, random_dropout
 from tiramisu.inference.predict import (
     Prediction,
     check_options,
@@ -42,7 +42,8 @@ def predict_uncertainty(
 ) -> UncertainPrediction:
     """Predict every pixel as the mean of passes with random dropout (arXiv 1506.02142).
 
-    Takes `passes` times as long as `predict`, and three times the memory for results.
+    Takes `passes` times as long as `predict`, and about three times the memory of
+    `predict_probabilities`.
 
     Args:
         model: a model in evaluation mode that was trained with dropout.
@@ -59,7 +60,7 @@ def predict_uncertainty(
         raise ValueError(f"passes is {passes}; expected at least 2, because they are compared")
     rgb = read_rgb(image)
 
-    def run(side: int | None) -> Draws:
+    def run(side: int | None) -> Passes:
         def run_once() -> Tensor:
             parts = probabilities_by_rows(model, rgb, tile=side, overlap=overlap)
             return join_rows(parts, height=rgb.shape[0])[None]
@@ -68,13 +69,13 @@ def predict_uncertainty(
         with random_dropout(model, seed=seed):
             return average(run_once, passes=passes)
 
-    draws = with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
-    confidence, mask = draws.mean[0].max(dim=0)  # (C, H, W) -> (H, W)
+    passed = with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
+    confidence, mask = passed.mean[0].max(dim=0)  # (C, H, W) -> (H, W)
     return UncertainPrediction(
         mask=mask.to(torch.uint8).numpy(),
         confidence=confidence.numpy(),
-        entropy=draws.entropy[0].numpy(),
-        mutual_information=draws.mutual_information[0].numpy(),
+        entropy=passed.entropy[0].numpy(),
+        mutual_information=passed.mutual_information[0].numpy(),
         class_names=model.info.class_names,
         colors=model.info.colors,
     )

@@ -3,12 +3,14 @@
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from tiramisu.atomic import write_then_rename
 from tiramisu.inference.predict import predict
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
@@ -37,7 +39,6 @@ def predict_video(
         ValueError: the video cannot be read, or this OpenCV cannot write mp4v.
     """
     out = Path(out)
-    partial = out.with_name(f"{out.stem}.partial{out.suffix}")
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if math.isfinite(rate) and rate > 0 else 25.0
@@ -46,8 +47,10 @@ def predict_video(
     shares: list[list[float]] = []
     size = (0, 0)
     legend: Picture | None = None
-    try:
-        total = announced or None
+    total = announced or None
+    with write_then_rename(out) as partial, ExitStack() as opened:
+        opened.callback(capture.release)
+        opened.callback(writer.release)
         for frame in tqdm(_frames(capture), total=total, unit=" frames", leave=False, disable=None):
             prediction = predict(model, frame, tile=tile, tta=tta)
             shares.append(list(prediction.shares.values()))
@@ -63,14 +66,10 @@ def predict_video(
             if not writer.isOpened():
                 _open(writer, partial, rate=rate, picture=picture)
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    finally:
-        capture.release()
-        writer.release()
-    if not shares:
-        raise ValueError(f"{path} is damaged or is no video: not one frame can be read")
+        if not shares:
+            raise ValueError(f"{path} is damaged or is no video: not one frame can be read")
     if len(shares) < 0.9 * announced:
         log.warning("%s ended after %d of %d frames", path, len(shares), announced)
-    partial.replace(out)
     means = np.mean(shares, axis=0).tolist()
     return {
         "width": size[1],

@@ -32,7 +32,7 @@ COLORS = {
 }
 INK, FAINT, ARROW, SKIP = "#1f2937", "#4b5563", "#6b7280", "#2f6fb3"
 
-# Inches; the last ones are the mean widths of letters.
+# In inches; BOLD_LETTER and LETTER are mean widths of a letter.
 BOX, ROW, GAP, LANE = 0.52, 0.76, 1.4, 0.16
 MARGIN, PADDING, HEAD, BOLD_LETTER, LETTER = 0.3, 0.13, 1.28, 0.082, 0.069
 
@@ -63,7 +63,7 @@ def draw_network(
         The path.
 
     Raises:
-        ValueError: for another suffix, or an input of a size that the network cannot take.
+        ValueError: another suffix, no such folder, or a size that the network cannot take.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -80,7 +80,7 @@ def check_picture_path(path: Path) -> None:
     """Raise ValueError unless a picture can be put there."""
     if path.suffix.lower() not in SUFFIXES or path.is_dir() or not path.parent.is_dir():
         raise ValueError(
-            f"cannot draw {path}, expected a file in a folder that exists, with one of the "
+            f"cannot draw {path}; expected a file in a folder that exists, with one of the "
             f"suffixes {', '.join(SUFFIXES)}"
         )
 
@@ -93,12 +93,12 @@ def draw_graph(graph: Summary, *, title: str | None = None) -> Figure:
     parts = [part for part in graph.parts if part.name in places]
     channels = {part.name: part.channels for part in parts}
     columns, rows = zip(*places.values(), strict=True)
-    # An estimate: whoever shows an SVG chooses the font.
+    # An estimate: the program that shows an SVG chooses the font.
     lines = [line for part in parts for line in _describe(part)]
     box_width = 2 * PADDING + max(BOLD_LETTER * len(a) + LETTER * (len(b) + 1) for a, b in lines)
     step = (box_width + GAP) / 2  # from one column to the next
-    left = LANE * -min(0, *lanes.values(), 0)
-    drawing_width = left + step * max(columns) + box_width + LANE * max(0, *lanes.values(), 0)
+    left = LANE * -min([0, *lanes.values()])
+    drawing_width = left + step * max(columns) + box_width + LANE * max([0, *lanes.values()])
     page_width = 2 * MARGIN + max(drawing_width, 4, len(title) * 0.15)
     page_height = HEAD + ROW * max(rows) + BOX + MARGIN
     left += (page_width - drawing_width + box_width) / 2
@@ -152,7 +152,7 @@ def _route(
     down = BOX / 2 if y0 < y1 else -BOX / 2
     if lane:  # past the boxes in between
         side = half if lane > 0 else -half
-        x = (max if lane > 0 else min)(x0, x1) + side + LANE * lane
+        x = (max(x0, x1) if lane > 0 else min(x0, x1)) + side + LANE * lane
         return [(x0 + side, y0 + 0.1), (x, y0 + 0.1), (x, y1 - 0.1), (x1 + side, y1 - 0.1)]
     if ends[0] == ends[1]:
         return [(x0, y0 + down), (x1, y1 - down)]
@@ -174,6 +174,6 @@ def _draw_box(axes: Axes, part: Part, center: Point, width: float, bar: float) -
     axes.add_patch(Rectangle((left, top + BOX - 0.09), inner * bar, 0.04, color=color))
     first, second = _describe(part)
     for (bold, normal), y, size, ink in ((first, 0.16, BOLD, INK), (second, 0.33, SMALL, color)):
-        style: Any = {"y": top + y, "va": "center_baseline"}
-        axes.text(left, s=bold, size=size, weight="bold", color=ink, **style)
-        axes.text(left + inner, s=normal, size=SMALL, color=FAINT, ha="right", **style)
+        place: Any = {"y": top + y, "va": "center_baseline"}
+        axes.text(left, s=bold, size=size, weight="bold", color=ink, **place)
+        axes.text(left + inner, s=normal, size=SMALL, color=FAINT, ha="right", **place)

@@ -21,9 +21,9 @@ class Place(NamedTuple):
 def place_parts(graph: Summary) -> dict[str, Place]:
     """Give every part its place, by name.
 
-    A network that makes its features smaller and then larger again is a U: what runs up to its
-    coarsest features goes down on the left, the last of these parts is the bottom, the rest goes
-    up on the right, each part as high as the one whose output it takes over.
+    A network that makes its features smaller and then larger again is a U. Parts up to the coarsest
+    features stand on the left, from the top down; the last of them is the bottom. Later parts stand
+    on the right, from the bottom up; one that reads a skip connection is in the row of its source.
     """
     parts = [part for part in graph.parts if part.kind != "other"]
     names = [part.name for part in parts]
@@ -49,9 +49,9 @@ def place_parts(graph: Summary) -> dict[str, Place]:
     for part in reversed(waiting):
         left += 1
         heights[part] = left
-    columns = [LEFT] * bottom + [MIDDLE] + [RIGHT] * len(names)
+    columns = [LEFT] * bottom + [MIDDLE] + [RIGHT] * (len(names) - bottom - 1)
     rows = [max(left, right) - heights[name] for name in names]
-    return {name: Place(*place) for name, *place in zip(names, columns, rows, strict=False)}
+    return {name: Place(*place) for name, *place in zip(names, columns, rows, strict=True)}
 
 
 def find_lanes(graph: Summary, places: Mapping[str, Place]) -> dict[Edge, int]:

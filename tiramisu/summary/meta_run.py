@@ -42,7 +42,7 @@ def run_on_meta(model: nn.Module, *, height: int, width: int, depth: int | None 
     convolution = next((m for m in model.modules() if isinstance(m, CONVOLUTIONS)), None)
     if convolution is None:
         raise ValueError(
-            f"{type(model).__name__} has no convolution, expected a network for images or volumes: "
+            f"{type(model).__name__} has no convolution; expected a network for images or volumes: "
             "the input channels of its first convolution are those of its input"
         )
     if depth is None and getattr(model, "dims", 2) == 3:
@@ -54,7 +54,7 @@ def run_on_meta(model: nn.Module, *, height: int, width: int, depth: int | None 
     network = copy.deepcopy(model).to("meta").eval()
     run = MetaRun(network, (convolution.in_channels, *size))
     # Sizes are rounded at each pooling, so strides are read off a larger run, at a size that all
-    # strides divide. What grows there is height and width, wherever a library keeps its channels.
+    # strides divide. The axes that are larger there are height and width, also with channels last.
     large_size = (128 * math.ceil(side / 64) for side in size)
     with contextlib.suppress(ValueError):  # a network for one size only, such as a transformer
         run.large = MetaRun(network, (convolution.in_channels, *large_size))

@@ -21,7 +21,7 @@ BLOCKS = {
 }
 
 MAX_FOREIGN_PARTS = 16
-"""Parts that a network of other blocks is opened up into, at most: one figure has room for them."""
+"""Most parts into which another library's network is divided: a figure has room for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +79,14 @@ def find_parts(run: MetaRun) -> list[Part]:
 
 
 def _open(run: MetaRun, name: str, depth: int) -> list[str]:
-    """The parts in a module, itself if it is to stay whole."""
+    """The parts inside a module, or the module itself if it stays whole."""
     module, prefix = run.network.get_submodule(name), f"{name}." if name else ""
     leaf = type(module) in BLOCKS or not any(path.startswith(prefix) for path in run.shapes if path)
     # Lists of modules never run themselves.
-    must = not name or name not in run.shapes or any(type(m) in BLOCKS for m in module.modules())
-    if name in run.shapes and (leaf or (depth == 0 and not must)):
+    opens = not name or name not in run.shapes or any(type(m) in BLOCKS for m in module.modules())
+    if name in run.shapes and (leaf or (depth == 0 and not opens)):
         return [name]
-    further = depth if must else depth - 1
+    further = depth if opens else depth - 1
     children = [prefix + child for child, _ in module.named_children()]
     return [part for child in children for part in _open(run, child, further)]
 

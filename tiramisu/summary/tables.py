@@ -23,7 +23,7 @@ class Edge(NamedTuple):
     target: str
 
     skip: bool
-    """Whether a longer way leads from the source to the target as well."""
+    """Whether there is also a longer path, through other parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Summary:
     """(C, H, W) of the image, or (C, D, H, W) of the volume."""
 
     parts: tuple[Part, ...]
-    """In the order in which they run; the last one may be "other", for all that is in no other."""
+    """In the order in which they run; the last may be "other": all that is in no other part."""
 
     edges: tuple[Edge, ...] = ()
     """Which part reads which; only of `graph_network`."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 from torch import Tensor, nn
+from typing_extensions import assert_never
 
 from tiramisu.training.config import Loss
 
@@ -68,6 +69,8 @@ def build_loss(
             losses = [cross_entropy, LovaszLoss("multiclass", ignore_index=ignore_index)]
         case "focal":
             losses = [FocalLoss("multiclass", ignore_index=ignore_index)]
+        case _:
+            assert_never(name)
     return SumOfLosses(losses, ignore_index=ignore_index)
 
 

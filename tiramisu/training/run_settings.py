@@ -59,7 +59,7 @@ def choose_folder(config: TrainConfig, *, data_name: str) -> Path:
 def save_config(config: TrainConfig, folder: Path) -> None:
     """Write the resolved settings, in a form that --config reads."""
     text = yaml.safe_dump(settings_of(config), sort_keys=False)
-    (folder / CONFIG_NAME).write_text(text)
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def warm_start(model: ImageModel, source: str) -> None:
     if PUBLIC.fullmatch(source) and not Path(source).exists():
         normalization = IMAGENET_MEAN, IMAGENET_STD
         if info.arch.startswith("smp:"):
-            encoder = build_model(info.arch, num_classes=len(info.class_names), weights=source)
-            load_weights(network, encoder.state_dict(), origin=source)
+            pretrained = build_model(info.arch, num_classes=len(info.class_names), weights=source)
+            load_weights(network, pretrained.state_dict(), origin=source)
             loaded = "the encoder's weights"
         else:
             # The weights of densenet121 are also those of the encoder of unet:densenet121.

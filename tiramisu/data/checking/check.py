@@ -194,4 +194,4 @@ def _training_problems(spec: DatasetSpec) -> Iterator[str]:
 def _shorten(problems: Iterable[str]) -> list[str]:
     listed = list(problems)
     more = len(listed) - SHOWN
-    return [*listed[:SHOWN], f"... and {more} more files like these"] if more > 0 else listed
+    return [*listed[:SHOWN], f"... and {more} more"] if more > 0 else listed

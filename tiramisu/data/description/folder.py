@@ -61,7 +61,11 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
     listed = folder / "classes.txt"
     named = listed.is_file()
     if named:
-        names = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
+        try:
+            lines = listed.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{listed}: not text in UTF-8; save it as UTF-8") from error
+        names = [line.strip() for line in lines]
         names = [name for name in names if name]
         if _find_values(masks[:_FIRST_MASKS]) == {0, 255}:
             _check_values(folder, _find_values(masks))
@@ -124,6 +128,10 @@ def _refuse_colors(mask: Path) -> None:
 
 
 def _check_values(folder: Path, values: set[int]) -> None:
+    if values == {IGNORE_INDEX}:
+        raise ValueError(
+            f"{folder}: the masks hold only 255, which is void; expected classes 0, 1, 2, ..."
+        )
     if values == {0, 255}:
         raise ValueError(
             f"{folder}: the masks hold only 0 and 255, and 255 is void in a folder without a YAML "

@@ -17,7 +17,8 @@ _MESSAGES = {  # by pydantic's error type
     "is_instance_of": "expected text, not {input!r}; put it in quotes",  # of a path
     "int_type": "expected a whole number, not {input!r}",
     "float_type": "expected a number, not {input!r}",
-    "greater_than_equal": "expected a number from {ge} up, not {input!r}",
+    "greater_than_equal": "expected a number of at least {ge}, not {input!r}",
+    "less_than_equal": "expected a number of at most {le}, not {input!r}",
     "too_short": "expected {min_length} or more, not {actual_length}",
     "too_long": "expected {max_length} or fewer, not {actual_length}",
     "literal_error": "expected {expected}, not {input!r}",

@@ -25,13 +25,13 @@ class YamlFile:
         try:
             text = path.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self._find_lines(node, ())
             self.content: Any = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise ValueError(f"{path}{line}: not YAML: {error.problem}") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+        except (ValueError, yaml.YAMLError) as error:  # ValueError: such as the day 2024-13-45
             raise ValueError(f"{path}: not YAML: {error}") from error
+        self._find_lines(node, ())
 
     def explain(self, place: Place, problem: str, other: Place | None = None) -> ValueError:
         """The error with the file, the line, the keys that lead there and the problem.
