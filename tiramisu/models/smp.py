@@ -164,8 +164,9 @@ class AnySize(Freezable):
         """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
         check_images(images, in_channels=self.in_channels, min_size=self.min_size)
         height, width = images.shape[2:]
-        rows = -(-height // self.stride) * self.stride
-        columns = -(-width // self.stride) * self.stride
+        # Of positive numbers only: ONNX rounds a negative quotient up.
+        rows = (height + self.stride - 1) // self.stride * self.stride
+        columns = (width + self.stride - 1) // self.stride * self.stride
         # Padded by indexing and cropped by negative padding, because torch.export then traces one
         # graph for all sizes.
         row = torch.arange(rows, device=images.device).clamp(max=height - 1)
