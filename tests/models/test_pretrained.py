@@ -132,7 +132,10 @@ def test_public_weights_whole(hub, imagenet) -> None:
     assert transfer.new == ("classifier",)
     assert transfer.unused == ("classifier",)
     assert not transfer.adapted
-    assert str(transfer) == "241 of 242 layers loaded; not loaded: classifier; not used: classifier"
+    assert (
+        str(transfer)
+        == "241 of 242 layers loaded; random weights: classifier; not used: classifier"
+    )
 
 
 def test_a_wrong_hash_or_no_network_is_one_line(hub, imagenet, monkeypatch) -> None:
@@ -264,7 +267,7 @@ def test_only_layers_whose_shape_fits_are_taken() -> None:
     transfer = load_fitting(network, wider)
     # Only what stands before the first layer of another growth rate.
     assert transfer.taken == ("features.conv0", "features.denseblock1.denselayer1.norm1")
-    assert str(transfer).startswith("2 of 24 layers loaded; not loaded: features.denseblock1.")
+    assert str(transfer).startswith("2 of 24 layers loaded; random weights: features.denseblock1.")
     assert str(transfer).endswith("more")
     changed = {n for n, v in network.state_dict().items() if not torch.equal(v, before[n])}
     assert {name.rpartition(".")[0] for name in changed} == set(transfer.taken)

@@ -174,7 +174,7 @@ def test_weights_are_taken_from_another_run(
     third = train(quick(**changes, **other, out=str(tmp_path / "third"))).folder
     out = capsys.readouterr().out
     # Of another network only a few layers fit, the first convolution among them.
-    assert re.search(r"--init-from .*first: \d+ of \d+ layers loaded; not loaded: ", out)
+    assert re.search(r"--init-from .*first: \d+ of \d+ layers loaded; random weights: ", out)
     assert f"--init-from {first} was trained on images that were normalised differently" in out
     name = "model.network.features.conv0.weight"
     torch.testing.assert_close(checkpoint_weights(third)[name], checkpoint_weights(first)[name])

@@ -106,7 +106,7 @@ def plot_confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) ->
     named = range(0, num_classes, -(-num_classes // MOST_NAMES))
     axes.set_xticks(named, [class_names[c] for c in named], rotation=90)
     axes.set_yticks(named, [class_names[c] for c in named])
-    axes.set(xlabel="prediction (% of ground truth)", ylabel="ground truth")
+    axes.set(xlabel="prediction (% of each row)", ylabel="ground truth")
     axes.tick_params(length=0)
     return render(figure)
 

@@ -54,8 +54,8 @@ class Transfer:
     def __str__(self) -> str:
         total = len(self.taken) + len(self.adapted) + len(self.new)
         parts = [f"{len(self.taken)} of {total} layers loaded"]
-        others = {"adapted": self.adapted, "not loaded": self.new, "not used": self.unused}
-        parts += [f"{word}: {list_some(names, most=3)}" for word, names in others.items() if names]
+        rest = {"adapted": self.adapted, "random weights": self.new, "not used": self.unused}
+        parts += [f"{word}: {list_some(names, most=3)}" for word, names in rest.items() if names]
         return "; ".join(parts)
 
 
