@@ -1,11 +1,20 @@
-"""Where to compute, which process speaks for a run, and how to tell that memory ran out."""
+"""The machine: where to compute, which process speaks for a run, whether memory ran out."""
 
+import contextlib
+import datetime
 import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
 
+import psutil
 import torch
 
 from tiramisu.settings import Accelerator
 
+PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")
+"""Packages whose versions measurements depend on."""
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "not enough memory", "out of memory")
 """Words in the out-of-memory errors of torch on a CPU, ONNX Runtime and OpenVINO."""
 
@@ -44,3 +53,23 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
         words in str(error).lower() for words in OUT_OF_MEMORY
     )
+
+
+def describe_machine(*, device: str, threads: int) -> dict[str, object]:
+    """What measurements depend on besides the code: processor, threads, versions, ..., by name."""
+    names = [platform.processor() or platform.machine()]
+    with contextlib.suppress(OSError):  # Linux knows the full name
+        names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or names
+    installed = {found.name: found.version for found in metadata.distributions()}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        "processor": names[0],
+        **({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": threads,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: installed[name] for name in PACKAGES if name in installed},
+        "date": now.isoformat(timespec="seconds"),
+    }

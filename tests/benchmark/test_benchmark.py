@@ -154,7 +154,7 @@ def test_contenders_are_those_given(tmp_path: Path, compared: Compared) -> None:
         (("--size", "[[32,32],[16,480]]"), "at least 32"),
         (("--rounds", "0"), "at least 1"),
         (("--threads", "0"), "at least 1"),
-        (("--study", "size"), "data; to see how time and memory grow give lists"),
+        (("--study", "size"), "--study is size; expected data"),
         (("--study", "data", "--mode", "infer"), "--study data"),
         (("--study", "data", "--arch", "densenet121"), "--study data"),
         (("--study", "data", "--batch", "[1,2]"), "one size and one batch"),

@@ -1,29 +1,23 @@
 """The benchmark command."""
 
-import contextlib
 import dataclasses
-import datetime
 import itertools
 import json
-import platform
-import re
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.benchmark import comparison_report as report
 from tiramisu.benchmark.comparison import Comparison, UnavailableError, compare
-from tiramisu.benchmark.config import BenchmarkConfig, as_list
+from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.benchmark.contenders import Case, check_contender, default_contenders
 from tiramisu.benchmark.loading_speed import compare_loading
 from tiramisu.checkpoints.run_folder import make_folder
-from tiramisu.devices import pick_device
+from tiramisu.devices import describe_machine, pick_device
 from tiramisu.models.zoo import ZOO
 from tiramisu.settings import explain
 from tiramisu.text import did_you_mean
@@ -35,15 +29,10 @@ STANDARD: tuple[dict[str, Any], ...] = (  # settings of the README's comparisons
     {"arch": "densenet121"},
     {"arch": "fc103", "mode": "train"},
 )
-PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")  # versions
-Table = dict[Case, list[str]]  # the cases of one table, each with its contenders
 
 
 def run_benchmark(config: BenchmarkConfig) -> Path:
-    """Measure, print tables, and write a JSON file and a picture.
-
-    Returns:
-        The JSON file; the picture has the same name with .png.
+    """Measure, print tables, and write a JSON file, which is returned, and a picture beside it.
 
     Raises:
         ValueError: an unknown network or contender, one that can never run the case, no contender
@@ -65,7 +54,7 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
         )
     make_folder(Path(config.out))
     torch.set_num_threads(first.threads)
-    machine = _describe_machine(device=first.device, threads=first.threads)
+    machine = describe_machine(device=first.device, threads=first.threads)
     print("  ".join(f"{key} {value}" for key, value in machine.items()))
     measured: list[Comparison] = []
     problems = []
@@ -94,9 +83,10 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
     return json_path
 
 
-def _plan_table(config: BenchmarkConfig) -> Table:
+def _plan_table(config: BenchmarkConfig) -> dict[Case, list[str]]:
     """All combinations of the networks, sizes and batches, each with its contenders."""
-    lists = map(as_list, (config.arch or "fc103", config.size, config.batch))
+    values: Any = (config.arch or "fc103", config.size, config.batch)
+    lists = [value if isinstance(value, list) else [value] for value in values]
     cases = [_make_case(config, *values) for values in itertools.product(*lists)]
     if config.study == "data":
         is_one = len(cases) == 1 and cases[0].entry.task == "segmentation"
@@ -150,23 +140,3 @@ def _compare(contenders: Sequence[str], case: Case, config: BenchmarkConfig) -> 
         return compare(contenders, case, memory=config.memory, **options)
     seconds = config.seconds / 12  # two speeds, from memory and from files, by 0, 1 and 2 workers
     return compare_loading(case, data=config.data, data_root=config.data_root, seconds=seconds)
-
-
-def _describe_machine(*, device: str, threads: int) -> dict[str, object]:
-    """What results depend on besides the code."""
-    names = [platform.processor() or platform.machine()]
-    with contextlib.suppress(OSError):  # Linux knows the full name
-        names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or names
-    installed = {found.name: found.version for found in metadata.distributions()}
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return {
-        "processor": names[0],
-        **({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
-        "cores": psutil.cpu_count(logical=False),
-        "threads": threads,
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **{name: installed[name] for name in PACKAGES if name in installed},
-        "date": now.isoformat(timespec="seconds"),
-    }

@@ -114,10 +114,7 @@ def take_turns(steps: Mapping[str, Step], *, rounds: int, seconds: float) -> dic
 
     A turn begins with one step that is not counted, because the caches still hold another
     contender's data: a training step takes a fifth longer then. No further round begins after
-    `seconds`, but there are at least MIN_ROUNDS.
-
-    Returns:
-        Seconds of one step in each turn, by name.
+    `seconds`, but there are at least MIN_ROUNDS. Returns seconds of one step in each turn, by name.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
     spent = 0.0
@@ -142,9 +139,7 @@ def time_step(step: Step, repeats: int) -> float:
 
 
 def compare_logits(logits: Mapping[str, Tensor], contender: str, case: Case) -> float | None:
-    """Largest absolute difference from the first contender's logits.
-
-    None for the first itself, and for networks that compute another function.
+    """Largest difference from the first contender's logits; None for it and for other functions.
 
     Raises:
         UnavailableError: in fp32 the difference is larger than rounding explains.

@@ -16,8 +16,7 @@ from tiramisu.visual.figure import render
 from tiramisu.visual.pictures import Picture
 
 HEADINGS = "contender|time|spread|ratio|images/s|memory|ratio|GMAC|GFLOP/s|of limit|max diff"
-SECONDS, BYTES = (EngFormatter(unit, places=2) for unit in ("s", "B"))
-"""Numbers with their unit: 135.21 ms, 2.89 s; 56.00 MB, 1.53 GB."""
+SECONDS, BYTES = (EngFormatter(unit, places=2) for unit in ("s", "B"))  # 135.21 ms, 1.53 GB
 COLORS = {"ours": "tab:blue", "plain": "tab:gray", "torchvision": "tab:gray"}
 
 
@@ -74,9 +73,8 @@ def plot_bars(comparisons: Sequence[Comparison]) -> Picture:
     panels = figure.subplots(len(comparisons), columns, squeeze=False, height_ratios=heights)
     for (left, *right), comparison in zip(panels, comparisons, strict=True):
         results, cells = comparison.results, _format_results(comparison)
-        names = [result.contender for result in results]
+        names, medians = [r.contender for r in results], [r.median for r in results]
         colors = [COLORS.get(name.split("+")[0], "tab:green") for name in names]
-        medians = [result.median for result in results]
         spread = [(r.median - min(r.seconds), max(r.seconds) - r.median) for r in results]
         times = [f"{row[1]}   {row[3]} x" for row in cells]
         _draw_bars(left, names, medians, times, color=colors, xerr=[*zip(*spread, strict=True)])
@@ -92,10 +90,7 @@ def plot_bars(comparisons: Sequence[Comparison]) -> Picture:
 
 
 def plot_growth(comparisons: Sequence[Comparison]) -> Picture:
-    """Lines of time and peak memory over the multiply-adds of the cases, one for each contender.
-
-    Where time grows in proportion to the work, the line is straight and points at zero.
-    """
+    """Lines of time and memory over the multiply-adds of the cases; straight if in proportion."""
     varying, title = _find_varying(comparisons)
     work = [comparison.results[0].multiply_adds / 1e9 for comparison in comparisons]
     figure = Figure(figsize=(12, 4.4), dpi=100, layout="constrained")
@@ -108,8 +103,7 @@ def plot_growth(comparisons: Sequence[Comparison]) -> Picture:
     for index, (name, measured) in enumerate(points.items()):
         gmacs, *heights = zip(*sorted(measured), strict=True)
         for axes, values in zip(panels, heights, strict=False):
-            color = COLORS.get(name, f"C{index + 1}")
-            axes.plot(gmacs, values, marker="o", label=name, color=color)
+            axes.plot(gmacs, values, "o-", label=name, color=COLORS.get(name, f"C{index + 1}"))
     for axes, what in zip(panels, ("seconds per step", "peak memory in GB"), strict=False):
         axes.set(xlim=(0, None), ylim=(0, None), ylabel=what)
         axes.set_xlabel("billions of multiply-adds in one step")

@@ -1,7 +1,7 @@
 """The settings of a benchmark: each field is a flag of `tiramisu benchmark`. No torch here."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tiramisu.settings import Accelerator, Count, NumberOrZero, Range, check_ranges, explain
 
@@ -36,7 +36,7 @@ class BenchmarkConfig:
     SOURCE+WAY. Sources: ours, plain (a direct implementation of the paper), torchvision,
     smp:DECODER/ENCODER (such as smp:unet/resnet34). Ways: compile, channels_last,
     memory_efficient, onnx, onnx-int8, openvino, openvino-int8, pt2."""
-    study: str | None = None
+    study: Literal["data"] | None = None
     """data: compare how fast images of --data are loaded and augmented with how fast training uses
     them."""
     data: str = "streets"
@@ -63,12 +63,3 @@ class BenchmarkConfig:
         for name in ("arch", "size", "batch", "contenders"):
             if getattr(self, name) == []:
                 raise ValueError(explain(name, "[]", "one value or more"))
-        if self.study not in (None, "data"):
-            lists = "--size [[180,240],[360,480]], --arch [fc56,fc67,fc103] or --batch [1,2,4]"
-            expected = f"data; to see how time and memory grow give lists, such as {lists}"
-            raise ValueError(explain("study", self.study, expected))
-
-
-def as_list(value: Any) -> list[Any]:
-    """A list as it is, a single value as a list of one."""
-    return value if isinstance(value, list) else [value]

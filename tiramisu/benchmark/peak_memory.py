@@ -1,7 +1,7 @@
 """Peak memory of a step, not counting what the loaded program holds before it.
 
-On the CPU, Linux keeps the highest resident size of a process (VmHWM). Each contender has a process
-of its own, because memory that the allocator has kept would make the next one look smaller.
+Each contender has a process of its own: memory that the allocator has kept would make the next one
+look smaller.
 """
 
 import contextlib
@@ -42,8 +42,7 @@ def measure_in_new_process(contender: str, case: Case, *, folder: Path) -> int |
 def measure_peak(step: Step, *, device: str) -> int | None:
     """Peak bytes while a step runs, not counting what is held before.
 
-    On a CUDA GPU, what torch's allocator counts; elsewhere the memory of this process, or None
-    where the system does not tell (only Linux does).
+    On a CUDA GPU, what torch's allocator counts; on Linux, the memory of this process; else None.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -22,17 +22,16 @@ from tiramisu.streets import draw_scene
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MATRIX_SIDES = {"cpu": 2048, "mps": 2048, "cuda": 8192}  # see `make_matrix_products`
 Step = Callable[[], object]
+Infer = Callable[[], Tensor]
+Forward = Callable[[Tensor], Tensor]
 
 
-def load_contender(
-    contender: str, case: Case, *, folder: Path
-) -> tuple[Step, Callable[[], Tensor]]:
-    """Load a contender, without running it.
+def load_contender(contender: str, case: Case, *, folder: Path) -> tuple[Step, Infer]:
+    """Load a contender, without running it. An exported one has its file in the folder.
 
     Returns:
         A function for one step, which may return before a GPU is done; and one for the logits
-        without dropout, to be called before the first step. Exported contenders write their file
-        into the folder, unless it is there already.
+        without dropout, to be called before the first step.
     """
     torch.backends.cudnn.benchmark = True
     source, *ways = contender.split("+")
@@ -44,12 +43,11 @@ def load_contender(
         exported = load_exported(path)
         return (lambda: exported(images)), (lambda: exported(images))
     network = build_network(source, case, memory_efficient="memory_efficient" in ways)
-    network = network.to(case.device)
-    images = (images / 255).to(case.device)
+    network, images = network.to(case.device), (images / 255).to(case.device)
     if source == "ours" or "channels_last" in ways:
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    forward: Callable[[Tensor], Tensor] = network
+    forward: Forward = network
     if "compile" in ways:
         torch.compiler.reset()  # otherwise, after two cases it would compile for any shape
         forward = torch.compile(network)
@@ -66,8 +64,8 @@ def load_contender(
     train_on = make_training_step(forward, F.cross_entropy, optimizer, case)
     generator = torch.Generator().manual_seed(0)
     pixels = (case.height, case.width) if case.entry.task == "segmentation" else ()
-    labels = torch.randint(case.entry.num_classes, (case.batch, *pixels), generator=generator)
-    labels = labels.to(case.device)
+    shape = (case.batch, *pixels)
+    labels = torch.randint(case.entry.num_classes, shape, generator=generator).to(case.device)
 
     def train() -> None:
         network.train()
@@ -77,10 +75,7 @@ def load_contender(
 
 
 def make_training_step(
-    forward: Callable[[Tensor], Tensor],
-    loss: Callable[[Tensor, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    case: Case,
+    forward: Forward, loss: Callable[..., Tensor], optimizer: torch.optim.Optimizer, case: Case
 ) -> Callable[[Tensor, Tensor], None]:
     """A training step on images and labels: forward, loss, backward, and the optimiser's step."""
     scaler = torch.amp.GradScaler(case.device, enabled=case.precision == "fp16")
@@ -166,8 +161,7 @@ def build_network(source: str, case: Case, *, memory_efficient: bool = False) ->
 def count_multiply_adds(contender: str, case: Case) -> int:
     """Multiply-adds of the convolutions and linear layers of one step, counted without running it.
 
-    A training step has those of the forward pass and of both gradients. What memory_efficient
-    computes again is not counted.
+    A training step has those of both gradients too, but not what memory_efficient computes again.
     """
     is_training = case.mode == "train"
     network = build_network(contender.split("+")[0], case).to("meta").train(is_training)
