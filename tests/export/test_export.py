@@ -182,7 +182,7 @@ def small_parity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "PARITY_SIZES", ((1, 64, 64), (2, 37, 45)))
 
 
-def test_int8_is_calibrated_and_judged(run_folder: Path, tmp_path: Path, small_parity) -> None:
+def test_int8_is_calibrated_and_evaluated(run_folder: Path, tmp_path: Path, small_parity) -> None:
     needs("openvino", "nncf")
     config = ExportConfig(
         checkpoint=str(run_folder),

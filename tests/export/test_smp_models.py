@@ -52,7 +52,7 @@ def run(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(config).folder
 
 
-def test_trains_saves_loads_and_judges(run: Path, streets: Path) -> None:
+def test_trains_saves_loads_and_evaluates(run: Path, streets: Path) -> None:
     model = load_model(run)
     assert isinstance(model.network, AnySize)
     assert model.info.arch == "smp:unet/resnet18"

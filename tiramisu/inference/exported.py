@@ -22,6 +22,7 @@ from torch import Tensor
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.packages import require_package
+from tiramisu.inference.pt2_archive import check_archive
 
 Array = npt.NDArray[np.float32]
 
@@ -102,7 +103,7 @@ class ExportedModel:
 def load_exported(path: str | Path) -> ExportedModel:
     """Load a file that `export_model` wrote; its ending tells the runtime.
 
-    torch's reader of `.pt2` files can run code that is in them: load only files that you trust.
+    Nothing in the file is run as code: see `check_archive` for `.pt2`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -170,6 +171,7 @@ def _open_openvino(path: Path) -> tuple[Callable[[Array], Array], str | None]:
 
 
 def _open_pt2(path: Path) -> tuple[Callable[[Array], Array], str | None]:
+    check_archive(path)
     files = {KEY: ""}
     logging.getLogger("torch.export").setLevel(logging.CRITICAL)  # it would log the traceback too
     try:
