@@ -230,6 +230,7 @@ def summary(argv: Sequence[str]) -> None:
         metavar="FILE",
         help="Draw the network, and write the drawing into this .svg, .png or .pdf file",
     )
+    parser.add_argument("--overwrite", action="store_true", help="Replace an earlier drawing")
     values = parser.parse_args(argv)
 
     from tiramisu.models import build_model
@@ -244,6 +245,8 @@ def summary(argv: Sequence[str]) -> None:
         from tiramisu.summary.drawing import check_picture_path
 
         check_picture_path(Path(values.graph))
+        if Path(values.graph).exists() and not values.overwrite:
+            raise ValueError(f"{values.graph} exists already; give --overwrite, or another file")
     network = build_model(values.arch, num_classes=num_classes)
     if values.table:
         from tiramisu.summary.tables import format_layers, list_layers

@@ -133,6 +133,7 @@ def test_limits_follow_from_the_run(source: Path) -> None:
     limits = section(card_of(source=source), "Limits")
     assert "epoch was chosen" in limits
     assert "(IoU below 20 %): sky \\| clouds." in limits
+    (source.parent / "config.yaml").unlink()
     save_config(TrainConfig(data="/home/somebody/mine", keep="last"), source.parent)
     assert "epoch was chosen" not in section(card_of(source=source), "Limits")
     write_scores(source.parent / "eval" / "test" / "scores.json", split="test")
@@ -252,6 +253,7 @@ def test_a_network_with_an_encoder_is_of_the_family_of_the_encoder() -> None:
 
 def test_the_start_of_a_run_is_named_without_its_path(source: Path) -> None:
     config = TrainConfig(data="mine", init_from="/home/somebody/runs/first")
+    (source.parent / "config.yaml").unlink()
     save_config(config, source.parent)
     assert "another model, `first` on" in section(card_of(source=source), "Training")
 

@@ -117,3 +117,34 @@ def test_a_video_that_breaks_off_leaves_nothing_behind(
         predict_files(make_model(BreaksOff(3, 3, 1)), [tmp_path / "a.avi"], config=config)
     assert written[-1]  # the frames before are in a file
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_video_that_could_not_be_written_whole_is_refused(
+    make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: OpenCV's writer says nothing."""
+
+    writer_class = cv2.VideoWriter
+    written: list[bool] = []
+
+    class FullDisk:
+        def __init__(self) -> None:
+            self.writer = writer_class()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.writer, name)
+
+        def write(self, frame: np.ndarray) -> None:
+            written.append(True)
+            if len(written) <= 3:
+                self.writer.write(frame)
+
+    (tmp_path / "a.avi").write_bytes(b"")
+    frames = [np.zeros((64, 96, 3), np.uint8)] * 5
+    monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter(frames))
+    FullDisk.fourcc = staticmethod(writer_class.fourcc)  # type: ignore[attr-defined]
+    monkeypatch.setattr("tiramisu.inference.video.cv2.VideoWriter", FullDisk)
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="only 3 of 5 frames could be read back"):
+        predict_files(make_model(nn.Conv2d(3, 3, 1)), [tmp_path / "a.avi"], config=config)
+    assert not list((tmp_path / "out").iterdir())

@@ -208,3 +208,13 @@ def test_the_command_refuses_before_it_works(tmp_path: Path) -> None:
         cli.summary(["--graph", str(tmp_path / "out.gif")])
     with pytest.raises(ValueError, match=r"--size is \[0,32\]"):
         cli.summary(["--size", "[0,32]"])
+
+
+def test_the_command_replaces_a_file_only_with_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pdf"
+    path.write_text("mine")
+    with pytest.raises(ValueError, match=r"mine\.pdf exists already; give --overwrite"):
+        cli.summary(["--arch", "fc56", "--graph", str(path)])
+    assert path.read_text() == "mine"
+    cli.summary(["--arch", "fc56", "--graph", str(path), "--overwrite"])
+    assert path.read_bytes().startswith(b"%PDF")

@@ -10,8 +10,9 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
+from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.train import plan, train
+from tiramisu.training.train import TrainingPlan, fit, plan, train
 
 Quick = Callable[..., TrainConfig]
 
@@ -118,3 +119,36 @@ def test_run_that_cannot_be_resumed(quick: Quick, refuses, tmp_path: Path) -> No
     refuses(quick(**resume), "truncated")
     last.unlink()
     refuses(quick(**resume), "did not finish its first epoch")
+
+
+def test_two_trainings_do_not_share_a_folder(quick: Quick, tmp_path: Path) -> None:
+    """Both choose a folder before one of them makes it."""
+    config = quick(epochs=1, out=str(tmp_path / "same"))
+    first, second = plan(config), plan(config)
+    fit(first)
+    kept = {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"another training has just started in .*same"):
+        fit(second)
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_the_next_folder_is_taken_if_another_training_was_quicker(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planned: list[Path] = []
+
+    def plan_too_late(config: TrainConfig) -> TrainingPlan:
+        chosen = plan(config)
+        if not planned:
+            chosen.folder.mkdir(parents=True)
+            (chosen.folder / "config.yaml").write_text("another's")
+        planned.append(chosen.folder)
+        return chosen
+
+    monkeypatch.setattr(train_module, "plan", plan_too_late)
+    run = train(quick(epochs=1, max_steps=1, keep="last", out=None))
+    assert [path.name for path in planned] == ["rectangles0_fc56", "rectangles0_fc56-2"]
+    assert run.folder == planned[1]
+    assert (planned[0] / "config.yaml").read_text() == "another's"
+    assert len(list(planned[0].iterdir())) == 1

@@ -68,6 +68,14 @@ def predict_video(
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if not shares:
             raise ValueError(f"{path} is damaged or is no video: not one frame can be read")
+        writer.release()
+        # OpenCV does not tell when it cannot write, such as on a full disk.
+        found = _count_frames(partial)
+        if found < len(shares):
+            raise ValueError(
+                f"cannot write {out}: only {found} of {len(shares)} frames could be read back; is "
+                "the disk full?"
+            )
     if len(shares) < 0.9 * announced:
         log.warning("%s ended after %d of %d frames", path, len(shares), announced)
     means = np.mean(shares, axis=0).tolist()
@@ -78,6 +86,15 @@ def predict_video(
         "frames_per_second": rate,
         "shares": dict(zip(model.info.class_names, means, strict=True)),
     }
+
+
+def _count_frames(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[Picture]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from tiramisu.atomic import write_then_rename
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
 from tiramisu.devices import is_main_process
 from tiramisu.shipped import list_shipped
@@ -56,10 +57,31 @@ def choose_folder(config: TrainConfig, *, data_name: str) -> Path:
     return folder
 
 
+class FolderTakenError(ValueError):
+    """Another training has started in the folder that was chosen."""
+
+
 def save_config(config: TrainConfig, folder: Path) -> None:
-    """Write the resolved settings, in a form that --config reads."""
+    """Write the resolved settings, in a form that --config reads.
+
+    For a new run this claims the folder: of two trainings that chose the same, one gets it.
+
+    Raises:
+        FolderTakenError: there are settings already.
+    """
     text = yaml.safe_dump(settings_of(config), sort_keys=False)
-    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+    path = folder / CONFIG_NAME
+    if config.resume is not None:
+        with write_then_rename(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+        return
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise FolderTakenError(
+            f"another training has just started in {folder}; give another --out"
+        ) from None
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:

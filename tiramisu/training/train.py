@@ -37,6 +37,7 @@ from tiramisu.training.loading import RunData, count_labels
 from tiramisu.training.losses import balance_classes, build_loss
 from tiramisu.training.run_settings import (
     FOLDER_VARIABLE,
+    FolderTakenError,
     choose_folder,
     save_config,
     use_absolute_paths,
@@ -80,9 +81,15 @@ def train(config: TrainConfig) -> TrainingRun:
         ValueError, FileNotFoundError: something that the user can mend; the message says how.
         KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
-    planned = plan(config)
-    fit(planned)
-    return publish(planned)
+    while True:
+        planned = plan(config)
+        try:
+            fit(planned)
+        except FolderTakenError:
+            if config.out is not None:
+                raise
+        else:
+            return publish(planned)
 
 
 def plan(config: TrainConfig) -> TrainingPlan:
