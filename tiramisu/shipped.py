@@ -1,5 +1,6 @@
 """What comes with the package: the YAML files of `datasets/` and `configs/`, and trained models."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,7 @@ def find_shipped(kind: Kind, name: str) -> Path:
     Raises:
         ValueError: there is neither; the message lists the shipped names.
     """
-    given = Path(name).expanduser()
+    given = Path(os.path.expanduser(name))
     if given.is_file():
         return given
     shipped = _folder(kind) / f"{name.removesuffix('.yaml')}.yaml"

@@ -73,7 +73,7 @@ class Recorder(nn.Module):
 def test_an_odd_size_is_made_even_and_frames_take_the_options(
     make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a.avi").write_bytes(b"")  # OpenCV cannot write odd sizes
+    (tmp_path / "a.avi").write_bytes(b"\0")  # OpenCV cannot write odd sizes
     frame = np.zeros((65, 161, 3), np.uint8)
     monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter([frame] * 5))
     network = Recorder()
@@ -100,7 +100,7 @@ def test_damaged_video_leaves_nothing_behind(
 def test_a_video_that_breaks_off_leaves_nothing_behind(
     make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    (tmp_path / "a.avi").write_bytes(b"")
+    (tmp_path / "a.avi").write_bytes(b"\0")
     frames = [np.zeros((64, 96, 3), np.uint8)] * 3
     monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter(frames))
     written: list[bool] = []
@@ -139,7 +139,7 @@ def test_a_video_that_could_not_be_written_whole_is_refused(
             if len(written) <= 3:
                 self.writer.write(frame)
 
-    (tmp_path / "a.avi").write_bytes(b"")
+    (tmp_path / "a.avi").write_bytes(b"\0")
     frames = [np.zeros((64, 96, 3), np.uint8)] * 5
     monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter(frames))
     FullDisk.fourcc = staticmethod(writer_class.fourcc)  # type: ignore[attr-defined]
@@ -147,4 +147,17 @@ def test_a_video_that_could_not_be_written_whole_is_refused(
     config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match="only 3 of 5 frames could be read back"):
         predict_files(make_model(nn.Conv2d(3, 3, 1)), [tmp_path / "a.avi"], config=config)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("head", ["ffconcat version 1.0\nfile ", "#EXTM3U\n", ""])
+def test_a_playlist_is_no_video(
+    channel_model: SegmentationModel, tmp_path: Path, head: str
+) -> None:
+    write_video(tmp_path / "other.avi", codec="MJPG")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.mp4").write_text(f"{head}{tmp_path}/other.avi\n")
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"a\.mp4 is damaged or is no video"):
+        predict_files(channel_model, [tmp_path / "in/a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())

@@ -1,5 +1,6 @@
 """Find a data set by what a user writes after --data."""
 
+import os
 from pathlib import Path
 
 from tiramisu.data.description.folder import spec_from_folder
@@ -28,7 +29,7 @@ def load_spec(data: str) -> DatasetSpec:
     """
     if not data:
         raise ValueError("the name of the data set is empty; expected such as --data camvid")
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     if data not in list_shipped("datasets") and path.is_dir():
         return spec_from_folder(path)
     return parse_spec(find_shipped("datasets", data))

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import os
 import time
 import urllib.error
 import urllib.request
@@ -40,7 +41,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
         ValueError: the data set has no download, root exists but is not this data set, or the
             download fails.
     """
-    root = Path(root).expanduser()
+    root = Path(os.path.expanduser(root))
     if spec.torchvision is not None:
         return download_cifar(spec, root, source=source)
     if spec.source is None or spec.source.checksums is None:

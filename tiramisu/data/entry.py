@@ -1,10 +1,20 @@
 """What the mappings and values of a data set's YAML file share, as pydantic models and types."""
 
-from pathlib import Path
+import os
+import re
+from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from tiramisu.text import did_you_mean
 
@@ -68,6 +78,18 @@ def check_color(value: Any, *place: str | int) -> tuple[int, int, int]:
     return value[0], value[1], value[2]
 
 
+def check_inside(path: str) -> str:
+    """A path below a folder; EntryError if it may lead out of it."""
+    if not is_inside(path):
+        raise EntryError(f"{path}: a path is relative to its folder, without ..")
+    return path
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path stays below the folder that it starts from."""
+    return not PurePosixPath(path).is_absolute() and ".." not in re.split(r"[/\\]", path)
+
+
 def expect_pair(expected: str) -> BeforeValidator:
     """The validator of a list of two numbers."""
 
@@ -81,10 +103,18 @@ def expect_pair(expected: str) -> BeforeValidator:
 
 def _join(value: Any, info: ValidationInfo) -> Any:
     is_text = isinstance(value, str) and value.strip()
-    return info.context / Path(value).expanduser() if is_text and info.context else value
+    return info.context / os.path.expanduser(value) if is_text and info.context else value
+
+
+def _check_name(name: str) -> str:
+    if re.search(r"[/\\\x00-\x1f]", name) or name.startswith(".") or len(name) > 100:
+        raise EntryError(f"expected a name of at most 100 letters, without / and \\, not {name!r}")
+    return name
 
 
 Text = Annotated[str, Field(pattern=r"\S")]
+FileName = Annotated[Text, AfterValidator(_check_name)]
+"""Text that is part of the name of a folder, such as runs/NAME_fc56."""
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -1,5 +1,6 @@
 """DatasetSpec: what a data set is. Its fields are the keys of the YAML file."""
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing_extensions import Self
 from tiramisu.data.entry import (
     Entry,
     EntryError,
+    FileName,
     ListOf,
     PathBesideYaml,
     Place,
@@ -27,6 +29,7 @@ from tiramisu.data.entry import (
     Text,
     check_color,
     expect_pair,
+    is_inside,
 )
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
 from tiramisu.data.spec_parts import (
@@ -56,7 +59,7 @@ class DatasetSpec(Entry):
     This is what data sets for both tasks share.
     """
 
-    name: Text
+    name: FileName
     title: Text
     task: Task
     """Whether each pixel or each image has a class."""
@@ -148,7 +151,7 @@ class DatasetSpec(Entry):
             ValueError: the folder does not exist; the message says what to do.
         """
         assert not self.drawn, "a drawn data set has no files"
-        found = Path(root or self.root or Path("data", self.name)).expanduser()
+        found = Path(os.path.expanduser(root or self.root or Path("data", self.name)))
         if found.is_dir():
             return found
         fetch = ""
@@ -259,6 +262,9 @@ class ClassificationSpec(DatasetSpec):
 
     @model_validator(mode="after")
     def _check_folders(self) -> Self:
+        for i, folder in enumerate(self.folders):
+            if not is_inside(folder):
+                raise EntryError(f"{folder}: expected a sub-folder, without ..", "classes", i)
         _require_distinct("folder", ([repr(folder)] for folder in self.folders))
         return self
 

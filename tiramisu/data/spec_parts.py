@@ -1,6 +1,8 @@
 """The parts of a DatasetSpec: classes, splits, the source, and published results."""
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -16,10 +18,15 @@ from tiramisu.data.entry import (
     Percent,
     Positive,
     Text,
+    check_inside,
     expect_pair,
+    is_inside,
 )
 
 WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
+MAX_CHOICES = 1000
+"""Most globs that the braces of one pattern may stand for."""
+_BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 class ClassEntry(Entry):
@@ -48,7 +55,7 @@ class PixelClass(ClassEntry):
 class ImageClass(ClassEntry):
     """A class of images."""
 
-    folder: Text | None = None
+    folder: Annotated[Text, AfterValidator(check_inside)] | None = None
     """Its sub-folder; None if that has the name of the class."""
 
 
@@ -73,7 +80,7 @@ class Source(Entry):
     """What the data may be used for, and what to cite."""
     url: Text | None = None
     """Base URL of the files in `checksums`; None if users must download them themselves."""
-    checksums: PathBesideYaml | None = None
+    checksums: Annotated[PathBesideYaml, BeforeValidator(check_inside)] | None = None
     """List in the format of `sha256sum`: paths relative to `url` and to the root."""
 
     @model_validator(mode="after")
@@ -104,18 +111,41 @@ class PublishedIou(PublishedResult):
     """In class order."""
 
 
+def expand_braces(pattern: str) -> Iterator[str]:
+    """`*.{jpg,png}` -> `*.jpg`, `*.png`."""
+    match = _BRACES.search(pattern)
+    if match is None:
+        yield pattern
+        return
+    for choice in match[1].split(","):
+        yield from expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
+
+
+def capture_wildcards(glob: str) -> re.Pattern[str]:
+    """The regular expression of a glob, with a group for each wildcard."""
+    regex, end = "", 0
+    for match in WILDCARD.finditer(glob):
+        regex += re.escape(glob[end : match.start()])
+        wildcard = match[0].replace("[!", "[^")
+        regex += {"*": "([^/]*)", "?": "([^/])"}.get(wildcard, f"({wildcard})")
+        end = match.end()
+    return re.compile(regex + re.escape(glob[end:]))
+
+
 def _check_pattern(pattern: str) -> str:
-    if pattern.startswith("/") or ".." in pattern.split("/") or "**" in pattern:
-        raise EntryError(f"{pattern}: a pattern is relative to the root, without .. or **")
+    globs = list(islice(expand_braces(pattern), MAX_CHOICES + 1))
+    if len(globs) > MAX_CHOICES:
+        raise EntryError(f"{pattern}: expected at most {MAX_CHOICES} choices in braces")
+    for glob in globs:
+        if not is_inside(glob) or "**" in glob:
+            raise EntryError(f"{pattern}: a pattern is relative to the root, without .. or **")
+        try:
+            capture_wildcards(glob)
+        except re.error as error:
+            raise EntryError(f"{pattern}: this is no pattern ({error})") from None
     if not WILDCARD.search(pattern):
         raise EntryError(f"{pattern}: a pattern needs a *, as in images/train/*.png")
     return pattern
-
-
-def _check_folder(folder: str) -> str:
-    if folder.startswith("/") or ".." in folder.split("/"):
-        raise EntryError(f"{folder}: a folder is relative to the root, without ..")
-    return folder
 
 
 _Patterns = Annotated[
@@ -139,7 +169,9 @@ class FileSplit(Entry):
     """One mask pattern for each image pattern."""
     keys: ListOf[Text] = ()
     """Globs; only images whose key matches one of them are used. Empty for all."""
-    list_file: Text | None = Field(default=None, alias="list")
+    list_file: Annotated[Text, AfterValidator(check_inside)] | None = Field(
+        default=None, alias="list"
+    )
     """Text file, relative to the root, with one key per line; only these images are used."""
 
     @model_validator(mode="after")
@@ -171,7 +203,7 @@ class DrawnSplit(Entry):
 class FolderSplit(Entry):
     """The images of one split for classification: a folder with a sub-folder for each class."""
 
-    folder: Annotated[Text, AfterValidator(_check_folder)]
+    folder: Annotated[Text, AfterValidator(check_inside)]
     """Relative to the data set's root."""
 
 

@@ -39,6 +39,10 @@ def predict_video(
         ValueError: the video cannot be read, or this OpenCV cannot write mp4v.
     """
     out = Path(out)
+    # OpenCV also plays text files that list others, wherever these are; videos hold zero bytes.
+    with open(path, "rb") as file:
+        if b"\0" not in file.read(1024):
+            raise ValueError(f"{path} is damaged or is no video: it has no header of one")
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if math.isfinite(rate) and rate > 0 else 25.0

@@ -1,14 +1,10 @@
 """Find the images and masks of a split by its glob patterns."""
 
 import fnmatch
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiramisu.data.spec_parts import WILDCARD, FileSplit
-
-_BRACES = re.compile(r"\{([^{}]*)\}")
+from tiramisu.data.spec_parts import FileSplit, capture_wildcards, expand_braces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +74,8 @@ def find_files(split: FileSplit, root: Path) -> SplitFiles:
 def _glob(root: Path, pattern: str) -> dict[str, Path]:
     """Files under root that match the pattern, by key."""
     found: dict[str, Path] = {}
-    for glob in _expand_braces(pattern):
-        regex = _capture_wildcards(glob)
+    for glob in expand_braces(pattern):
+        regex = capture_wildcards(glob)
         for path in root.glob(glob):
             match = regex.fullmatch(path.relative_to(root).as_posix())
             # Files with a leading dot (._0001.png) are made by operating systems.
@@ -88,27 +84,6 @@ def _glob(root: Path, pattern: str) -> dict[str, Path]:
                 if other != path:
                     raise ValueError(f"{other} and {path} have the same key; remove one")
     return found
-
-
-def _expand_braces(pattern: str) -> Iterator[str]:
-    """`*.{jpg,png}` -> `*.jpg`, `*.png`."""
-    match = _BRACES.search(pattern)
-    if match is None:
-        yield pattern
-        return
-    for choice in match[1].split(","):
-        yield from _expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
-
-
-def _capture_wildcards(glob: str) -> re.Pattern[str]:
-    """The regular expression of a glob, with a group for each wildcard."""
-    regex, end = "", 0
-    for match in WILDCARD.finditer(glob):
-        regex += re.escape(glob[end : match.start()])
-        wildcard = match[0].replace("[!", "[^")
-        regex += {"*": "([^/]*)", "?": "([^/])"}.get(wildcard, f"({wildcard})")
-        end = match.end()
-    return re.compile(regex + re.escape(glob[end:]))
 
 
 def _read_list(path: Path) -> set[str]:
