@@ -20,6 +20,7 @@ from tiramisu.export.config import ExportConfig
 from tiramisu.flags import Parser
 from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.shipped import find_shipped, list_shipped
+from tiramisu.terminal import protect_output
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 
 # The commands import torch and Lightning only when they run, so that --help is answered at once.
@@ -320,6 +321,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 def main() -> NoReturn:
     """The console command `tiramisu COMMAND ...`."""
+    protect_output()
     argv = sys.argv[1:]
     if argv[:1] == ["--version"]:
         from importlib.metadata import version
@@ -343,6 +345,7 @@ def main() -> NoReturn:
 
 def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code: 0 success, 2 a mistake of the user, 130 Ctrl-C."""
+    protect_output()
     try:
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:

@@ -1,0 +1,70 @@
+"""Commands whose output nobody reads."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from tiramisu.cli import main; main()"]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start() -> Start:
+    def run(*argv: str, **options: Any) -> "subprocess.Popen[bytes]":
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen([*COMMAND, *argv], **options)
+
+    return run
+
+
+def test_a_closed_pipe_ends_in_silence(start: Start) -> None:
+    process = start("summary", "--arch", "fc103", "--table")
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, b"")
+
+
+@pytest.mark.parametrize("streams", [("stdout",), ("stdout", "stderr")])
+def test_a_training_goes_on_when_its_reader_has_gone(
+    start: Start, tmp_path: Path, rectangles: Path, streams: tuple[str, ...]
+) -> None:
+    process = start(
+        *("train", "--data", str(rectangles), "--crop", "[32,32]", "--epochs", "2"),
+        *("--accelerator", "cpu", "--out", str(tmp_path / "run")),
+    )
+    for name in streams:
+        getattr(process, name).close()
+    assert process.wait(timeout=300) == 0
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+def test_a_full_disk_behind_the_output_ends_nothing(start: Start) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start("summary", "--arch", "fc56", stdout=full)
+        _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, b"")
+
+
+def test_closed_streams_are_no_error(start: Start) -> None:
+    closed = "import os; os.close(1); os.close(2)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{closed}; os.execv({COMMAND[0]!r}, {[*COMMAND, 'summary']!r})"]
+    )
+    assert process.wait(timeout=120) == 0
+
+
+def test_names_that_a_terminal_cannot_show(start: Start, rectangles: Path) -> None:
+    (rectangles / "classes.txt").write_text("Bäume\nStraße\nHäuser\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process = start("check", str(rectangles), env=environment)
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, b"")
+    assert b"Stra\\xdfe" in output

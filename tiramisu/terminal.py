@@ -1,0 +1,47 @@
+"""Output that nobody can stop: closed pipes, full disks and narrow character sets end no work."""
+
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+
+def protect_output() -> None:
+    """Let standard output and standard error go on when their reader has gone.
+
+    Text that the terminal's character set does not have is written as escapes.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, _Protected(stream))
+
+
+class _Protected:
+    """A stream that writes to nowhere from its first failure on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        # The file descriptor is replaced too: Python flushes what is left when it ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
