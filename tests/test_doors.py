@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import tiramisu
-from tiramisu import cli
+from tiramisu import cli, commands
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.models import list_models
 from tiramisu.shipped import find_shipped, list_shipped
@@ -101,7 +101,7 @@ def test_no_command_lists_them() -> None:
 
 
 def test_summary_counts_what_the_paper_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.summary(["--arch", "fc103"])
+    commands.summary(["--arch", "fc103"])
     printed = capsys.readouterr().out
     assert "9,322,091" in printed
     assert "360x480" in printed

@@ -21,7 +21,8 @@ LEVELS = [
     {"inference"},
     {"evaluation"},
     {"training", "export"},
-    {"benchmark"},
+    {"benchmark", "recipes"},
+    {"commands"},
     {"cli"},
 ]
 LEVEL_OF = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiramisu import cli
+from tiramisu import commands
 from tiramisu.benchmark import benchmark
 from tiramisu.benchmark.comparison import Comparison, Result, UnavailableError
 from tiramisu.benchmark.config import BenchmarkConfig
@@ -43,7 +43,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Compared:
 
 def run(out: Path, *arguments: str) -> dict[str, object]:
     """The JSON that the command writes; its picture lies beside it."""
-    cli.benchmark([*arguments, "--out", str(out), "--accelerator", "cpu"])
+    commands.benchmark([*arguments, "--out", str(out), "--accelerator", "cpu"])
     (path,) = out.glob("*.json")
     assert path.with_suffix(".png").is_file()
     document: dict[str, object] = json.loads(path.read_text())

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from standin_hub import TOKEN, Hub, Repo, serve
 
-from tiramisu import cli
+from tiramisu import commands
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.hub import is_hub_name
 from tiramisu.checkpoints.info import ModelInfo
@@ -266,25 +266,25 @@ def test_the_command_publishes_a_run(
     save_model(make_model(), run)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     where = ["--checkpoint", run, "--out", str(out)]
-    cli.publish([*where, "--push", "me/streets", "--private", "true"])
+    commands.publish([*where, "--push", "me/streets", "--private", "true"])
     assert {path.name for path in out.iterdir()} == FILES
     assert hub.repos["me/streets"].private
     assert f"{hub.url}/me/streets" in capsys.readouterr().out
 
     (out / "README.md").write_text("an old card")
     with pytest.raises(ValueError, match="--overwrite"):
-        cli.publish(where)
+        commands.publish(where)
     assert (out / "README.md").read_text() == "an old card"
-    cli.publish([*where, "--overwrite", "true"])
+    commands.publish([*where, "--overwrite", "true"])
     assert "# fc56 trained on nowhere" in (out / "README.md").read_text()
 
 
 def test_the_card_of_a_published_model_is_kept_when_it_is_published_again(tmp_path: Path) -> None:
     save_model(make_model(), tmp_path / "run")
-    cli.publish(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "first")])
+    commands.publish(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "first")])
     card = tmp_path / "first" / "README.md"
     card.write_text(card.read_text() + "\nWritten by hand.\n")
-    cli.publish(["--checkpoint", str(tmp_path / "first"), "--out", str(tmp_path / "second")])
+    commands.publish(["--checkpoint", str(tmp_path / "first"), "--out", str(tmp_path / "second")])
     assert "Written by hand." in (tmp_path / "second" / "README.md").read_text()
 
 
@@ -293,7 +293,7 @@ def test_half_halves_the_file_and_hardly_changes_the_logits(tmp_path: Path) -> N
     save_model(model, tmp_path / "run")
     for out, half in (("whole", "false"), ("half", "true")):
         where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / out)]
-        cli.publish([*where, "--half", half])
+        commands.publish([*where, "--half", half])
     sizes = [(tmp_path / out / "model.safetensors").stat().st_size for out in ("whole", "half")]
     assert sizes[1] < 0.6 * sizes[0]
     stored = load_file(tmp_path / "half" / "model.safetensors")
@@ -317,7 +317,7 @@ def test_half_refuses_weights_that_are_too_large(tmp_path: Path) -> None:
     save_model(model, tmp_path / "run")
     where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
     with pytest.raises(ValueError, match="publish without --half"):
-        cli.publish([*where, "--half", "true"])
+        commands.publish([*where, "--half", "true"])
 
 
 def test_the_command_only_replaces_a_published_model(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_the_command_only_replaces_a_published_model(tmp_path: Path) -> None:
     for out in ("out", "run"):
         where = ["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path / out)]
         with pytest.raises(ValueError, match="not a published model"):
-            cli.publish([*where, "--overwrite", "true"])
+            commands.publish([*where, "--overwrite", "true"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
     with pytest.raises(ValueError, match=r"--out FOLDER, --push USER/NAME"):
-        cli.publish(["--checkpoint", str(tmp_path / "run")])
+        commands.publish(["--checkpoint", str(tmp_path / "run")])

@@ -41,7 +41,7 @@ def chain() -> str:
 
 CASES = {
     "name that leads up": (write(NAME="../../evil"), "without / and"),
-    "absolute name": (write(NAME="/tmp/evil"), "without / and"),
+    "absolute name": (write(NAME="/anywhere"), "without / and"),
     "hidden name": (write(NAME=".."), "without / and"),
     "name for Windows": (write(NAME="'..\\evil'"), "without / and"),
     "long name": (write(NAME="x" * 300), "at most 100 letters"),
@@ -59,7 +59,7 @@ CASES = {
         "relative to its folder",
     ),
     "billion laughs": (laughs(), "too many values in line"),
-    "chain of anchors": (chain(), "too many values in line|levels"),
+    "chain of anchors": (chain(), "line 29 is too deep"),
     "ring": ("name: &a [*a]\n", "too many values in line 1"),
     "ring of mappings": ("classes: &a {b: *a}\n", "too many values in line 1"),
     "brackets": ("name: " + "[" * 2000, "too deep"),

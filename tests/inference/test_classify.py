@@ -11,7 +11,7 @@ from torch import nn
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
-from tiramisu.cli import predict_classes
+from tiramisu.commands import predict_classes
 from tiramisu.inference.classify import classify, classify_files
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.predict import predict

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from setting_tests import missing_tests
 
-from tiramisu import cli
+from tiramisu import commands
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel
 from tiramisu.inference import load as load_module
@@ -54,7 +54,7 @@ def run(calls: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*arguments: str) -> Path:
         calls.clear()
-        cli.predict_classes([str(tmp_path / "images"), "--checkpoint", "model", *arguments])
+        commands.predict_classes([str(tmp_path / "images"), "--checkpoint", "model", *arguments])
         return tmp_path / "predictions"
 
     return run

@@ -9,7 +9,7 @@ from PIL import Image
 from setting_tests import missing_tests
 from torch import nn
 
-from tiramisu import cli
+from tiramisu import commands
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference import load as load_module
 from tiramisu.inference.config import PredictConfig
@@ -44,7 +44,7 @@ def run(
 
     def run(*arguments: str) -> Path:
         shapes.clear()
-        cli.predict([str(tmp_path / "a.png"), "--checkpoint", "model", *arguments])
+        commands.predict([str(tmp_path / "a.png"), "--checkpoint", "model", *arguments])
         return tmp_path / "predictions"
 
     return run

@@ -142,3 +142,17 @@ def test_deeply_nested_json_is_no_crash(exported: Path, tmp_path: Path) -> None:
     path, _ = attack(exported, tmp_path, edit_graph(lambda _: nested))
     with pytest.raises(ValueError, match="is damaged"):
         load_exported(path)
+
+
+@pytest.mark.parametrize("twin", ["model.pt", "MODEL.PT"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_part_that_is_there_twice_is_refused(exported: Path, tmp_path: Path, twin: str) -> None:
+    """Two readers could read different ones."""
+    path, mark = tmp_path / "model.pt2", tmp_path / "mark"
+    path.write_bytes(exported.read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        folder = find(dict.fromkeys(archive.namelist(), b""), "sample_inputs/model.pt")[:-8]
+        archive.writestr(f"{folder}{twin}", pickle.dumps(({}, Mark(mark))))
+    with pytest.raises(ValueError, match="was refused: a part twice"):
+        load_exported(path)
+    assert not mark.exists()

@@ -9,7 +9,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from torch import nn
 
-from tiramisu import cli
+from tiramisu import commands
 from tiramisu.models import FCDenseNet, build_model
 from tiramisu.summary.drawing import draw_graph, draw_network
 from tiramisu.summary.tables import Summary, graph_network
@@ -195,7 +195,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
 
 def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "out.svg"
-    cli.summary(["--arch", "densenet40_12", "--graph", str(path), "--table"])
+    commands.summary(["--arch", "densenet40_12", "--graph", str(path), "--table"])
     printed = capsys.readouterr().out
     assert "features.denseblock3.denselayer12.conv1" in printed
     assert "1,019,722" in printed  # 10 classes
@@ -205,16 +205,16 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_the_command_refuses_before_it_works(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"suffixes \.svg"):
-        cli.summary(["--graph", str(tmp_path / "out.gif")])
+        commands.summary(["--graph", str(tmp_path / "out.gif")])
     with pytest.raises(ValueError, match=r"--size is \[0,32\]"):
-        cli.summary(["--size", "[0,32]"])
+        commands.summary(["--size", "[0,32]"])
 
 
 def test_the_command_replaces_a_file_only_with_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "mine.pdf"
     path.write_text("mine")
     with pytest.raises(ValueError, match=r"mine\.pdf exists already; give --overwrite"):
-        cli.summary(["--arch", "fc56", "--graph", str(path)])
+        commands.summary(["--arch", "fc56", "--graph", str(path)])
     assert path.read_text() == "mine"
-    cli.summary(["--arch", "fc56", "--graph", str(path), "--overwrite"])
+    commands.summary(["--arch", "fc56", "--graph", str(path), "--overwrite"])
     assert path.read_bytes().startswith(b"%PDF")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from types import NoneType
 from typing import Annotated, Any, TypeVar
 
@@ -87,7 +87,9 @@ def check_inside(path: str) -> str:
 
 def is_inside(path: str) -> bool:
     """Whether a path stays below the folder that it starts from."""
-    return not PurePosixPath(path).is_absolute() and ".." not in re.split(r"[/\\]", path)
+    # Windows' rules know both separators, and drives.
+    there = PureWindowsPath(path)
+    return not there.anchor and ".." not in there.parts
 
 
 def expect_pair(expected: str) -> BeforeValidator:

@@ -37,36 +37,41 @@ def check_archive(path: Path) -> None:
     """Raise ValueError if a `.pt2` file is damaged, or holds anything that could run code."""
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                problem = _find_problem(archive, member)
-                if problem:
-                    raise ValueError(
-                        f"{path} was refused: {problem} could run code when it is loaded; expected "
-                        "a file that `tiramisu export` wrote"
-                    )
-    except (zipfile.BadZipFile, EOFError, OSError, RecursionError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged or is no .pt2 file ({error})") from None
+            members = archive.namelist()
+        names = [member.partition("/")[2] for member in members]
+        # What is checked must be what torch reads: by its reader, which ignores case.
+        problem = "" if len({name.casefold() for name in names}) == len(names) else "a part twice"
+        reader = torch._C.PyTorchFileReader(str(path))
+        for name in names:
+            problem = problem or _find_problem(reader, name)
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is damaged or is no .pt2 file ({reason})") from None
+    if problem:
+        raise ValueError(
+            f"{path} was refused: {problem} could run code when it is loaded; expected a file that "
+            "`tiramisu export` wrote"
+        )
 
 
-def _find_problem(archive: zipfile.ZipFile, member: str) -> str:
-    """What in a member of the archive could run code; "" if nothing could."""
-    _, _, name = member.partition("/")
+def _find_problem(reader: Any, name: str) -> str:
+    """What in a part of the archive could run code; "" if nothing could."""
     if TENSORS.fullmatch(name) or TEXTS.fullmatch(name):
         return ""
     if SAMPLES.fullmatch(name):
         try:
-            torch.load(io.BytesIO(archive.read(member)), weights_only=True)
+            torch.load(io.BytesIO(reader.get_record(name)), weights_only=True)
         except Exception:  # of many kinds, for what is no pickle of tensors
             return f"its part {name}"
         return ""
     if TABLES.fullmatch(name):
         # Weights may be pickles, and constants objects; ours are plain tensors.
-        entries = _find_values(json.loads(archive.read(member)), {"use_pickle", "path_name"})
+        entries = _find_values(json.loads(reader.get_record(name)), {"use_pickle", "path_name"})
         plain = re.compile(r"(weight|tensor)_\d+")
         harmless = all(value is False or plain.fullmatch(str(value)) for _, value in entries)
         return "" if harmless else f"its part {name}"
     if GRAPHS.fullmatch(name):
-        graph = json.loads(archive.read(member))
+        graph = json.loads(reader.get_record(name))
         for key, value in _find_values(graph, {"nodes", "expr_str"}):
             if key == "expr_str" and not _is_arithmetic(str(value)):
                 return f"the expression {str(value)[:60]!r}"

@@ -1,6 +1,9 @@
 """YAML files with the line of every value, so that an error names file, line and fix."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,7 @@ class YamlFile:
             text = path.read_text(encoding="utf-8")
             excess = _find_excess(text)
             if not excess:
-                node = yaml.compose(text, Loader=yaml.SafeLoader)
-                self.content: Any = _load(text)
-                self._find_lines(node, ())
+                self.content: Any = self._read(text)
         except yaml.MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise ValueError(f"{path}{line}: not YAML: {error.problem}") from error
@@ -62,6 +63,15 @@ class YamlFile:
             place = place[:-1]
         return self.lines.get(place, 1)
 
+    def _read(self, text: str) -> Any:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        self._find_lines(node, ())
+        try:
+            return None if node is None else loader.construct_document(node)
+        except ValueError as error:  # such as the day 2024-13-45
+            raise yaml.YAMLError(str(error)) from error
+
     def _find_lines(self, node: yaml.Node | None, place: Place) -> None:
         if node is None:
             return
@@ -86,35 +96,40 @@ def _children(node: yaml.Node) -> Iterator[tuple[str | int, yaml.Mark, yaml.Node
             yield i, child.start_mark, child
 
 
-def _load(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except ValueError as error:  # such as the day 2024-13-45
-        raise yaml.YAMLError(str(error)) from error
+@dataclass
+class _Collection:
+    anchor: str | None = None
+    size: int = 1
+    """Number of values in it, itself included."""
+    levels: int = 0
+    """Number of levels of further collections in it."""
+
+    def add(self, child: _Collection) -> None:
+        self.size += child.size
+        self.levels = max(self.levels, child.levels + 1)
 
 
 def _find_excess(text: str) -> str:
     """What is too deep or too large in a YAML, all aliases (*name) included; "" if nothing is."""
-    count = 0
-    sizes: dict[str | None, int] = {}  # of what each anchor stands for
-    opened: list[tuple[str | None, int]] = []
+    endless = _Collection(size=MAX_VALUES)  # an alias inside of what it stands for
+    opened = [_Collection()]
+    closed: dict[str | None, _Collection] = {}
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent):
-            count += sizes.get(event.anchor, MAX_VALUES)  # there is no end if it is inside itself
-        elif isinstance(event, yaml.NodeEvent):
-            count += 1
-            if isinstance(event, yaml.CollectionStartEvent):
-                opened.append((event.anchor, count))
-            elif event.anchor is not None:
-                sizes[event.anchor] = 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append(_Collection(event.anchor))
         elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, start = opened.pop()
-            if anchor is not None:
-                sizes[anchor] = count - start + 1
-        if len(opened) > MAX_DEPTH:
+            done = opened.pop()
+            closed[done.anchor] = done
+            opened[-1].add(done)
+        elif isinstance(event, yaml.AliasEvent):
+            opened[-1].add(closed.get(event.anchor, endless))
+        elif isinstance(event, yaml.ScalarEvent):
+            opened[-1].size += 1
+            closed[event.anchor] = _Collection()
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if len(opened) + opened[-1].levels > MAX_DEPTH:
             return f"line {line} is too deep; expected {MAX_DEPTH} levels at most"
-        if count >= MAX_VALUES:
+        if sum(collection.size for collection in opened) >= MAX_VALUES:
             return (
                 f"too many values in line {line}, aliases (*name) included; "
                 f"expected fewer than {MAX_VALUES:,}"

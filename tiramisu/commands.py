@@ -1,0 +1,322 @@
+"""The commands, one function each, which take their arguments as on the command line."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from tiramisu.benchmark.config import BenchmarkConfig
+from tiramisu.checkpoints.config import PublishConfig
+from tiramisu.evaluation.config import EvalConfig
+from tiramisu.export.config import ExportConfig
+from tiramisu.flags import Parser
+from tiramisu.inference.config import ClassifyConfig, PredictConfig
+from tiramisu.recipes import with_recipe
+from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
+
+# The commands import torch and Lightning only when they run, so that --help is answered at once.
+
+
+def train(argv: Sequence[str]) -> None:
+    """Train a network for segmentation, evaluate it, and save it in the folder of the run."""
+    _train("train", argv, config_type=TrainConfig, task="segmentation")
+
+
+def train_classifier(argv: Sequence[str]) -> None:
+    """Train a network for classification, evaluate it, and save it in the folder of the run."""
+    _train("train_cls", argv, config_type=ClassifierTrainConfig, task="classification")
+
+
+def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig], task: str) -> None:
+    parser = Parser(
+        command,
+        description=f"Train a network for {task}, evaluate it, and save it in the folder of the "
+        "run. Without --config, settings come from the recipe configs/DATA_ARCH.yaml or "
+        "configs/DATA.yaml, if there is one. Flags change single settings.",
+        usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
+    )
+    parser.add_argument(
+        "--config", action="config", help="Recipe: a YAML file, or a name in configs/"
+    )
+    parser.add_argument("--download", action="store_true", help="Download the data set first")
+    parser.add_config(config_type)
+    values = parser.parse_args(with_recipe(argv, defaults=config_type()))
+    download_first = values.pop("download")
+    values.pop("config")
+    config = config_type(**values.as_dict())
+
+    from tiramisu.models import task_of
+
+    if (found := task_of(config.arch)) != task:
+        other = {"train": "train_cls", "train_cls": "train"}[command]
+        raise ValueError(
+            f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"
+        )
+    if download_first:
+        _download(config.data, config.data_root)
+
+    from tiramisu.training.train import train as run_training
+
+    _quieten_libraries()
+    run_training(config)
+
+
+def evaluate(argv: Sequence[str]) -> None:
+    """Evaluate a model for segmentation."""
+    _evaluate("eval", argv, measures="IoU per class, mean IoU, accuracy")
+
+
+def evaluate_classifier(argv: Sequence[str]) -> None:
+    """Evaluate a classifier."""
+    _evaluate("eval_cls", argv, measures="top-1 and top-5 accuracy, recall and precision per class")
+
+
+def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
+    parser = Parser(
+        command,
+        description=f"Evaluate a trained model on a whole split: {measures}.",
+        usage="%(prog)s --checkpoint RUN [--data NAME] [--split NAME] [options]",
+    )
+    parser.add_config(EvalConfig)
+    config = EvalConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.evaluation.evaluate import evaluate_checkpoint
+    from tiramisu.inference.load import load_predictor
+
+    _quieten_libraries()
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
+    evaluate_checkpoint(config, model=model)
+
+
+def predict(argv: Sequence[str]) -> None:
+    """Predict the class of every pixel of images and videos."""
+    parser = Parser(
+        "predict",
+        description="Predict the class of every pixel of images and videos. Writes a mask of class "
+        "ids, an overlay, and the fraction of the pixels of each class as JSON.",
+        usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="Image, video, folder, or pattern such as '*.jpg'",
+    )
+    parser.add_config(PredictConfig)
+    values = parser.parse_args(argv)
+    inputs = values.pop("inputs")
+    config = PredictConfig(**values.as_dict())
+
+    from tiramisu.inference.files import predict_files
+    from tiramisu.inference.load import load_predictor
+
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
+    written = predict_files(model, inputs, config=config)
+    print(f"{len(written)} files written to {config.out}")
+
+
+def predict_classes(argv: Sequence[str]) -> None:
+    """Classify images."""
+    parser = Parser(
+        "predict_cls",
+        description="Classify images. Prints the most probable classes of each, and writes them as "
+        "CSV and JSON.",
+        usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="Image, folder, or pattern such as '*.jpg'"
+    )
+    parser.add_config(ClassifyConfig)
+    values = parser.parse_args(argv)
+    inputs = values.pop("inputs")
+    config = ClassifyConfig(**values.as_dict())
+
+    from tiramisu.inference.classify import classify_files
+    from tiramisu.inference.load import load_predictor
+
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
+    classify_files(model, inputs, config=config)
+
+
+def export(argv: Sequence[str]) -> None:
+    """Write a trained model for ONNX Runtime, OpenVINO or torch.export."""
+    parser = Parser(
+        "export",
+        description="Write a trained model as a file (two for openvino) that runs without its "
+        "PyTorch code, and compare its outputs with those of PyTorch. `predict`, `eval`, "
+        "`predict_cls` and `eval_cls` take the file as --checkpoint.",
+        usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
+    )
+    parser.add_config(ExportConfig)
+    config = ExportConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.export.exporting import export_checkpoint
+
+    _quieten_libraries()
+    export_checkpoint(config)
+
+
+def publish(argv: Sequence[str]) -> None:
+    """Write a trained model in Hugging Face's layout, or upload it."""
+    parser = Parser(
+        "publish",
+        description="Write a trained model in Hugging Face's layout, with a model card made from "
+        "its run; --push uploads it. Then --checkpoint hf://USER/NAME loads it in every command.",
+        usage="%(prog)s --checkpoint RUN [--out FOLDER] [--push USER/NAME] [options]",
+    )
+    parser.add_config(PublishConfig)
+    config = PublishConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.checkpoints.publish import publish_checkpoint
+
+    publish_checkpoint(config)
+
+
+def benchmark(argv: Sequence[str]) -> None:
+    """Measure time and memory of networks, and compare them."""
+    parser = Parser(
+        "benchmark",
+        description="Measure time, throughput and peak memory of networks that run alternately, "
+        "and compare each with the first. Without --arch, --mode, --size, --batch, --contenders "
+        "and --study: the comparisons of the README.",
+        usage="%(prog)s [--arch NAME] [--mode infer|train] [--size [H,W]] [--batch N] [options]",
+    )
+    parser.add_config(BenchmarkConfig)
+    config = BenchmarkConfig(**parser.parse_args(argv).as_dict())
+
+    from tiramisu.benchmark.benchmark import run_benchmark
+
+    _quieten_libraries()
+    run_benchmark(config)
+
+
+def summary(argv: Sequence[str]) -> None:
+    """Print or draw the blocks of a network, with channels, parameters and multiply-adds."""
+    parser = Parser(
+        "summary",
+        description="Print a network block by block, like table 2 of the FC-DenseNet paper, with "
+        "output channels, parameters and multiply-adds. Or print its layers, or draw it.",
+    )
+    parser.add_argument(
+        "--arch", type=str, default="fc103", help="Network, such as fc56 or densenet121"
+    )
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        default=None,
+        help="Number of classes; by default as in the network's paper",
+    )
+    parser.add_argument(
+        "--size",
+        type=tuple[int, int],
+        default=None,
+        metavar="[H,W]",
+        help="Height and width of the images; by default [360,480] for FC-DenseNets, [224,224] for "
+        "DenseNets, [32,32] for the DenseNets of CIFAR",
+    )
+    parser.add_argument("--table", action="store_true", help="Print one line for each layer")
+    parser.add_argument(
+        "--graph",
+        type=str,
+        default=None,
+        metavar="FILE",
+        help="Draw the network, and write the drawing into this .svg, .png or .pdf file",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace an earlier drawing")
+    values = parser.parse_args(argv)
+
+    from tiramisu.models import build_model
+    from tiramisu.models.zoo import find_entry
+
+    usual = find_entry(values.arch)
+    height, width = values.size or usual.size
+    if height < 1 or width < 1:
+        raise ValueError(f"--size is [{height},{width}]; expected two numbers of at least 1")
+    num_classes = usual.num_classes if values.num_classes is None else values.num_classes
+    if values.graph is not None:
+        from tiramisu.summary.drawing import check_picture_path
+
+        check_picture_path(Path(values.graph))
+        if Path(values.graph).exists() and not values.overwrite:
+            raise ValueError(f"{values.graph} exists already; give --overwrite, or another file")
+    network = build_model(values.arch, num_classes=num_classes)
+    if values.table:
+        from tiramisu.summary.tables import format_layers, list_layers
+
+        print(format_layers(list_layers(network, height=height, width=width)))
+    elif values.graph is None:
+        from tiramisu.summary.tables import format_summary, summarize
+
+        print(format_summary(summarize(network, height=height, width=width)))
+    if values.graph is not None:
+        from tiramisu.summary.drawing import draw_network
+
+        draw_network(network, values.graph, height=height, width=width, title=values.arch)
+        print(f"{values.graph} written")
+
+
+def check(argv: Sequence[str]) -> None:
+    """Check all files of a data set, and list all problems."""
+    parser = Parser(
+        "check",
+        description="Read every image and label of a data set, and list all problems.",
+    )
+    _add_data_arguments(
+        parser, help="Data set: a name that comes with the package, a YAML file, or a folder"
+    )
+    parser.add_argument(
+        "--splits",
+        type=list[str],
+        default=None,
+        help="Splits to check, such as [train,val]; by default train, val and test",
+    )
+    values = parser.parse_args(argv)
+
+    from tiramisu.data.catalog import load_spec
+    from tiramisu.data.checking.check import check_dataset
+
+    spec = load_spec(values.data)
+    root = Path(values.data_root) if values.data_root else None
+    print(check_dataset(spec, root=root, splits=values.splits))
+
+
+def download(argv: Sequence[str]) -> None:
+    """Download a data set and verify every file."""
+    parser = Parser(
+        "download",
+        description="Download a data set, and verify every file by its checksum. If it is "
+        "interrupted, the same command continues.",
+    )
+    _add_data_arguments(
+        parser, help="Data set: a name that comes with the package, or a YAML file with a source"
+    )
+    values = parser.parse_args(argv)
+    _download(values.data, values.data_root)
+
+
+def _add_data_arguments(parser: ArgumentParser, *, help: str) -> None:
+    parser.add_argument("data", type=str, metavar="DATA", help=help)
+    parser.add_argument(
+        "--data-root",
+        type=str,
+        default=None,
+        metavar="DIR",
+        help="Folder of its files; by default the root in its YAML, or data/NAME",
+    )
+
+
+def _download(data: str, data_root: str | None) -> None:
+    from tiramisu.data.catalog import load_spec
+    from tiramisu.data.download import download_dataset
+
+    spec = load_spec(data)
+    download_dataset(spec, Path(data_root or Path("data", spec.name)))
+
+
+def _quieten_libraries() -> None:
+    """Switch off the tips and warnings of Lightning."""
+    import logging
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
