@@ -373,6 +373,12 @@ class TestBareFolder:
         with pytest.raises(ValueError, match="the masks hold only 255, which is void"):
             load_spec(self.write(tmp_path, [random_label(0) * 0 + 255]))
 
+    @pytest.mark.parametrize(
+        ("folder", "name"), [(".hidden", "hidden"), ("x" * 150, "x" * 100), ("a\\b\n", "a_b_")]
+    )
+    def test_any_folder_gives_a_name_for_files(self, tmp_path: Path, folder: str, name: str):
+        assert load_spec(self.write(tmp_path / folder, [random_label(0)])).name == name
+
     def test_a_name_that_is_given_twice_is_named(self, tmp_path: Path):
         (tmp_path / "classes.txt").write_text("ground\ntree\nfruit\ntree\n")
         with pytest.raises(ValueError, match=r"classes\.txt: .* twice or more: tree"):

@@ -61,6 +61,7 @@ CASES = {
     "billion laughs": (laughs(), "too many values in line"),
     "chain of anchors": (chain(), "line 29 is too deep"),
     "ring": ("name: &a [*a]\n", "too many values in line 1"),
+    "ring of an anchor given twice": ("a: &a [1]\nb: &a [*a]\n", "too many values in line 2"),
     "ring of mappings": ("classes: &a {b: *a}\n", "too many values in line 1"),
     "brackets": ("name: " + "[" * 2000, "too deep"),
     "deep mapping": ("name: " + "{a: " * 2000 + "1" + "}" * 2000, "too deep"),

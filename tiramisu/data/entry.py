@@ -114,6 +114,11 @@ def _check_name(name: str) -> str:
     return name
 
 
+def name_of_folder(folder: Path) -> str:
+    """The name of a data set that is a folder: like the folder's, as far as it is a `FileName`."""
+    return re.sub(r"[\\\x00-\x1f]", "_", folder.resolve().name).lstrip(".")[:100] or "data"
+
+
 Text = Annotated[str, Field(pattern=r"\S")]
 FileName = Annotated[Text, AfterValidator(_check_name)]
 """Text that is part of the name of a folder, such as runs/NAME_fc56."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tiramisu.data.entry import name_of_folder
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
@@ -81,7 +82,7 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
             f"{MAX_CLASSES}" + ("" if named else "; so many values come from JPEG or resized masks")
         )
     return SegmentationSpec(
-        name=folder.resolve().name,
+        name=name_of_folder(folder),
         title=f"the folder {folder}",
         classes=tuple(
             PixelClass(name=name, color=color)

@@ -117,6 +117,7 @@ def _find_excess(text: str) -> str:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append(_Collection(event.anchor))
+            closed[event.anchor] = endless
         elif isinstance(event, yaml.CollectionEndEvent):
             done = opened.pop()
             closed[done.anchor] = done

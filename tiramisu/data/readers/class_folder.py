@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tiramisu.data.entry import name_of_folder
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some
@@ -52,7 +53,7 @@ def spec_from_class_folder(folder: Path) -> ClassificationSpec:
         )
     paths = (image.path for image in chain.from_iterable(images.values()))
     return ClassificationSpec(
-        name=folder.resolve().name,
+        name=name_of_folder(folder),
         title=f"the folder {folder}",
         task="classification",
         classes=tuple(ImageClass(name=name) for name in names),
