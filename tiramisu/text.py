@@ -1,13 +1,29 @@
 """Words and tables that many messages share. No torch in this file."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: "; did you mean NAME?", or nothing."""
     close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def path_text(path: str | Path) -> str:
+    """A path as text that every file can hold: bytes in it that are not UTF-8 become escapes."""
+    # Python keeps such bytes as surrogates, also those of UTF-8 where the system expects ASCII.
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def show_path(path: str | Path) -> str:
+    """A path for messages, on one line: as `path_text`, and with control characters as escapes."""
+    text = path_text(path)
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def list_some(names: Sequence[object], *, most: int) -> str:

@@ -73,9 +73,9 @@ class Recorder(nn.Module):
 def test_an_odd_size_is_made_even_and_frames_take_the_options(
     make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a.avi").write_bytes(b"\0")  # OpenCV cannot write odd sizes
+    (tmp_path / "a.avi").write_bytes(b"RIFF    AVI ")  # OpenCV cannot write odd sizes
     frame = np.zeros((65, 161, 3), np.uint8)
-    monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter([frame] * 5))
+    monkeypatch.setattr("tiramisu.inference.video_file._frames", lambda _: iter([frame] * 5))
     network = Recorder()
     config = PredictConfig(checkpoint="", out=str(tmp_path / "out"), tile=64, tta=True)
     predict_files(make_model(network), [tmp_path / "a.avi"], config=config)
@@ -100,9 +100,9 @@ def test_damaged_video_leaves_nothing_behind(
 def test_a_video_that_breaks_off_leaves_nothing_behind(
     make_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    (tmp_path / "a.avi").write_bytes(b"\0")
+    (tmp_path / "a.avi").write_bytes(b"RIFF    AVI ")
     frames = [np.zeros((64, 96, 3), np.uint8)] * 3
-    monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter(frames))
+    monkeypatch.setattr("tiramisu.inference.video_file._frames", lambda _: iter(frames))
     written: list[bool] = []
 
     class BreaksOff(nn.Conv2d):
@@ -139,9 +139,9 @@ def test_a_video_that_could_not_be_written_whole_is_refused(
             if len(written) <= 3:
                 self.writer.write(frame)
 
-    (tmp_path / "a.avi").write_bytes(b"\0")
+    (tmp_path / "a.avi").write_bytes(b"RIFF    AVI ")
     frames = [np.zeros((64, 96, 3), np.uint8)] * 5
-    monkeypatch.setattr("tiramisu.inference.video._frames", lambda _: iter(frames))
+    monkeypatch.setattr("tiramisu.inference.video_file._frames", lambda _: iter(frames))
     FullDisk.fourcc = staticmethod(writer_class.fourcc)  # type: ignore[attr-defined]
     monkeypatch.setattr("tiramisu.inference.video.cv2.VideoWriter", FullDisk)
     config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))

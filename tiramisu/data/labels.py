@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+
+from tiramisu.data.image_file import open_image
+from tiramisu.text import show_path
 
 IGNORE_INDEX = 255  # void after decoding; the loss and the scores ignore it
 UNKNOWN = 254  # a value that is not in the label table; only used in tiramisu.data
@@ -65,25 +67,21 @@ def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
             are ignored), `rgb` for any 8-bit image (transparency is ignored).
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file cannot be read or does not fit the encoding.
     """
-    try:
-        with Image.open(path) as file:
-            if encoding == "rgb" and file.mode not in _INDEX_MODES - {"1", "L", "P"}:
-                rgb = np.asarray(file.convert("RGB")).astype(np.uint32)  # (H, W, 3)
-                packed: npt.NDArray[Any] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-                return packed
-            if encoding == "index" and file.mode in _INDEX_MODES:
-                codes = np.asarray(file)
-                return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
-            mode = file.mode
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: this mask is damaged or not an image") from error
-    except (OSError, SyntaxError, ValueError) as error:  # of damaged files
-        raise ValueError(f"{path}: cannot read this mask ({error})") from error
+    with open_image(path) as file:
+        if encoding == "rgb" and file.mode not in _INDEX_MODES - {"1", "L", "P"}:
+            rgb = np.asarray(file.convert("RGB")).astype(np.uint32)  # (H, W, 3)
+            packed: npt.NDArray[Any] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+            return packed
+        if encoding == "index" and file.mode in _INDEX_MODES:
+            codes = np.asarray(file)
+            return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
+        mode = file.mode
     other = "rgb" if encoding == "index" else "index"
     raise ValueError(
-        f"{path}: a mask in mode {mode} cannot hold `encoding: {encoding}` labels. "
+        f"{show_path(path)}: a mask in mode {mode} cannot hold `encoding: {encoding}` labels. "
         f"Write `encoding: {other}` in the data set's YAML, or save the masks again"
     )
 
@@ -100,8 +98,8 @@ def read_label(path: Path, table: LabelTable) -> npt.NDArray[np.uint8]:
     if unknown.any():
         code = int(codes[unknown][0])
         raise ValueError(
-            f"{path}: the label value {table.show(code)} belongs to no class and is not ignored. "
-            "`tiramisu check` lists all such values"
+            f"{show_path(path)}: the label value {table.show(code)} belongs to no class and is not "
+            "ignored. `tiramisu check` lists all such values"
         )
     return label
 

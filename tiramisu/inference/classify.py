@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.checkpoints.run_folder import make_folder
+from tiramisu.data.image_file import read_image
 from tiramisu.data.readers.class_reader import resize_and_crop
-from tiramisu.data.readers.reader import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import find_inputs
 from tiramisu.inference.predict import read_rgb
 from tiramisu.inference.predictor import Predictor, check_model
+from tiramisu.text import path_text, show_path
 from tiramisu.visual.pictures import Picture
 
 TABLE_NAME, JSON_NAME = "classes.csv", "classes.json"
@@ -92,7 +93,7 @@ def classify_files(
     """
     check_model(model, "classification")
     inputs = find_inputs(sources)
-    videos = [str(item.path) for item in inputs if item.is_video]
+    videos = [show_path(item.path) for item in inputs if item.is_video]
     if videos:
         raise ValueError(f"{videos[0]} is a video; expected images: extract its frames first")
     out = Path(config.out)
@@ -113,17 +114,17 @@ def classify_files(
             for item in inputs[start : start + batch_size]:
                 try:
                     batch[item.path] = read_image(item.path)
-                except ValueError as error:
+                except (ValueError, FileNotFoundError) as error:
                     failures.append(str(error))
             if batch:
                 found = classify_batch(model, list(batch.values()))
                 results.update(zip(batch, found, strict=True))
             bar.update(batch_size)
 
-    width = max((len(str(path)) for path in results), default=0)
+    width = max((len(show_path(path)) for path in results), default=0)
     for path, result in results.items():
         classes = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
-        print(f"{path!s:{width}}   {classes}")
+        print(f"{show_path(path):{width}}   {classes}")
     _write(out, results, top=config.top)
     print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
     if failures:
@@ -145,9 +146,10 @@ def _write(out: Path, results: dict[Path, Classification], *, top: int) -> None:
         ranks = range(1, max(map(len, rows.values()), default=0) + 1)
         writer.writerow(["file", *(f"{n}_{r}" for r in ranks for n in ("class", "probability"))])
         for path, row in rows.items():
-            writer.writerow([path, *(cell for name, p in row for cell in (name, f"{p:.6f}"))])
+            cells = (cell for name, p in row for cell in (name, f"{p:.6f}"))
+            writer.writerow([path_text(path), *cells])
     described = {
-        str(path): {
+        path_text(path): {
             "class": result.class_name,
             "probabilities": {
                 name: round(float(p), 6)

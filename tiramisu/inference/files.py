@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tiramisu.checkpoints.run_folder import make_folder
-from tiramisu.data.readers.reader import read_image
+from tiramisu.data.image_file import read_image
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
@@ -20,7 +21,7 @@ from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.inference.tiles import Tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video
-from tiramisu.text import list_some
+from tiramisu.text import list_some, path_text, show_path
 from tiramisu.visual.heat import find_scale, heat_map_with_scale
 from tiramisu.visual.pictures import Picture, draw_legend, save_png, stack
 
@@ -51,7 +52,7 @@ def predict_files(
     check_model(model, "segmentation")
     inputs = find_inputs(sources)
     if config.uncertainty:
-        if videos := [str(item.path) for item in inputs if item.is_video]:
+        if videos := [show_path(item.path) for item in inputs if item.is_video]:
             raise ValueError(
                 f"{videos[0]} is a video, and --uncertainty is for images only: leave one of them "
                 "out"
@@ -78,15 +79,15 @@ def predict_files(
                     else predict(model, image, tile=tile, tta=config.tta)
                 )
                 summary = _write_image(image, prediction, out=files)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             failures.append(str(error))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            failures.append(f"{item.path}: out of memory; give a smaller --tile")
+            failures.append(f"{show_path(item.path)}: out of memory; give a smaller --tile")
         else:
             seconds = round(time.perf_counter() - started, 3)
-            described = {"input": str(item.path), **summary, "seconds": seconds}
+            described = {"input": path_text(item.path), **summary, "seconds": seconds}
             files[-1].write_text(json.dumps(described, indent=2) + "\n")
             written += files
     if failures:
@@ -108,15 +109,17 @@ def _check_targets(
     out: Path, sources: Sequence[str | Path], targets: dict[Input, list[Path]], *, overwrite: bool
 ) -> None:
     """Raise ValueError if the results would replace files."""
-    if any(Path(source).resolve() == out.resolve() for source in sources):
+    if any(os.path.realpath(source) == os.path.realpath(out) for source in sources):
         raise ValueError(
             f"{out} is both input and output: next time its masks would be inputs; give another "
             "folder for the results"
         )
     files = [file for of_input in targets.values() for file in of_input]
-    own = {item.path.resolve() for item in targets}
-    if lost := [file for file in files if file.resolve() in own]:
-        raise ValueError(f"the results would replace the input {lost[0]}; give another folder")
+    own = {os.path.realpath(item.path) for item in targets}
+    if lost := [file for file in files if os.path.realpath(file) in own]:
+        raise ValueError(
+            f"the results would replace the input {show_path(lost[0])}; give another folder"
+        )
     existing = [file.name for file in files if file.exists()]
     if existing and not overwrite:
         raise ValueError(

@@ -1,18 +1,21 @@
 """The files to predict, found from files, folders and patterns."""
 
 import dataclasses
-import glob
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiramisu.text import list_some
+from tiramisu.data.image_file import IMAGE_SUFFIXES
+from tiramisu.text import list_some, show_path
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+
+_LONGEST_NAME = 180  # bytes; file systems take 255, with the endings of the results
+_SURROGATES = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +39,23 @@ def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
 
     Args:
         sources: files, folders (without their sub-folders) and patterns such as `frames/*.png`,
-            where `**` matches folders at any depth. Folders and patterns are sorted; files in them
-            that are neither images nor videos are skipped with a warning.
+            where `**` matches folders at any depth, but not through links. Folders and patterns
+            are sorted; files in them that by their ending are neither images nor videos are
+            skipped with a warning.
 
     Raises:
         FileNotFoundError: a source does not exist or its pattern matches nothing.
         ValueError: a single file is neither an image nor a video, or nothing is left.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for source in sources:
         for path in _expand(source):
-            found.setdefault(path.resolve(), path)
+            found.setdefault(os.path.realpath(path), path)
     paths = list(found.values())
     if not paths:
         raise ValueError(
-            f"no images or videos in {', '.join(map(str, sources)) or 'an empty list'}; expected "
-            f"files that end in {' '.join(sorted(SUFFIXES))}"
+            f"no images or videos in {', '.join(map(show_path, sources)) or 'an empty list'}; "
+            f"expected files that end in {' '.join(sorted(SUFFIXES))}"
         )
     names = _distinct_names(paths)
     return [Input(path=path, name=name) for path, name in zip(paths, names, strict=True)]
@@ -59,27 +63,48 @@ def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
 
 def _expand(source: str | Path) -> list[Path]:
     path = Path(source)
-    if path.is_file():
+    if not path.is_dir() and os.path.lexists(path):  # also a pipe or a link to nothing
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(
-                f"{path} is no image or video by its ending; expected one of "
+                f"{show_path(path)} is no image or video by its ending; expected one of "
                 f"{' '.join(sorted(SUFFIXES))}"
             )
         return [path]
     if path.is_dir():
         entries = sorted(path.iterdir())
     else:
-        entries = sorted(map(Path, glob.glob(str(source), recursive=True)))
+        entries = _match(path)
         if not entries:
-            raise FileNotFoundError(f"there is no {source}; give images, videos or folders of them")
-    kept = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in SUFFIXES]
-    skipped = [str(entry) for entry in entries if entry not in set(kept)]
+            raise FileNotFoundError(
+                f"there is no {show_path(path)}; give images, videos or folders of them"
+            )
+    # What only looks like an image, such as a link to nothing, is kept: it fails by its name.
+    kept = [e for e in entries if e.suffix.lower() in SUFFIXES and not e.is_dir()]
+    skipped = sorted(set(entries) - set(kept))
     if skipped:
+        shown = show_path(source)
         deeper = any(map(os.path.isdir, skipped))
-        hint = f"; '{source}/**/*' includes sub-folders" if path.is_dir() and deeper else ""
-        names = list_some(skipped, most=3)
-        log.warning("skipped in %s, no image or video: %s%s", source, names, hint)
+        hint = f"; '{shown}/**/*' includes sub-folders" if path.is_dir() and deeper else ""
+        names = list_some([show_path(entry) for entry in skipped], most=3)
+        log.warning("skipped in %s, no image or video: %s%s", shown, names, hint)
     return kept
+
+
+def _match(pattern: Path) -> list[Path]:
+    """The files and folders that a pattern matches, sorted; hidden ones only if it names a dot."""
+    first = next((i for i, part in enumerate(pattern.parts) if re.search(r"[*?[]", part)), None)
+    if first is None:
+        return []
+    base = Path(*pattern.parts[:first])
+    # In pathlib ** follows no links, which may lead in circles, and stands alone between slashes.
+    rest = [part if part == "**" else re.sub(r"\*+", "*", part) for part in pattern.parts[first:]]
+    if rest[-1] == "**":
+        rest.append("*")
+
+    found = sorted(base.glob("/".join(rest)))
+    if any(part.startswith(".") for part in rest):
+        return found
+    return [p for p in found if not any(n.startswith(".") for n in p.relative_to(base).parts)]
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -97,7 +122,12 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _name(path: Path, number: int, level: int) -> str:
-    """The stem; from level 1 on with its folder, from 2 with its suffix, from 3 with its number."""
-    folder, suffix = path.resolve().parent.name, path.suffix.lstrip(".")
+    """The stem; from level 1 on with its folder, from 2 with its suffix, from 3 with its number.
+
+    Bytes that are not UTF-8 are replaced, and very long names are cut: not every file system and
+    library takes them, and the endings of the results come behind.
+    """
+    folder, suffix = Path(os.path.realpath(path)).parent.name, path.suffix.lstrip(".")
     names = [path.stem, f"{folder}_{path.stem}", f"{folder}_{path.stem}_{suffix}"]
-    return names[level] if level < len(names) else f"{names[-1]}" + f"_{number}" * (level - 2)
+    name = _SURROGATES.sub("_", names[min(level, 2)]).encode()[:_LONGEST_NAME]
+    return name.decode(errors="ignore") + f"_{number}" * (level - 2)

@@ -1,8 +1,6 @@
 """Prediction of videos, frame by frame."""
 
 import logging
-import math
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +12,8 @@ from tiramisu.atomic import write_then_rename
 from tiramisu.inference.predict import predict
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
+from tiramisu.inference.video_file import open_video
+from tiramisu.text import show_path
 from tiramisu.visual.pictures import Picture, draw_legend, stack
 
 log = logging.getLogger(__name__)
@@ -39,23 +39,18 @@ def predict_video(
         ValueError: the video cannot be read, or this OpenCV cannot write mp4v.
     """
     out = Path(out)
-    # OpenCV also plays text files that list others, wherever these are; videos hold zero bytes.
-    with open(path, "rb") as file:
-        if b"\0" not in file.read(1024):
-            raise ValueError(f"{path} is damaged or is no video: it has no header of one")
-    capture = cv2.VideoCapture(str(path))
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    rate = rate if math.isfinite(rate) and rate > 0 else 25.0
-    announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     writer = cv2.VideoWriter()
     shares: list[list[float]] = []
     size = (0, 0)
     legend: Picture | None = None
-    total = announced or None
-    with write_then_rename(out) as partial, ExitStack() as opened:
-        opened.callback(capture.release)
+    with (
+        open_video(Path(path)) as video,
+        write_then_rename(out) as partial,
+        ExitStack() as opened,
+    ):
         opened.callback(writer.release)
-        for frame in tqdm(_frames(capture), total=total, unit=" frames", leave=False, disable=None):
+        total = video.announced or None
+        for frame in tqdm(video.frames, total=total, unit=" frames", leave=False, disable=None):
             prediction = predict(model, frame, tile=tile, tta=tta)
             shares.append(list(prediction.shares.values()))
             if legend is None:
@@ -68,10 +63,12 @@ def predict_video(
             even = ((0, height % 2), (0, width % 2), (0, 0))
             picture = np.pad(picture, even, constant_values=255)
             if not writer.isOpened():
-                _open(writer, partial, rate=rate, picture=picture)
+                _open(writer, partial, rate=video.rate, picture=picture)
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if not shares:
-            raise ValueError(f"{path} is damaged or is no video: not one frame can be read")
+            raise ValueError(
+                f"{show_path(path)} is damaged or is no video: not one frame can be read"
+            )
         writer.release()
         # OpenCV does not tell when it cannot write, such as on a full disk.
         found = _count_frames(partial)
@@ -80,14 +77,14 @@ def predict_video(
                 f"cannot write {out}: only {found} of {len(shares)} frames could be read back; is "
                 "the disk full?"
             )
-    if len(shares) < 0.9 * announced:
-        log.warning("%s ended after %d of %d frames", path, len(shares), announced)
+    if len(shares) < 0.9 * video.announced:
+        log.warning("%s ended after %d of %d frames", show_path(path), len(shares), video.announced)
     means = np.mean(shares, axis=0).tolist()
     return {
         "width": size[1],
         "height": size[0],
         "frames": len(shares),
-        "frames_per_second": rate,
+        "frames_per_second": video.rate,
         "shares": dict(zip(model.info.class_names, means, strict=True)),
     }
 
@@ -99,14 +96,6 @@ def _count_frames(path: Path) -> int:
         count += 1
     capture.release()
     return count
-
-
-def _frames(capture: cv2.VideoCapture) -> Iterator[Picture]:
-    while True:
-        ok, frame = capture.read()
-        if not ok:
-            return
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
 def _open(writer: cv2.VideoWriter, path: Path, *, rate: float, picture: Picture) -> None:

@@ -68,7 +68,7 @@ def test_everything_is_listed_at_once(tiny: Path):
         "train: masks without an image (1): trainannot/1.png",
         "train: unreadable image: train/2.png",
         "train: image and mask differ in size: train/3.png (12 x 16 and 5 x 5)",
-        "trainannot/4.png: this mask is damaged or not an image",
+        "unreadable mask: trainannot/4.png",
         "val: empty; no file matches val/*.png",
     ):
         assert part in message
@@ -178,9 +178,13 @@ def test_long_lists_are_cut(tiny: Path):
     assert "images without a mask (42): train/100.png" in problems(tiny)
     assert "train/104.png and 37 more" in problems(tiny)
     assert "train/105.png" not in problems(tiny)
-    for i in range(100, 142):
+    for i in range(200, 300):
+        shutil.copy(files / "train/0.png", files / f"train/{i}.png")
+    for i in (*range(100, 142), *range(200, 300)):
         (files / f"trainannot/{i}.png").write_bytes(b"")
-    assert "... and 37 more" in problems(tiny)
+    message = problems(tiny)
+    assert "trainannot/257.png" in message
+    assert "... and 42 more" in message
 
 
 def test_drawn_scenes_are_counted():

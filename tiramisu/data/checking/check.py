@@ -16,6 +16,7 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some
 
 _ROLES = ("train", "val", "test")
+_MOST_FILES = 100  # damaged files of a split that are listed one by one
 
 
 def check_dataset(
@@ -193,5 +194,5 @@ def _training_problems(spec: DatasetSpec) -> Iterator[str]:
 
 def _shorten(problems: Iterable[str]) -> list[str]:
     listed = list(problems)
-    more = len(listed) - SHOWN
-    return [*listed[:SHOWN], f"... and {more} more"] if more > 0 else listed
+    more = len(listed) - _MOST_FILES
+    return [*listed[:_MOST_FILES], f"... and {more} more"] if more > 0 else listed

@@ -1,7 +1,6 @@
 """Read the files of one sample for the check of a data set."""
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tiramisu.data.image_file import read_image
 from tiramisu.data.labels import UNKNOWN, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
 from tiramisu.data.readers.file_split import Pair, find_files
@@ -19,7 +18,7 @@ from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import Reader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
-from tiramisu.text import list_some
+from tiramisu.text import list_some, show_path
 
 SHOWN = 5  # number of items that messages show of a long list
 
@@ -94,25 +93,28 @@ def _scan_sample(reader: Reader, spec: DatasetSpec, index: int, *, compare: bool
 
 
 def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
-    name = image.path.relative_to(root).as_posix()
+    name = _name(image.path, root)
     try:
         size, digest = _read_whole(image.path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return Scan(name=name, problem=f"unreadable image: {name} ({error})")
     counts = np.bincount([image.label], minlength=num_classes)
     return Scan(name=name, size=size, digest=digest, counts=counts)
 
 
 def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
-    image, mask = (path.relative_to(root).as_posix() for path in (pair.image, pair.mask))
+    image, mask = _name(pair.image, root), _name(pair.mask, root)
+    problems = []
     try:
         size, digest = _read_whole(pair.image)
-    except ValueError as error:
-        return Scan(name=image, problem=f"unreadable image: {image} ({error})")
+    except (ValueError, OSError) as error:
+        problems.append(f"unreadable image: {image} ({error})")
     try:
         codes = read_mask(pair.mask, labels.encoding)
-    except ValueError as error:
-        return Scan(name=image, problem=str(error))
+    except (ValueError, OSError) as error:
+        problems.append(f"unreadable mask: {mask} ({error})")
+    if problems:
+        return Scan(name=image, problem="; ".join(problems))
     if codes.shape != size:
         sizes = f"{size[0]} x {size[1]} and {codes.shape[0]} x {codes.shape[1]}"
         return Scan(name=image, problem=f"image and mask differ in size: {image} ({sizes})")
@@ -128,15 +130,11 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     )
 
 
+def _name(path: Path, root: Path) -> str:
+    return show_path(path.relative_to(root).as_posix())
+
+
 def _read_whole(path: Path) -> tuple[tuple[int, int], str]:
     """(height, width) of an image, and the SHA-256 of its file; ValueError if it is damaged."""
-    try:
-        content = path.read_bytes()
-        # With Pillow, because OpenCV reads truncated files without an error.
-        with Image.open(io.BytesIO(content)) as file:
-            width, height = ImageOps.exif_transpose(file).size
-    except UnidentifiedImageError:  # its message has the address of an object
-        raise ValueError("it is not an image") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(str(error)) from error
-    return (height, width), hashlib.sha256(content).hexdigest()
+    size = read_image(path).shape[:2]
+    return size, hashlib.sha256(path.read_bytes()).hexdigest()

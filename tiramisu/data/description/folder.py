@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from tiramisu.data.entry import name_of_folder
+from tiramisu.data.image_file import open_image
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
@@ -110,14 +110,14 @@ def _find_values(masks: list[Path]) -> set[int]:
 def _values(mask: Path) -> set[int]:
     try:
         return {int(value) for value in np.unique(read_mask(mask, "index"))}
-    except ValueError:
+    except (ValueError, OSError):
         return set()
 
 
 def _refuse_colors(mask: Path) -> None:
     try:
         codes = np.unique(read_mask(mask, "rgb"))
-    except ValueError:
+    except (ValueError, OSError):
         return  # not a color mask; the caller reports what is wrong
     show = LabelTable(encoding="rgb", raw=(), ignore=()).show
     shown = list_some([show(int(code)) for code in codes], most=_SHOWN)
@@ -154,7 +154,7 @@ def _read_palette(masks: list[Path], num_classes: int) -> Sequence[tuple[int, in
     """The colors in the palette of the first mask that can be opened; None if two are alike."""
     channels: Iterator[int] = iter([])
     for mask in masks:
-        with contextlib.suppress(OSError), Image.open(mask) as file:
+        with contextlib.suppress(OSError, ValueError), open_image(mask) as file:
             channels = iter(file.getpalette("RGB") or [])
             break
     colors = list(zip(channels, channels, channels, strict=False))[:num_classes]

@@ -1,14 +1,14 @@
 """Find the images of a folder that has a sub-folder for each class."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from PIL import Image
-
 from tiramisu.data.entry import name_of_folder
+from tiramisu.data.image_file import IMAGE_SUFFIXES, open_image
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some
@@ -64,9 +64,10 @@ def spec_from_class_folder(folder: Path) -> ClassificationSpec:
 
 
 def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) -> list[ClassImage]:
-    """The images of a split, sorted by class and name, as torchvision's ImageFolder finds them.
+    """The images of a split, sorted by class and name, as torchvision's ImageFolder sorts them.
 
-    Hidden files and folders (with a leading dot) are left out. A class may have no image.
+    Hidden files and folders (with a leading dot) are left out. A class may have no image. Links to
+    folders are followed, but no folder is entered twice.
 
     Args:
         split: the split.
@@ -76,9 +77,6 @@ def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) 
     Raises:
         ValueError: the sub-folders are not those of the classes.
     """
-    # Not imported until needed, because it loads torch.
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
-
     home = root / split.folder
     if not home.is_dir():
         raise ValueError(
@@ -98,13 +96,27 @@ def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) 
             "split has no image of a class"
         )
 
-    def is_image(path: str) -> bool:
-        name = Path(path).name
-        return name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")
-
     labels = {name: label for label, name in enumerate(folders)}
-    images = make_dataset(str(home), labels, is_valid_file=is_image, allow_empty=True)
-    return [ClassImage(path=Path(path), label=label) for path, label in images]
+    return [
+        ClassImage(path=path, label=labels[name])
+        for name in sorted(folders)
+        for path in _find_images(home / name)
+    ]
+
+
+def _find_images(home: Path) -> Iterator[Path]:
+    """The image files under a folder, folder by folder."""
+    seen: set[str] = set()
+    found: list[tuple[str, list[str]]] = []
+    for folder, inner, names in os.walk(home, followlinks=True):
+        # Two links that lead back into their folder would give 2 ** 40 ways through them.
+        seen.add(os.path.realpath(folder))
+        inner[:] = sorted(n for n in inner if os.path.realpath(Path(folder, n)) not in seen)
+        found.append((folder, names))
+    for folder, names in sorted(found):
+        for name in sorted(names):
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                yield Path(folder, name)
 
 
 def list_class_folders(home: Path) -> list[str]:
@@ -119,7 +131,7 @@ def _are_of_one_size(paths: Iterable[Path]) -> bool:
 
 def _size(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(path) as file:  # reads only the header
+        with open_image(path) as file:  # reads only the header
             return file.width, file.height
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, ValueError):
         return None  # `tiramisu check` lists damaged files

@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.data.image_file import read_image
 from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
 from tiramisu.data.spec import SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
 from tiramisu.streets import draw_scene
+from tiramisu.text import path_text, show_path
 
 
 class Reader(Protocol):
@@ -56,16 +58,17 @@ class FileReader:
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs
         self.labels = labels
-        self.names = [pair.key for pair in found.pairs]
+        self.names = [path_text(pair.key) for pair in found.pairs]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         pair = self.pairs[index]
         image = read_image(pair.image)
         label = read_label(pair.mask, self.labels)
         if image.shape[:2] != label.shape:
+            height, width = label.shape
             raise ValueError(
-                f"{pair.image} is {image.shape[0]} x {image.shape[1]} pixels (height x width), its "
-                f"mask {pair.mask} {label.shape[0]} x {label.shape[1]}; they must be the same"
+                f"{show_path(pair.image)} is {image.shape[0]} x {image.shape[1]} pixels (height x "
+                f"width), its mask {show_path(pair.mask)} {height} x {width}; they must be the same"
             )
         return image, label
 
@@ -92,21 +95,6 @@ def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
 def _start_drawing() -> None:
     cv2.setNumThreads(0)  # OpenCV's own threads do not survive a fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
-
-
-def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Read an image file as RGB uint8 (H, W, 3), turned the way its EXIF orientation says.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or is no image.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no image {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"{path} is damaged or is no image; expected a file such as PNG or JPEG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:

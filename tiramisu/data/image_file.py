@@ -1,0 +1,196 @@
+"""Image files, whoever made them: images, masks and frames are all opened through this file.
+
+A header is read before anything is decoded, so a file that is no image, is cut off, or declares
+more pixels than the memory may hold is refused by its name.
+"""
+
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from tiramisu.text import show_path
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+"""Endings of images in folders. What a file holds is read off its first bytes, not its ending."""
+
+LIMIT_VARIABLE = "TIRAMISU_MAX_MEGAPIXELS"
+DEFAULT_MEGAPIXELS = 200
+"""A frame of the largest cameras; decoded, it takes 0.6 GB."""
+_MOST_MEGAPIXELS = 1073  # OpenCV decodes up to 2**30 pixels
+_BYTES_PER_PIXEL = 8  # the most that an image file takes: RGBA of 16 bits
+_METADATA_BYTES = 1 << 26
+
+# Pillow's classes are called directly. `Image.open` tries all formats, some of which run other
+# programs (EPS), and has a limit of its own, which only a change for the whole process can raise.
+_FORMATS: dict[bytes, type[ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"BM": BmpImageFile,
+    b"II*\0": TiffImageFile,
+    b"MM\0*": TiffImageFile,
+    b"II+\0": TiffImageFile,
+    b"MM\0+": TiffImageFile,
+    b"RIFF": WebPImageFile,
+    b"GIF8": GifImageFile,
+    **{b"P%d" % number: PpmImageFile for number in range(1, 7)},
+    b"\0\0\0\x0cjP  ": Jpeg2KImageFile,
+    b"\xff\x4f\xff\x51": Jpeg2KImageFile,
+}
+_IMAGE_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+_IMAGE_MODES |= {"I;16", "I;16B", "I;16L"}
+
+
+def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Read an image file as RGB uint8 (H, W, 3), turned the way its EXIF orientation says.
+
+    16-bit images are divided by 256, transparency is dropped, and of an animation the first frame
+    is read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, too large or no image; the message names it.
+    """
+    content, file = _open(Path(path))
+    if file.mode not in _IMAGE_MODES and not (file.mode == "I" and file.format == "PPM"):
+        raise ValueError(
+            f"{show_path(path)}: an image in mode {file.mode} cannot be read as colors; expected 8 "
+            "or 16 bits for each color: save it again, for example as PNG"
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # such as too little memory
+        raise ValueError(f"cannot read {show_path(path)} ({error.err})") from error
+    if image is None:
+        raise _damaged(path)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[ImageFile]:
+    """An image file whose header is checked; what reads its pixels belongs into the block.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, too large or no image; the message names it.
+    """
+    _, file = _open(path)
+    try:
+        yield file
+    except Exception as error:  # Pillow raises errors of a dozen types for damaged files
+        raise _damaged(path) from error
+
+
+def check_size(path: str | Path, *, height: int, width: int) -> None:
+    """Raise ValueError if an image, or a frame of a video, declares more pixels than are read."""
+    limit = _most_megapixels()
+    if height * width > limit * 1_000_000:
+        raise ValueError(
+            f"{show_path(path)} declares {height} x {width} pixels (height x width), "
+            f"{height * width / 1e6:,.0f} megapixels; at most {limit} are read. If this is its true "
+            f"size, set the environment variable {LIMIT_VARIABLE}"
+        )
+
+
+def check_regular_file(path: Path, *, kind: str) -> int:
+    """The size of a file in bytes.
+
+    Args:
+        path: the file.
+        kind: what it should be, for messages: image or video.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a file that ends when it is read, such as a folder or a pipe.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        shown = show_path(path)
+        if path.is_symlink():
+            shown += f", which is a link to {show_path(os.readlink(path))}"
+        raise FileNotFoundError(f"there is no {kind} {shown} ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        found = next((what for test, what in _OTHER_FILES if test(status.st_mode)), "no file")
+        raise ValueError(f"{show_path(path)} is {found}; expected a file that holds the {kind}")
+    if status.st_size == 0:
+        raise ValueError(f"{show_path(path)} is empty; expected a file that holds the {kind}")
+    return status.st_size
+
+
+_OTHER_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _open(path: Path) -> tuple[bytes, ImageFile]:
+    """The bytes of an image file, and its header as read by Pillow."""
+    content = _read_bytes(path)
+    start = content[:16]
+    format = next((kind for magic, kind in _FORMATS.items() if start.startswith(magic)), None)
+    if format is None:
+        raise _damaged(path)
+    stream = io.BytesIO(content)
+    try:
+        file = format(stream)
+    except Exception as error:  # Pillow raises errors of a dozen types for damaged files
+        raise _damaged(path) from error
+    check_size(path, height=file.height, width=file.width)
+    # OpenCV before version 5 fills what is missing with grey. Pillow has stopped where the pixels
+    # start, so the end of a thumbnail is behind it, and in the pixels this marker does not occur.
+    if format is JpegImageFile and content.find(b"\xff\xd9", stream.tell()) < 0:
+        raise ValueError(f"{show_path(path)} is damaged: its end is missing")
+    return content, file
+
+
+def _read_bytes(path: Path) -> bytes:
+    size = check_regular_file(path, kind="image")
+    most = _most_megapixels() * 1_000_000 * _BYTES_PER_PIXEL + _METADATA_BYTES
+    if size > most:
+        raise ValueError(
+            f"{show_path(path)} is a file of {size / 1e9:,.1f} GB; an image of "
+            f"{_most_megapixels()} megapixels, the most that are read, takes less. If it is one, "
+            f"set the environment variable {LIMIT_VARIABLE}"
+        )
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "out of memory"
+        raise ValueError(f"cannot read {show_path(path)} ({reason})") from error
+
+
+def _most_megapixels() -> int:
+    given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_MEGAPIXELS)
+    number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+    if not 1 <= number <= _MOST_MEGAPIXELS:
+        raise ValueError(
+            f"the environment variable {LIMIT_VARIABLE} is {given!r}; expected the size of the "
+            f"largest image to read, in megapixels: a whole number from 1 to {_MOST_MEGAPIXELS}"
+        )
+    return number
+
+
+def _damaged(path: str | Path) -> ValueError:
+    return ValueError(
+        f"{show_path(path)} is damaged or is no image; expected a file such as PNG or JPEG"
+    )
