@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tiramisu import commands
-from tiramisu.terminal import protect_output
+from tiramisu.terminal import protect_output, quieten_decoders
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": commands.train,
@@ -54,6 +54,7 @@ def main() -> NoReturn:
 def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code: 0 success, 2 a mistake of the user, 130 Ctrl-C."""
     protect_output()
+    quieten_decoders()
     try:
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:

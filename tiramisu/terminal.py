@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from typing import Any, TextIO
 
 
@@ -16,6 +17,17 @@ def protect_output() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
             setattr(sys, name, _Protected(stream))
+
+
+def quieten_decoders() -> None:
+    """Let the libraries that decode images and videos print nothing.
+
+    What they cannot read is an error that names the file. OpenCV reads these variables when it is
+    imported, so this is called before.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    warnings.filterwarnings("ignore", module="PIL")
 
 
 class _Protected:

@@ -34,6 +34,7 @@ LIMIT_VARIABLE = "TIRAMISU_MAX_MEGAPIXELS"
 DEFAULT_MEGAPIXELS = 200
 """A frame of the largest cameras; decoded, it takes 0.6 GB."""
 _MOST_MEGAPIXELS = 1073  # OpenCV decodes up to 2**30 pixels
+_LONGEST_SIDE = 1_000_000  # of libpng, and nearly that of OpenCV
 _BYTES_PER_PIXEL = 8  # the most that an image file takes: RGBA of 16 bits
 _METADATA_BYTES = 1 << 26
 
@@ -99,12 +100,17 @@ def open_image(path: Path) -> Iterator[ImageFile]:
 
 def check_size(path: str | Path, *, height: int, width: int) -> None:
     """Raise ValueError if an image, or a frame of a video, declares more pixels than are read."""
+    if max(height, width) > _LONGEST_SIDE:
+        raise ValueError(
+            f"{show_path(path)} declares {height} x {width} pixels (height x width); at most "
+            f"{_LONGEST_SIDE:,} are read on a side"
+        )
     limit = _most_megapixels()
     if height * width > limit * 1_000_000:
         raise ValueError(
             f"{show_path(path)} declares {height} x {width} pixels (height x width), "
-            f"{height * width / 1e6:,.0f} megapixels; at most {limit} are read. If this is its true "
-            f"size, set the environment variable {LIMIT_VARIABLE}"
+            f"{height * width / 1e6:,.0f} megapixels; at most {limit} are read. If this is true, "
+            f"set the environment variable {LIMIT_VARIABLE} to more"
         )
 
 
@@ -170,7 +176,7 @@ def _read_bytes(path: Path) -> bytes:
         raise ValueError(
             f"{show_path(path)} is a file of {size / 1e9:,.1f} GB; an image of "
             f"{_most_megapixels()} megapixels, the most that are read, takes less. If it is one, "
-            f"set the environment variable {LIMIT_VARIABLE}"
+            f"set the environment variable {LIMIT_VARIABLE} to more"
         )
     try:
         return path.read_bytes()

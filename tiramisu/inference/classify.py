@@ -16,7 +16,7 @@ from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.data.image_file import read_image
 from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.inference.config import ClassifyConfig
-from tiramisu.inference.inputs import find_inputs
+from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
 from tiramisu.inference.predict import read_rgb
 from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.text import path_text, show_path
@@ -110,28 +110,28 @@ def classify_files(
     batch_size = config.batch_size if model.info.image_size else 1
     with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
         for start in range(0, len(inputs), batch_size):
-            batch: dict[Path, Picture] = {}
+            batch: dict[Input, Picture] = {}
             for item in inputs[start : start + batch_size]:
                 try:
-                    batch[item.path] = read_image(item.path)
+                    batch[item] = read_image(item.path)
                 except (ValueError, FileNotFoundError) as error:
-                    failures.append(str(error))
-            if batch:
-                found = classify_batch(model, list(batch.values()))
-                results.update(zip(batch, found, strict=True))
+                    failures.append(describe_failure(item, error, smaller="--batch-size"))
+            try:
+                found = classify_batch(model, list(batch.values())) if batch else []
+            except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
+                failures += [describe_failure(i, error, smaller="--batch-size") for i in batch]
+            else:
+                results.update(zip((item.path for item in batch), found, strict=True))
             bar.update(batch_size)
 
     width = max((len(show_path(path)) for path in results), default=0)
     for path, result in results.items():
         classes = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
         print(f"{show_path(path):{width}}   {classes}")
-    _write(out, results, top=config.top)
-    print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
-    if failures:
-        raise ValueError(
-            f"{len(failures)} of {len(inputs)} files failed, the others are done: "
-            + "; ".join(failures)
-        )
+    if results:
+        _write(out, results, top=config.top)
+        print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
+    raise_failures(failures, total=len(inputs))
     return list(results.values())
 
 

@@ -12,10 +12,9 @@ from tqdm import tqdm
 
 from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.data.image_file import read_image
-from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
-from tiramisu.inference.inputs import Input, find_inputs
+from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
 from tiramisu.inference.predict import Prediction, predict
 from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.inference.tiles import Tile
@@ -79,22 +78,14 @@ def predict_files(
                     else predict(model, image, tile=tile, tta=config.tta)
                 )
                 summary = _write_image(image, prediction, out=files)
-        except (ValueError, FileNotFoundError) as error:
-            failures.append(str(error))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            failures.append(f"{show_path(item.path)}: out of memory; give a smaller --tile")
+        except (ValueError, FileNotFoundError, RuntimeError, MemoryError) as error:
+            failures.append(describe_failure(item, error, smaller="--tile"))
         else:
             seconds = round(time.perf_counter() - started, 3)
             described = {"input": path_text(item.path), **summary, "seconds": seconds}
             files[-1].write_text(json.dumps(described, indent=2) + "\n")
             written += files
-    if failures:
-        raise ValueError(
-            f"{len(failures)} of {len(inputs)} files failed, the others are done: "
-            + "; ".join(failures)
-        )
+    raise_failures(failures, total=len(inputs))
     return written
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tiramisu.data.image_file import IMAGE_SUFFIXES
+from tiramisu.devices import is_out_of_memory
 from tiramisu.text import list_some, show_path
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
@@ -59,6 +60,30 @@ def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
         )
     names = _distinct_names(paths)
     return [Input(path=path, name=name) for path, name in zip(paths, names, strict=True)]
+
+
+def describe_failure(item: Input, error: Exception, *, smaller: str) -> str:
+    """What an error says about an input, with the name of its file.
+
+    Args:
+        item: the input.
+        error: what happened; an error that is no fault of the file is raised again.
+        smaller: the flag that saves memory.
+    """
+    name, problem = show_path(item.path), str(error)
+    if is_out_of_memory(error):
+        return f"{name}: out of memory; give a smaller {smaller}"
+    if not isinstance(error, ValueError | FileNotFoundError):
+        raise error
+    return problem if name in problem else f"{name}: {problem}"
+
+
+def raise_failures(failures: Sequence[str], *, total: int) -> None:
+    """Raise ValueError at the end of the work if some of the `total` inputs failed."""
+    if failures:
+        raise ValueError(
+            f"{len(failures)} of {total} files failed, the others are done: {'; '.join(failures)}"
+        )
 
 
 def _expand(source: str | Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Readers for classification: image folders, CIFAR and drawn objects."""
 
+import math
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,8 @@ from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.streets import OBJECTS, draw_object
 from tiramisu.text import list_some
+
+_LONGEST = 16  # how often an image may hold the size that is cut out of it
 
 
 class ObjectReader:
@@ -81,15 +84,23 @@ def resize_and_crop(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.
 
     The aspect ratio is kept: the shorter side fits, and the longer one is cropped.
     """
-    height, width = size
-    factor = max(height / image.shape[0], width / image.shape[1])
+    factor = max(wanted / side for wanted, side in zip(size, image.shape, strict=False))
+    # Of a very long image only the middle is enlarged: the whole may not fit in memory.
+    image = _middle(image, *(math.ceil(_LONGEST * side / factor) for side in size))
     tall, wide = (max(s, round(n * factor)) for s, n in zip(size, image.shape, strict=False))
     if (tall, wide) != image.shape[:2]:
         # INTER_AREA averages; INTER_LINEAR would give jagged edges when it down-samples.
         interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
         image = cv2.resize(image, (wide, tall), interpolation=interpolation).astype(np.uint8)
-    top, left = (tall - height) // 2, (wide - width) // 2
-    return np.ascontiguousarray(image[top : top + height, left : left + width])
+    return np.ascontiguousarray(_middle(image, *size))
+
+
+def _middle(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """At most so many rows and columns of an image, from its middle."""
+    top, left = (
+        max(0, n - most) // 2 for n, most in zip(image.shape, (height, width), strict=False)
+    )
+    return image[top : top + height, left : left + width]
 
 
 def _require_classes(found: tuple[str, ...], spec: ClassificationSpec, whose: str) -> None:
