@@ -21,8 +21,12 @@ def path_text(path: str | Path) -> str:
 
 
 def show_path(path: str | Path) -> str:
-    """A path for messages, on one line: as `path_text`, and with control characters as escapes."""
-    text = path_text(path)
+    """A path for messages: as `path_text`, on one line."""
+    return one_line(path_text(path))
+
+
+def one_line(text: str) -> str:
+    """The text with escapes in place of line breaks and other control characters."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

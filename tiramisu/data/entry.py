@@ -116,7 +116,8 @@ def _check_name(name: str) -> str:
 
 def name_of_folder(folder: Path) -> str:
     """The name of a data set that is a folder: like the folder's, as far as it is a `FileName`."""
-    return re.sub(r"[\\\x00-\x1f]", "_", folder.resolve().name).lstrip(".")[:100] or "data"
+    name = re.sub(r"[\\\x00-\x1f\ud800-\udfff]", "_", folder.resolve().name)
+    return name.lstrip(".")[:100] or "data"
 
 
 Text = Annotated[str, Field(pattern=r"\S")]

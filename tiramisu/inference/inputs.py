@@ -87,6 +87,8 @@ def raise_failures(failures: Sequence[str], *, total: int) -> None:
 
 
 def _expand(source: str | Path) -> list[Path]:
+    if not str(source):
+        raise ValueError("one of the inputs is empty (''); give images, videos or folders of them")
     path = Path(source)
     if not path.is_dir() and os.path.lexists(path):  # also a pipe or a link to nothing
         if path.suffix.lower() not in SUFFIXES:

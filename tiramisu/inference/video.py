@@ -13,7 +13,7 @@ from tiramisu.inference.predict import predict
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
 from tiramisu.inference.video_file import open_video
-from tiramisu.text import show_path
+from tiramisu.text import path_text, show_path
 from tiramisu.visual.pictures import Picture, draw_legend, stack
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,11 @@ def predict_video(
         ValueError: the video cannot be read, or this OpenCV cannot write mp4v.
     """
     out = Path(out)
+    if path_text(out) != str(out):  # OpenCV ends the process
+        raise ValueError(
+            f"cannot write {show_path(out)}: OpenCV writes videos only where the path is UTF-8; "
+            "give another folder"
+        )
     writer = cv2.VideoWriter()
     shares: list[list[float]] = []
     size = (0, 0)

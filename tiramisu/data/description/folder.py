@@ -15,12 +15,12 @@ from tiramisu.data.readers.file_split import find_files
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import FileSplit, PixelClass
 from tiramisu.shipped import find_shipped
-from tiramisu.text import list_some
+from tiramisu.text import list_some, show_path
 
 _SPLITS = ("train", "val", "test")
 _IMAGES = "*.{jpg,jpeg,png,bmp,tif,tiff,webp,JPG,JPEG,PNG}"
 _MASKS = "*.{png,bmp,tif,tiff,PNG}"
-_SHOWN = 12  # colors of a color mask
+_SHOWN = 12  # colors of a color mask, values of masks
 _FIRST_MASKS = 8  # number of masks to read if classes.txt names the classes
 
 
@@ -83,7 +83,7 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
         )
     return SegmentationSpec(
         name=name_of_folder(folder),
-        title=f"the folder {folder}",
+        title=f"the folder {show_path(folder)}",
         classes=tuple(
             PixelClass(name=name, color=color)
             for name, color in zip(names, _read_palette(masks, len(names)), strict=True)
@@ -143,10 +143,10 @@ def _check_values(folder: Path, values: set[int]) -> None:
     labelled = sorted(values - {IGNORE_INDEX})
     if labelled != list(range(len(labelled))):
         raise ValueError(
-            f"{folder}: the masks hold the values {', '.join(map(str, labelled))}; expected 0, 1, "
-            "2, ... without a gap (and 255, void). If the masks are right, write the names of all "
-            "classes into classes.txt, one per line; if not, `tiramisu check` then lists the wrong "
-            "values"
+            f"{folder}: the masks hold the values {list_some(labelled, most=_SHOWN)}; expected 0, "
+            "1, 2, ... without a gap (and 255, void). If the masks are right, write the names of "
+            "all classes into classes.txt, one per line; if not, `tiramisu check` then lists the "
+            "wrong values"
         )
 
 

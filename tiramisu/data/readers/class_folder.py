@@ -1,6 +1,7 @@
 """Find the images of a folder that has a sub-folder for each class."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from tiramisu.data.entry import name_of_folder
 from tiramisu.data.image_file import IMAGE_SUFFIXES, open_image
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
-from tiramisu.text import list_some
+from tiramisu.text import list_some, path_text, show_path
 
 # The usual size for networks of ImageNet, if the images of a folder differ in size.
 _USUAL_SIZE = (224, 224)
@@ -37,6 +38,12 @@ def spec_from_class_folder(folder: Path) -> ClassificationSpec:
         ValueError: a class has no image in train, or the splits differ in their classes.
     """
     names = tuple(list_class_folders(folder / "train"))
+    if odd := [show_path(name) for name in names if path_text(name) != name]:
+        raise ValueError(
+            f"{folder / 'train'}: the name of a folder is the name of a class, and the bytes of "
+            f"{list_some(odd, most=_SHOWN)} are no text on this system, whose character set is "
+            f"{sys.getfilesystemencoding()}: rename them"
+        )
     if not names:
         raise ValueError(
             f"{folder / 'train'}: no sub-folder. Expected one for each class, with its images: "
@@ -54,7 +61,7 @@ def spec_from_class_folder(folder: Path) -> ClassificationSpec:
     paths = (image.path for image in chain.from_iterable(images.values()))
     return ClassificationSpec(
         name=name_of_folder(folder),
-        title=f"the folder {folder}",
+        title=f"the folder {show_path(folder)}",
         task="classification",
         classes=tuple(ImageClass(name=name) for name in names),
         splits=splits,

@@ -13,7 +13,7 @@ from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.streets import OBJECTS, draw_object
-from tiramisu.text import list_some
+from tiramisu.text import list_some, show_path
 
 _LONGEST = 16  # how often an image may hold the size that is cut out of it
 
@@ -45,7 +45,7 @@ class FolderReader:
             )
         self.size = spec.size
         home = root / split.folder
-        self.names = [image.path.relative_to(home).as_posix() for image in self.images]
+        self.names = [show_path(image.path.relative_to(home).as_posix()) for image in self.images]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         sample = self.images[index]

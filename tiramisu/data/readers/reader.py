@@ -18,7 +18,7 @@ from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
 from tiramisu.data.spec import SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
 from tiramisu.streets import draw_scene
-from tiramisu.text import path_text, show_path
+from tiramisu.text import show_path
 
 
 class Reader(Protocol):
@@ -58,7 +58,7 @@ class FileReader:
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs
         self.labels = labels
-        self.names = [path_text(pair.key) for pair in found.pairs]
+        self.names = [show_path(pair.key) for pair in found.pairs]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         pair = self.pairs[index]
