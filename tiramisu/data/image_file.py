@@ -54,6 +54,7 @@ _FORMATS: dict[bytes, type[ImageFile]] = {
     b"\0\0\0\x0cjP  ": Jpeg2KImageFile,
     b"\xff\x4f\xff\x51": Jpeg2KImageFile,
 }
+_ENDS: dict[type[ImageFile], bytes] = {JpegImageFile: b"\xff\xd9", PngImageFile: b"IEND"}
 _IMAGE_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _IMAGE_MODES |= {"I;16", "I;16B", "I;16L"}
 
@@ -162,9 +163,9 @@ def _open(path: Path) -> tuple[bytes, ImageFile]:
     except Exception as error:  # Pillow raises errors of a dozen types for damaged files
         raise _damaged(path) from error
     check_size(path, height=file.height, width=file.width)
-    # OpenCV before version 5 fills what is missing with grey. Pillow has stopped where the pixels
-    # start, so the end of a thumbnail is behind it, and in the pixels this marker does not occur.
-    if format is JpegImageFile and content.find(b"\xff\xd9", stream.tell()) < 0:
+    # OpenCV before version 5 fills what is missing of a JPEG with grey. Pillow has stopped where
+    # the pixels start, so this is not the end of a thumbnail.
+    if format in _ENDS and content.rfind(_ENDS[format], stream.tell()) < 0:
         raise ValueError(f"{show_path(path)} is damaged: its end is missing")
     return content, file
 

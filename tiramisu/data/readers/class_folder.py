@@ -117,8 +117,12 @@ def _find_images(home: Path) -> Iterator[Path]:
     found: list[tuple[str, list[str]]] = []
     for folder, inner, names in os.walk(home, followlinks=True):
         # Two links that lead back into their folder would give 2 ** 40 ways through them.
-        seen.add(os.path.realpath(folder))
-        inner[:] = sorted(n for n in inner if os.path.realpath(Path(folder, n)) not in seen)
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner.sort()
         found.append((folder, names))
     for folder, names in sorted(found):
         for name in sorted(names):
