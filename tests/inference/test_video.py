@@ -1,13 +1,17 @@
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import hostile_images
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.data.image_file import LIMIT_VARIABLE
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
 
@@ -150,7 +154,10 @@ def test_a_video_that_could_not_be_written_whole_is_refused(
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("head", ["ffconcat version 1.0\nfile ", "#EXTM3U\n", ""])
+@pytest.mark.parametrize(
+    "head",
+    ["ffconcat version 1.0\n#\0\nfile ", "#EXTM3U\n#\0\n", "ffconcat version 1.0\nfile ", ""],
+)
 def test_a_playlist_is_no_video(
     channel_model: SegmentationModel, tmp_path: Path, head: str
 ) -> None:
@@ -161,3 +168,80 @@ def test_a_playlist_is_no_video(
     with pytest.raises(ValueError, match=r"a\.mp4 is damaged or is no video"):
         predict_files(channel_model, [tmp_path / "in/a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())
+
+
+BAD_VIDEOS: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "text": lambda _: b"hello\n" * 100,
+    "zeros": lambda _: bytes(3000),
+    "image": lambda _: hostile_images.JPEG,
+    "half": lambda video: video[: len(video) // 2],
+    "header": lambda video: video[:100],
+    "noise": lambda video: video[:12] + np.random.default_rng(0).bytes(3000),
+}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+@pytest.mark.parametrize("change", BAD_VIDEOS)
+def test_a_bad_video_does_not_stop_the_others(
+    channel_model: SegmentationModel, tmp_path: Path, change: str, suffix: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_video(folder / f"good.{suffix}", codec="mp4v" if suffix == "mp4" else "MJPG")
+    (folder / "good.png").write_bytes(hostile_images.PNG)
+    whole = (folder / f"good.{suffix}").read_bytes()
+    (folder / f"bad.{suffix}").write_bytes(BAD_VIDEOS[change](whole))
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=rf"1 of 3 files failed.*bad\.{suffix} is"):
+        predict_files(channel_model, [folder], config=config)
+    assert len(list((tmp_path / "out").glob("*good*.json"))) == 2
+    assert not list((tmp_path / "out").glob("bad*"))
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "device.png", "nothing.png", "circle.png"])
+def test_what_is_no_file_is_no_video(
+    channel_model: SegmentationModel, tmp_path: Path, name: str
+) -> None:
+    video = tmp_path / "a.mp4"
+    hostile_images.NO_FILES[name](video)
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"1 of 1 files failed.*a\.mp4"):
+        predict_files(channel_model, [video], config=config)
+
+
+def test_frames_that_would_not_fit_in_memory_are_refused(
+    channel_model: SegmentationModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / "a.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (1600, 1200)
+    )
+    writer.write(np.zeros((1200, 1600, 3), np.uint8))
+    writer.release()
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"a\.mp4 declares 1200 x 1600 pixels .* at most 1 are"):
+        predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
+
+
+@pytest.mark.parametrize("name", [*hostile_images.ODD_NAMES], ids=ascii)
+def test_videos_of_any_name_are_predicted(
+    channel_model: SegmentationModel, tmp_path: Path, name: str
+) -> None:
+    """OpenCV ends the process if a path is not UTF-8."""
+    write_video(tmp_path / "a.mp4", codec="mp4v")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.mp4").rename((tmp_path / "in" / name).with_suffix(".mp4"))
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    video, described = predict_files(channel_model, [tmp_path / "in"], config=config)
+    assert len(read_frames(video)[0]) == 5
+    assert json.loads(described.read_text())["frames"] == 5
+
+
+def test_a_video_needs_a_folder_in_utf_8(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", codec="mp4v")
+    out = tmp_path / os.fsdecode(b"\xff")
+    config = PredictConfig(checkpoint="", out=str(out))
+    with pytest.raises(ValueError, match="writes videos only where the path is UTF-8"):
+        predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
+    assert not list(out.iterdir())

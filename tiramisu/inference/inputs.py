@@ -1,6 +1,7 @@
 """The files to predict, found from files, folders and patterns."""
 
 import dataclasses
+import glob
 import logging
 import os
 import re
@@ -119,15 +120,16 @@ def _expand(source: str | Path) -> list[Path]:
 
 def _match(pattern: Path) -> list[Path]:
     """The files and folders that a pattern matches, sorted; hidden ones only if it names a dot."""
-    first = next((i for i, part in enumerate(pattern.parts) if re.search(r"[*?[]", part)), None)
-    if first is None:
-        return []
-    base = Path(*pattern.parts[:first])
-    # In pathlib ** follows no links, which may lead in circles, and stands alone between slashes.
-    rest = [part if part == "**" else re.sub(r"\*+", "*", part) for part in pattern.parts[first:]]
+    parts = pattern.parts
+    if "**" not in parts:
+        return sorted(map(Path, glob.glob(str(pattern))))
+    # Here `glob` follows links, which may lead in circles. In pathlib ** follows none; it stands
+    # alone between slashes, and at the end it matches only folders.
+    first = next(i for i, part in enumerate(parts) if re.search(r"[*?[]", part))
+    rest = [part if part == "**" else re.sub(r"\*+", "*", part) for part in parts[first:]]
     if rest[-1] == "**":
         rest.append("*")
-
+    base = Path(*parts[:first])
     found = sorted(base.glob("/".join(rest)))
     if any(part.startswith(".") for part in rest):
         return found
