@@ -1,6 +1,7 @@
 """Commands whose output nobody reads."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_images import DAMAGED
 
 COMMAND = [sys.executable, "-c", "from tiramisu.cli import main; main()"]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -68,3 +70,18 @@ def test_names_that_a_terminal_cannot_show(start: Start, rectangles: Path) -> No
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, b"")
     assert b"Stra\\xdfe" in output
+
+
+def test_what_decoders_say_about_damaged_files_is_not_printed(
+    start: Start, tmp_path: Path, rectangles: Path
+) -> None:
+    shutil.copytree(rectangles, tmp_path / "data")
+    name = "half.tif"
+    (tmp_path / "data/images/train" / name).write_bytes(DAMAGED[name])
+    shutil.copy(rectangles / "masks/train/train0.png", tmp_path / "data/masks/train/half.png")
+    process = start("check", str(tmp_path / "data"))
+    printed, errors = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (2, b"")
+    first, second = errors.decode().splitlines()
+    assert first.startswith("tiramisu check: error:")
+    assert "unreadable image: images/train/half.tif" in second
