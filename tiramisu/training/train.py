@@ -1,19 +1,21 @@
 """A training run from its settings to its published model: plan, fit, publish."""
 
+import contextlib
 import dataclasses
 import functools
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from tiramisu.atomic import WriteError, make_folder, remove_leftovers
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, build_image_model
-from tiramisu.checkpoints.run_folder import BEST, LAST, make_folder
+from tiramisu.checkpoints.run_folder import BEST, LAST
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import open_split
@@ -24,6 +26,7 @@ from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
+from tiramisu.interrupts import Terminated, restored_handlers
 from tiramisu.training.checks import (
     check_machine,
     check_resume,
@@ -63,6 +66,12 @@ class TrainingPlan:
     """The epochs done so far: none, but for a resumed run."""
     folder: Path
     """The run's folder; a new run's does not exist yet, or is empty."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint to go on from; None for a run that has not saved its first step."""
+        last = self.folder / LAST
+        return last if last.is_file() else None
 
 
 def train(config: TrainConfig) -> TrainingRun:
@@ -141,7 +150,8 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
         dataset=spec.name,
     )
     model = build_image_model(info, memory_efficient=config.memory_efficient)
-    if config.init_from is not None and config.resume is None:
+    is_fresh = config.resume is None or not Path(config.resume, LAST).is_file()
+    if config.init_from is not None and is_fresh:
         warm_start(model, config.init_from)
     if config.channels_last:
         model.network.to(memory_format=torch.channels_last)
@@ -176,6 +186,7 @@ def fit(planned: TrainingPlan) -> None:
     config, trainer, history = planned.config, planned.trainer, planned.history
     rows_before = list(history.rows)
     make_folder(planned.folder)
+    remove_leftovers(planned.folder)
     os.environ[FOLDER_VARIABLE] = str(planned.folder)
     if is_main_process():
         save_config(config, planned.folder)
@@ -187,10 +198,11 @@ def fit(planned: TrainingPlan) -> None:
         _fit_with_lightning(planned)
     except BaseException:
         if trainer.is_global_zero:
-            if not (planned.folder / LAST).is_file():
+            if planned.checkpoint is None:
                 shutil.rmtree(planned.folder)
             elif history.rows != rows_before:
-                _save_published(_load_trained(planned), planned)
+                with contextlib.suppress(WriteError):  # the first error says what to do
+                    _save_published(_load_trained(planned), planned)
         raise
     if trainer.is_global_zero and history.rows == rows_before:
         print("nothing was left to train; raise --epochs to go on")
@@ -199,22 +211,30 @@ def fit(planned: TrainingPlan) -> None:
 def _fit_with_lightning(planned: TrainingPlan) -> None:
     """Train, with errors that say what to do."""
     config, trainer, folder = planned.config, planned.trainer, planned.folder
-    interrupt_handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(
-            planned.task,
-            datamodule=planned.data,
-            ckpt_path=folder / LAST if config.resume else None,
-            weights_only=True,
+        with restored_handlers():
+            trainer.fit(
+                planned.task,
+                datamodule=planned.data,
+                ckpt_path=planned.checkpoint,
+                weights_only=True,
+            )
+    except SystemExit as end:  # so Lightning exits after Ctrl-C
+        terminated = isinstance(end, SIGTERMException) or isinstance(end.__context__, Terminated)
+        kind = Terminated if terminated else KeyboardInterrupt
+        where = str(end.__context__ or "") or (
+            f"stopped after {len(planned.history.rows)} of {config.epochs} epochs"
         )
-    except SystemExit:
-        # Lightning exits like this after Ctrl-C, and leaves further ones ignored.
-        signal.signal(signal.SIGINT, interrupt_handler)
-        epochs = len(planned.history.rows)
-        raise KeyboardInterrupt(
-            f"stopped after {epochs} of {config.epochs} epochs; go on with --resume {folder}"
-            if epochs
-            else "stopped within the first epoch: nothing is kept"
+        raise kind(
+            f"{where}; go on with --resume {folder}"
+            if planned.checkpoint
+            else "stopped in the first step: nothing is kept"
+        ) from None
+    except WriteError as error:
+        if planned.checkpoint is None:
+            raise
+        raise OSError(
+            f"{error}. What was learnt before is kept: make room, then go on with --resume {folder}"
         ) from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
