@@ -28,7 +28,7 @@ def interrupt(config: TrainConfig, *, epoch: int) -> Path:
     """The folder of a run that is interrupted in the given epoch, counted from 0."""
     planned = plan(config)
     planned.trainer.callbacks.append(_Interrupt(epoch))
-    expected = f"stopped after {epoch} of.*--resume" if epoch else "nothing is kept"
+    expected = f"stopped after {epoch} of.*--resume" if epoch else "nothing was saved yet"
     with pytest.raises(KeyboardInterrupt, match=expected):
         fit(planned)
     return planned.folder

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -24,6 +25,7 @@ from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.metrics import Scores
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.interrupts import Terminated, restored_handlers
@@ -194,18 +196,37 @@ def fit(planned: TrainingPlan) -> None:
             f"{config.arch} on {planned.spec.title}: {len(planned.data.train_set)} images, run in "
             f"{planned.folder}"
         )
-    try:
-        _fit_with_lightning(planned)
-    except BaseException:
-        if trainer.is_global_zero:
-            if planned.checkpoint is None:
-                shutil.rmtree(planned.folder)
-            elif history.rows != rows_before:
-                with contextlib.suppress(WriteError):  # the first error says what to do
-                    _save_published(_load_trained(planned), planned)
-        raise
+    with _explained(planned):
+        try:
+            _fit_with_lightning(planned)
+        except BaseException:
+            if trainer.is_global_zero:
+                if planned.checkpoint is None:
+                    shutil.rmtree(planned.folder)
+                elif history.rows != rows_before:
+                    with contextlib.suppress(WriteError):  # the first error is the one to show
+                        _save_published(_load_trained(planned), planned)
+            raise
     if trainer.is_global_zero and history.rows == rows_before:
         print("nothing was left to train; raise --epochs to go on")
+
+
+@contextlib.contextmanager
+def _explained(planned: TrainingPlan) -> Iterator[None]:
+    """Add to an interrupt, and to the error of a full disk, what is kept and how to go on."""
+
+    def how_to_go_on() -> str:
+        if planned.checkpoint is None:
+            return "start again: nothing was saved yet"
+        return f"go on with --resume {planned.folder}"
+
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        epochs = f"stopped after {len(planned.history.rows)} of {planned.config.epochs} epochs"
+        raise type(interrupt)(f"{str(interrupt) or epochs}; {how_to_go_on()}") from None
+    except WriteError as error:
+        raise OSError(f"{error}. Make room; then {how_to_go_on()}") from None
 
 
 def _fit_with_lightning(planned: TrainingPlan) -> None:
@@ -222,20 +243,7 @@ def _fit_with_lightning(planned: TrainingPlan) -> None:
     except SystemExit as end:  # so Lightning exits after Ctrl-C
         terminated = isinstance(end, SIGTERMException) or isinstance(end.__context__, Terminated)
         kind = Terminated if terminated else KeyboardInterrupt
-        where = str(end.__context__ or "") or (
-            f"stopped after {len(planned.history.rows)} of {config.epochs} epochs"
-        )
-        raise kind(
-            f"{where}; go on with --resume {folder}"
-            if planned.checkpoint
-            else "stopped in the first step: nothing is kept"
-        ) from None
-    except WriteError as error:
-        if planned.checkpoint is None:
-            raise
-        raise OSError(
-            f"{error}. What was learnt before is kept: make room, then go on with --resume {folder}"
-        ) from None
+        raise kind(*end.__context__.args if end.__context__ else ()) from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -262,29 +270,18 @@ def publish(planned: TrainingPlan) -> TrainingRun:
     history = planned.history.rows
     if not planned.trainer.is_global_zero:
         return TrainingRun(folder=folder, task=spec.task, history=history, scores=None)
-    model = _load_trained(planned)
-    try:
-        if config.recalibrate:
-            model = _recalibrate(model, spec, config)
-        scores = evaluate_checkpoint(
-            EvalConfig(
-                checkpoint=str(folder),
-                data=config.data,
-                data_root=config.data_root,
-                split=config.val_split,
-                batch_size=config.eval_batch_size,
-                out=str(folder / "scores"),
-                overwrite=True,
-                accelerator=config.accelerator,
-            ),
-            model=model,
-        )
-        percent = score_percentages(scores, task=spec.task)
-        metrics = {figure.attribute: value for figure, value in percent.items()}
-        model.info = dataclasses.replace(model.info, metrics=metrics)
-    finally:
-        _save_published(model, planned)
-    save_samples(model.cpu(), planned.data.val_set, folder / "samples.png")
+    with _explained(planned):
+        model = _load_trained(planned)
+        try:
+            if config.recalibrate:
+                model = _recalibrate(model, spec, config)
+            scores = _evaluate(model, planned)
+            percent = score_percentages(scores, task=spec.task)
+            metrics = {figure.attribute: value for figure, value in percent.items()}
+            model.info = dataclasses.replace(model.info, metrics=metrics)
+        finally:
+            _save_published(model, planned)
+        save_samples(model.cpu(), planned.data.val_set, folder / "samples.png")
     print(f"the model, curves.png and samples.png are in {folder}")
     return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
 
@@ -307,6 +304,22 @@ def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> I
     except ValueError as error:
         print(f"Warning: the model keeps its running statistics: {error}")
         return model
+
+
+def _evaluate(model: ImageModel, planned: TrainingPlan) -> Scores:
+    """The scores on the validation split, which are written into the run's folder."""
+    config, folder = planned.config, planned.folder
+    settings = EvalConfig(
+        checkpoint=str(folder),
+        data=config.data,
+        data_root=config.data_root,
+        split=config.val_split,
+        batch_size=config.eval_batch_size,
+        out=str(folder / "scores"),
+        overwrite=True,
+        accelerator=config.accelerator,
+    )
+    return evaluate_checkpoint(settings, model=model)
 
 
 def _save_published(model: ImageModel, planned: TrainingPlan) -> None:
