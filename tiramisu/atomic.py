@@ -1,12 +1,31 @@
-"""Files that appear under their name only when they are complete."""
+"""Files that appear under their name only when they are complete: all files are written here."""
 
+import contextlib
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PARTIAL = ".partial"
+"""Part of the name of a file that is being written; such names begin with a dot."""
+
+
+class WriteError(OSError):
+    """A file cannot be written: the disk is full, a quota is used up, or the folder is read-only.
+
+    Args:
+        path: the file that was to be written.
+        reason: why not.
+    """
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"cannot write {path}: {reason}")
+        self.reason = reason
+
 
 @contextmanager
-def write_then_rename(path: Path) -> Iterator[Path]:
+def write_then_rename(path: Path, *, new: bool = False) -> Iterator[Path]:
     """A path to write to; when the block ends well the file takes the name `path`.
 
     The file under that name, if any, stays as it was until then. If the block raises, what was
@@ -14,15 +33,84 @@ def write_then_rename(path: Path) -> Iterator[Path]:
     the format of a file by it.
 
     Args:
-        path: the file to write, in a folder that exists.
+        path: the file to write, in a folder that exists. A link stays a link: its target is
+            replaced.
+        new: whether there must be no such file yet. Of several processes that write it at the same
+            time, one succeeds.
+
+    Raises:
+        FileExistsError: the file is not new.
+        WriteError: it cannot be written.
     """
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{secrets.token_hex(6)}{PARTIAL}{target.suffix}")
     try:
-        partial.touch()
-        mode = partial.stat().st_mode
+        partial.touch(exist_ok=False)
+        mode = (target if target.exists() else partial).stat().st_mode
         yield partial
         partial.chmod(mode)  # some libraries write files that only their owner can read
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+        move_into_place(partial, target, new=new)
+    except FileExistsError:
         raise
+    except OSError as error:
+        if error.filename not in (None, str(partial), str(target)):
+            raise  # another file cannot be read, for example
+        raise WriteError(path, error.strerror or error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: str | bytes, *, new: bool = False) -> None:
+    """Write a whole file, text as UTF-8, by `write_then_rename`."""
+    data = content.encode() if isinstance(content, str) else content
+    with write_then_rename(path, new=new) as partial:
+        partial.write_bytes(data)
+
+
+def move_into_place(partial: Path, path: Path, *, new: bool = False) -> None:
+    """Give a complete file its name, in the same file system, once its content is on the disk."""
+    with partial.open("r+b") as file:
+        # Some file systems notice a full disk only now. Without it, a computer that loses power
+        # might keep the new name, but not the content.
+        os.fsync(file.fileno())
+    if not new:
+        partial.replace(path)
+        return
+    try:
+        os.link(partial, path)  # unlike a rename, this fails if the name is taken
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(f"{path} exists already") from None
+        partial.replace(path)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results, and its parents.
+
+    Raises:
+        ValueError: it cannot be made, or files cannot be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{secrets.token_hex(6)}{PARTIAL}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into the folder {folder} ({error.strerror or error}); give another --out"
+        ) from None
+    return folder
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file was being written when its process was killed."""
+    return path.name.startswith(".") and PARTIAL in path.suffixes
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what was left of files that were being written, also from folders inside."""
+    for path in filter(is_leftover, folder.rglob(f".*{PARTIAL}*")):
+        path.unlink(missing_ok=True)

@@ -4,11 +4,13 @@ A mistake of the user gives one line and exit code 2. TIRAMISU_TRACEBACK=1 shows
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tiramisu import commands
+from tiramisu.interrupts import Terminated, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -52,14 +54,18 @@ def main() -> NoReturn:
 
 
 def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with its code: 0 success, 2 a mistake of the user, 130 Ctrl-C."""
+    """Run a command and exit with its code.
+
+    0 is success, 2 a mistake of the user or a disk, 130 Ctrl-C, 143 SIGTERM.
+    """
     protect_output()
     quieten_decoders()
+    signal.signal(signal.SIGTERM, raise_interrupt)
     try:
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'stopped'}", file=sys.stderr)
-        sys.exit(130)
+        print(f"\n{str(interrupt) or 'stopped'}", file=sys.stderr)
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
     except (ValueError, OSError) as error:
         if os.environ.get("TIRAMISU_TRACEBACK"):
             raise

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.history import read_history
 from tiramisu.training.train import fit, plan
 
 
@@ -27,7 +28,7 @@ def interrupt(config: TrainConfig, *, epoch: int) -> Path:
     """The folder of a run that is interrupted in the given epoch, counted from 0."""
     planned = plan(config)
     planned.trainer.callbacks.append(_Interrupt(epoch))
-    expected = f"stopped after {epoch} of.*--resume" if epoch else "nothing is kept"
+    expected = f"stopped after {epoch} of.*--resume" if epoch else "nothing was saved yet"
     with pytest.raises(KeyboardInterrupt, match=expected):
         fit(planned)
     return planned.folder
@@ -42,3 +43,14 @@ def assert_same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) 
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Same checkpoints, published model and history, but for times and the images per second."""
+    for name in ("last", "best"):
+        assert_same_weights(checkpoint_weights(a, name), checkpoint_weights(b, name))
+    assert (a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes()
+    rows, others = (read_history(folder / "metrics.csv") for folder in (a, b))
+    for row, other in zip(rows, others, strict=True):
+        for name in row.keys() - {"images_per_second", "seconds"}:
+            assert row[name] == other[name], name

@@ -159,7 +159,7 @@ def test_batches_per_epoch_are_the_loaders(rectangles: Path, devices: int) -> No
         class fit_loop:  # noqa: N801
             class epoch_progress:  # noqa: N801
                 class current:  # noqa: N801
-                    processed = 0
+                    started = processed = 0
 
     for batch_size in (1, 2, 4, 7):
         config = TrainConfig(data=str(rectangles), devices=devices, batch_size=batch_size)

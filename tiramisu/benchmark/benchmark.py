@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.atomic import make_folder, write_file
 from tiramisu.benchmark import comparison_report as report
 from tiramisu.benchmark.comparison import Comparison, UnavailableError, compare
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.benchmark.contenders import Case, check_contender, default_contenders
 from tiramisu.benchmark.loading_speed import compare_loading
-from tiramisu.checkpoints.run_folder import make_folder
 from tiramisu.devices import describe_machine, pick_device
 from tiramisu.models.zoo import ZOO
 from tiramisu.settings import explain
@@ -70,8 +69,7 @@ def run_benchmark(config: BenchmarkConfig) -> Path:
             # After each comparison: if a later one fails, the earlier ones are kept.
             described = [report.describe_comparison(comparison) for comparison in measured]
             document = {"machine": machine, "comparisons": described}
-            with write_then_rename(json_path) as partial:
-                partial.write_text(json.dumps(document, indent=2) + "\n")
+            write_file(json_path, json.dumps(document, indent=2) + "\n")
             grows = len(tables) == 1 and len(measured) > 1
             picture = report.plot_growth(measured) if grows else report.plot_bars(measured)
             save_png(png_path, picture)

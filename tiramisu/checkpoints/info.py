@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.atomic import write_file
 
 INFO_NAME = "model.json"
 """The JSON beside the weights in the folder of a run."""
@@ -106,5 +106,4 @@ def write_hub_config(info: ModelInfo, folder: Path) -> None:
 
 
 def _write_json(values: dict[str, Any], path: Path) -> None:
-    with write_then_rename(path) as partial:
-        partial.write_text(json.dumps(values, indent=2) + "\n")
+    write_file(path, json.dumps(values, indent=2) + "\n")

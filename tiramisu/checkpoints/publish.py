@@ -5,11 +5,11 @@ from pathlib import Path
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tiramisu.atomic import make_folder
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.config import PublishConfig
 from tiramisu.checkpoints.hub import CARD_NAME
 from tiramisu.checkpoints.info import HUB_CONFIG_NAME
-from tiramisu.checkpoints.run_folder import make_folder
 
 
 def halve_weights(network: nn.Module) -> None:

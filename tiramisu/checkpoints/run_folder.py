@@ -10,31 +10,15 @@ CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt"
 
 
-def make_folder(folder: Path) -> Path:
-    """Make a folder for results, and its parents. Raises ValueError if it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"cannot make the folder {folder} ({error.strerror}); give another --out"
-        ) from None
-    return folder
-
-
 def find_run(path: str | Path) -> Path:
     """The folder of a run that can be resumed.
 
     Raises:
-        FileNotFoundError: there is no run, or it has not finished its first epoch.
+        FileNotFoundError: there is no run.
     """
     folder = Path(path)
     if not (folder / CONFIG_NAME).is_file():
         raise FileNotFoundError(f"there is no run to resume in {folder}: {CONFIG_NAME} is missing")
-    if not (folder / LAST).is_file():
-        raise FileNotFoundError(
-            f"the run in {folder} did not finish its first epoch, so there is nothing to resume; "
-            "start a new run"
-        )
     return folder
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.atomic import write_file
 
 WEIGHTS_NAME = "model.safetensors"
 
@@ -14,8 +14,7 @@ WEIGHTS_NAME = "model.safetensors"
 def save_weights(network: nn.Module, folder: Path) -> Path:
     """Write `model.safetensors` into a folder that exists; returns its path."""
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    with write_then_rename(folder / WEIGHTS_NAME) as partial:
-        save_file(weights, partial)
+    write_file(folder / WEIGHTS_NAME, save(weights))
     return folder / WEIGHTS_NAME
 
 

@@ -104,10 +104,16 @@ class EpochSampler(Sampler[SampleKey]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self._started = (0, 0)  # an epoch, and how many of its samples are not loaded
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, >= 0, of the next iteration."""
         self.epoch = epoch
+
+    def resume(self, *, epoch: int, done: int) -> None:
+        """Choose the epoch; its first samples, as many as are done, are left out this time."""
+        self.epoch = epoch
+        self._started = (epoch, done)
 
     def __len__(self) -> int:
         samples = len(self.indices) / self.world_size
@@ -117,7 +123,9 @@ class EpochSampler(Sampler[SampleKey]):
         order = np.array(self.indices)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
-        for position in range(self.rank, len(self) * self.world_size, self.world_size):
+        first = self._started[1] if self._started[0] == self.epoch else 0
+        positions = range(self.rank, len(self) * self.world_size, self.world_size)
+        for position in positions[first:]:
             if position < len(order):
                 yield SampleKey(int(order[position]), self.epoch)
             else:

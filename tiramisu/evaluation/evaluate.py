@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from tiramisu.atomic import make_folder
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.model_files import (
@@ -66,6 +67,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
                 spec, config.train_split, root=root, image_scale=info.image_scale
             )
             model = recalibrate_batch_norm(model, train_set)
+    make_folder(out)
     scores = evaluate(
         model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.atomic import write_file
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import PublishedIou
 from tiramisu.evaluation.metrics import ClassificationScores, Scores, SegmentationScores
@@ -37,19 +37,18 @@ def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
 def save_scores(
     scores: Scores, spec: DatasetSpec, folder: Path, *, table: str, settings: dict[str, object]
 ) -> None:
-    """Write table, JSON, confusion matrix and reliability into a folder, which is made if needed.
+    """Write table, JSON, confusion matrix and reliability into a folder that exists.
 
     Args:
         table: made by `format_scores`.
         settings: how the scores were measured; they go into the JSON.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / TABLE_NAME).write_text(table + "\n", encoding="utf-8")
-    with write_then_rename(folder / JSON_NAME) as partial:
-        partial.write_text(scores_to_json(scores, spec, settings=settings) + "\n")
+    write_file(folder / TABLE_NAME, table + "\n")
     save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))
     if scores.reliability is not None:
         save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability))
+    # Last: where there is this file, the evaluation is complete.
+    write_file(folder / JSON_NAME, scores_to_json(scores, spec, settings=settings) + "\n")
 
 
 def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, object]) -> str:

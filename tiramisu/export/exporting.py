@@ -1,5 +1,6 @@
 """An export: write a model for a runtime, compare it with PyTorch, and report."""
 
+import contextlib
 import dataclasses
 import json
 import statistics
@@ -12,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tiramisu.atomic import WriteError, make_folder, move_into_place, write_file
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.model_files import find_results_folder
-from tiramisu.checkpoints.run_folder import CHECKPOINTS, make_folder
+from tiramisu.checkpoints.run_folder import CHECKPOINTS
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split
 from tiramisu.evaluation.evaluate import evaluate
@@ -125,10 +127,8 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
 
     make_folder(target.parent)
     print(f"exporting {model.info.arch} to {target} ...", flush=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
-        draft = export_model(
-            model, Path(folder, target.name), calibration=calibration, int8=config.int8
-        )
+    with _draft_folder(target) as folder:
+        draft = export_model(model, folder / target.name, calibration=calibration, int8=config.int8)
         exported = load_exported(draft)
         images = list(_parity_images(model.info.image_size))
         parity = tuple(compare(model, exported, batch) for batch in images)
@@ -171,12 +171,22 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
             threads=torch.get_num_threads(),
             accuracy=accuracy,
         )
-        written = Path(folder, report_path.name)
-        written.write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+        written = folder / report_path.name
+        write_file(written, json.dumps(dataclasses.asdict(report), indent=2) + "\n")
         move_exported(draft, target)
-        written.replace(report_path)
+        move_into_place(written, report_path)
     print(format_report(report))
     return report
+
+
+@contextlib.contextmanager
+def _draft_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder beside the target; errors of writing there name the target."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+            yield Path(folder)
+    except WriteError as error:
+        raise WriteError(target, error.reason) from None
 
 
 def compare(model: ImageModel, exported: ExportedModel, images: Tensor) -> Parity:

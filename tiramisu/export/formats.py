@@ -6,6 +6,7 @@ classifier. A description of the logits is in the file as JSON under the key "ti
 metadata of ONNX, in the runtime information of OpenVINO, or in an extra file of the .pt2 archive.
 """
 
+import io
 import operator
 import tempfile
 import warnings
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from tiramisu.atomic import WriteError, move_into_place, write_file
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.export.quantize import quantize_onnx, quantize_openvino
 from tiramisu.inference.exported import KEY, SUFFIXES, Description
@@ -49,6 +51,7 @@ def export_model(
     Raises:
         ValueError: the ending is unknown, a package is missing, int8 is asked for without images
             or for `.pt2`, or torch.export cannot trace the network.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     format = SUFFIXES.get(path.suffix)
@@ -63,15 +66,15 @@ def export_model(
     program = trace(model)
     images = calibration if int8 else []
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        draft = Path(folder, path.name)
-        if format == "onnx":
-            _write_onnx(program, draft, description, images)
-        elif format == "openvino":
-            _write_openvino(program, draft, description, images)
-        else:
-            torch.export.save(program, draft, extra_files={KEY: description})
-        move_exported(draft, path)
+    if format == "onnx":
+        _write_onnx(program, path, description, images)
+    elif format == "openvino":
+        _write_openvino(program, path, description, images)
+    else:
+        # Not to the file itself: torch aborts the process where the disk is full.
+        archive = io.BytesIO()
+        torch.export.save(program, archive, extra_files={KEY: description})
+        write_file(path, archive.getvalue())
     return path
 
 
@@ -87,8 +90,8 @@ def move_exported(source: Path, target: Path) -> None:
     if target.suffix == ".xml":
         # An old graph must never stand beside new weights.
         target.unlink(missing_ok=True)
-        source.with_suffix(".bin").replace(target.with_suffix(".bin"))
-    source.replace(target)
+        move_into_place(source.with_suffix(".bin"), target.with_suffix(".bin"))
+    move_into_place(source, target)
 
 
 def trace(model: ImageModel) -> ExportedProgram:
@@ -139,7 +142,7 @@ def _write_onnx(
     if images:
         model = quantize_onnx(model, images)
     onnx.helper.set_model_props(model, {KEY: description})
-    onnx.save(model, path)
+    write_file(path, model.SerializeToString())
 
 
 def _write_openvino(
@@ -154,8 +157,14 @@ def _write_openvino(
     if images:
         model = quantize_openvino(model, images)
     model.set_rt_info(description, [KEY])
-    # By default OpenVINO rounds the weights to 16 bits.
-    ov.save_model(model, path, compress_to_fp16=False)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        draft = Path(folder, path.name)
+        try:
+            # By default OpenVINO rounds the weights to 16 bits.
+            ov.save_model(model, draft, compress_to_fp16=False)
+        except RuntimeError as error:  # also where the disk is full
+            raise WriteError(path, str(error).strip().splitlines()[-1]) from None
+        move_exported(draft, path)
 
 
 def _crop_by_slicing(model: Any) -> None:

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from tiramisu.atomic import write_then_rename
-from tiramisu.checkpoints.run_folder import make_folder
+from tiramisu.atomic import make_folder, write_file, write_then_rename
 from tiramisu.data.image_file import read_image
 from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.inference.config import ClassifyConfig
@@ -158,5 +157,4 @@ def _write(out: Path, results: dict[Path, Classification], *, top: int) -> None:
         }
         for path, result in results.items()
     }
-    with write_then_rename(out / JSON_NAME) as partial:
-        partial.write_text(json.dumps(described, indent=2) + "\n")
+    write_file(out / JSON_NAME, json.dumps(described, indent=2) + "\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from tiramisu.checkpoints.run_folder import make_folder
+from tiramisu.atomic import make_folder, write_file, write_then_rename
 from tiramisu.data.image_file import read_image
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
@@ -83,7 +83,7 @@ def predict_files(
         else:
             seconds = round(time.perf_counter() - started, 3)
             described = {"input": path_text(item.path), **summary, "seconds": seconds}
-            files[-1].write_text(json.dumps(described, indent=2) + "\n")
+            write_file(files[-1], json.dumps(described, indent=2) + "\n")
             written += files
     raise_failures(failures, total=len(inputs))
     return written
@@ -130,7 +130,8 @@ def _write_image(
     save_png(overlay_path, stack([prediction.overlay(image), legend]))
     mask = Image.fromarray(prediction.mask)
     mask.putpalette([value for color in prediction.colors for value in color])
-    mask.save(mask_path)
+    with write_then_rename(mask_path) as partial:
+        mask.save(partial)
     means = {}
     if isinstance(prediction, UncertainPrediction):
         entropy, information = prediction.entropy, prediction.mutual_information

@@ -1,14 +1,13 @@
-"""What a run does beside learning: stop at a bad loss, average weights, keep the best, show."""
+"""What a run does beside learning: stop at a bad loss, average weights, show its progress."""
 
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch import Tensor
 from tqdm import tqdm
 
@@ -50,6 +49,11 @@ class StopAtBadLoss(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Batches may be left when max_steps ended the epoch.
         self._check(pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._check(pl_module)  # a run may be stopped, and saved, after any step
 
     def _check(self, task: LightningModule) -> None:
         batches, self._batches = self._batches, []
@@ -93,34 +97,6 @@ class WeightAverage(EMAWeightAveraging):
                 average.lerp_(current, share)
             else:
                 average.copy_(current)
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, the epoch with the highest score, even if the run's folder is moved."""
-
-    def __init__(self, folder: Path, *, monitor: str) -> None:
-        super().__init__(
-            folder,
-            filename="best",
-            monitor=monitor,
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["best_model_score"] is None:  # it was stopped before its first validation
-            return
-        # Lightning drops the best score if the folder's path has changed.
-        assert self.dirpath is not None
-        best = str(Path(self.dirpath) / "best.ckpt")
-        moved = {
-            "dirpath": self.dirpath,
-            "best_model_path": best,
-            "kth_best_model_path": best,
-            "best_k_models": {best: state_dict["best_model_score"]},
-        }
-        super().load_state_dict({**state_dict, **moved})
 
 
 class Progress(Callback):

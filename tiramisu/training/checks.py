@@ -95,7 +95,7 @@ def check_resume(config: TrainConfig) -> None:
     """Check that a run can be resumed with these settings; prints what another length means.
 
     Raises:
-        FileNotFoundError: there is no such run, or its first epoch is not complete.
+        FileNotFoundError: there is no such run.
         ValueError: settings differ that a resumed run may not change, its last checkpoint is
             damaged, or `max_steps` has ended it.
     """
@@ -109,6 +109,8 @@ def check_resume(config: TrainConfig) -> None:
                 f"with {saved[name]}; a resumed run may change only {', '.join(CHANGEABLE)}. To "
                 "train on with other settings, start a new run with --init-from"
             )
+    if not (folder / LAST).is_file():  # it was killed before it saved anything
+        return
     # Its schedule is over, and Lightning counts epochs wrongly when it goes on from there.
     steps = read_checkpoint(folder / LAST)["global_step"]
     if config.max_steps is not None and steps >= config.max_steps:

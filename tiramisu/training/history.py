@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.evaluation.metrics import FIGURES
@@ -32,6 +33,7 @@ class History(Callback):
         self.path = folder / HISTORY_NAME
         self.rows = read_history(self.path)
         self.images_per_second = 0.0
+        self._validated = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Epochs after the checkpoint are trained again, so their rows are dropped.
@@ -40,6 +42,7 @@ class History(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.monotonic()
         self._images = 0
+        self._loss: Tensor | float = 0.0  # sum over the images
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._validated = False
 
@@ -49,16 +52,21 @@ class History(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch["image"]) * trainer.world_size
+        images = len(batch["image"])
+        # Lightning has divided the loss. It stays on the device: to read it is to wait.
+        self._loss += images * trainer.accumulate_grad_batches * outputs["loss"]
+        self._images += images * trainer.world_size
         self.images_per_second = self._images / (time.monotonic() - self._start)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = trainer.callback_metrics if self._validated else {}
+        loss = trainer.strategy.reduce(self._loss, reduce_op="sum") / self._images
+        pl_module.log("train/loss", loss)
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "lr": self._lr,
-            "train_loss": float(trainer.callback_metrics["train/loss"]),
+            "train_loss": float(loss),
             **{f"val_{f.key}": float(metrics.get(f"val/{f.key}", math.nan)) for f in self.figures},
             "images_per_second": self.images_per_second,
             "seconds": time.monotonic() - self._start,
@@ -69,6 +77,20 @@ class History(Callback):
         )
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the epoch has counted so far, for a run that is stopped within it."""
+        return {
+            "seconds": time.monotonic() - self._start,
+            "images": self._images,
+            "loss": float(self._loss),
+            "lr": self._lr,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._start = time.monotonic() - state_dict["seconds"]
+        self._images, self._loss = state_dict["images"], state_dict["loss"]
+        self._lr = state_dict["lr"]
 
     @property
     def best(self) -> float:

@@ -66,8 +66,13 @@ class RunData(LightningDataModule):
         # Loading processes fetch batches as soon as they are started, before Lightning sets the
         # epoch of the sampler, which is not the first one in a resumed run.
         assert self.trainer is not None
-        progress = cast(_ProcessedTracker, self.trainer.fit_loop.epoch_progress.current)
-        cast(EpochSampler, loader.sampler).set_epoch(progress.processed)
+        loop = self.trainer.fit_loop
+        progress = cast(_ProcessedTracker, loop.epoch_progress.current)
+        is_within_epoch = progress.started > progress.processed
+        batches = loop.epoch_loop.batch_progress.current.ready if is_within_epoch else 0
+        cast(EpochSampler, loader.sampler).resume(
+            epoch=progress.processed, done=batches * self.config.batch_size
+        )
         return loader
 
     def on_after_batch_transfer(

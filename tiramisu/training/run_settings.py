@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.atomic import is_leftover, write_file
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
 from tiramisu.devices import is_main_process
 from tiramisu.shipped import list_shipped
@@ -43,7 +43,7 @@ def choose_folder(config: TrainConfig, *, data_name: str) -> Path:
     if not is_main_process():
         return Path(os.environ.get(FOLDER_VARIABLE) or config.out or default)
     folder = Path(config.out) if config.out else _add_number(default)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not all(map(is_leftover, folder.iterdir()))):
         raise ValueError(
             f"--out {folder} already exists; go on with that run by --resume {folder}, or choose "
             "another folder"
@@ -70,14 +70,8 @@ def save_config(config: TrainConfig, folder: Path) -> None:
         FolderTakenError: there are settings already.
     """
     text = yaml.safe_dump(settings_of(config), sort_keys=False)
-    path = folder / CONFIG_NAME
-    if config.resume is not None:
-        with write_then_rename(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-        return
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        write_file(folder / CONFIG_NAME, text, new=config.resume is None)
     except FileExistsError:
         raise FolderTakenError(
             f"another training has just started in {folder}; give another --out"

@@ -53,10 +53,11 @@ class TrainingTask(LightningModule):
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
 
-    def on_train_epoch_start(self) -> None:
-        # Dropout depends only on (seed, epoch, process), so that a resumed run draws the same
-        # numbers as an uninterrupted one.
-        torch.manual_seed(hash((self.config.seed, self.current_epoch, self.global_rank)) % 2**63)
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        # Dropout depends only on (seed, epoch, batch, process), so that a resumed run draws the
+        # same numbers as an uninterrupted one.
+        drawn_from = (self.config.seed, self.current_epoch, batch_index, self.global_rank)
+        torch.manual_seed(hash(drawn_from) % 2**63)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         logits = self.model(batch["image"])  # (B, C, H, W) or (B, C)
@@ -64,9 +65,6 @@ class TrainingTask(LightningModule):
         is_final = final_from is not None and self.current_epoch >= final_from
         criterion = self.final_loss if is_final and self.final_loss is not None else self.loss
         loss: Tensor = criterion(logits, batch["label"])
-        self.log(
-            "train/loss", loss, on_epoch=True, on_step=False, batch_size=len(logits), sync_dist=True
-        )
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:

@@ -1,19 +1,22 @@
 """A training run from its settings to its published model: plan, fit, publish."""
 
+import contextlib
 import dataclasses
 import functools
 import os
 import shutil
-import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from tiramisu.atomic import WriteError, make_folder, remove_leftovers
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, build_image_model
-from tiramisu.checkpoints.run_folder import BEST, LAST, make_folder
+from tiramisu.checkpoints.run_folder import BEST, LAST
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import open_split
@@ -22,8 +25,10 @@ from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.metrics import Scores
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
+from tiramisu.interrupts import Terminated, restored_handlers
 from tiramisu.training.checks import (
     check_machine,
     check_resume,
@@ -63,6 +68,12 @@ class TrainingPlan:
     """The epochs done so far: none, but for a resumed run."""
     folder: Path
     """The run's folder; a new run's does not exist yet, or is empty."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint to go on from; None for a run that has not saved its first step."""
+        last = self.folder / LAST
+        return last if last.is_file() else None
 
 
 def train(config: TrainConfig) -> TrainingRun:
@@ -141,7 +152,8 @@ def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
         dataset=spec.name,
     )
     model = build_image_model(info, memory_efficient=config.memory_efficient)
-    if config.init_from is not None and config.resume is None:
+    is_fresh = config.resume is None or not Path(config.resume, LAST).is_file()
+    if config.init_from is not None and is_fresh:
         warm_start(model, config.init_from)
     if config.channels_last:
         model.network.to(memory_format=torch.channels_last)
@@ -176,6 +188,7 @@ def fit(planned: TrainingPlan) -> None:
     config, trainer, history = planned.config, planned.trainer, planned.history
     rows_before = list(history.rows)
     make_folder(planned.folder)
+    remove_leftovers(planned.folder)
     os.environ[FOLDER_VARIABLE] = str(planned.folder)
     if is_main_process():
         save_config(config, planned.folder)
@@ -183,39 +196,54 @@ def fit(planned: TrainingPlan) -> None:
             f"{config.arch} on {planned.spec.title}: {len(planned.data.train_set)} images, run in "
             f"{planned.folder}"
         )
-    try:
-        _fit_with_lightning(planned)
-    except BaseException:
-        if trainer.is_global_zero:
-            if not (planned.folder / LAST).is_file():
-                shutil.rmtree(planned.folder)
-            elif history.rows != rows_before:
-                _save_published(_load_trained(planned), planned)
-        raise
+    with _explained(planned):
+        try:
+            _fit_with_lightning(planned)
+        except BaseException:
+            if trainer.is_global_zero:
+                if planned.checkpoint is None:
+                    shutil.rmtree(planned.folder)
+                elif history.rows != rows_before:
+                    with contextlib.suppress(WriteError):  # the first error is the one to show
+                        _save_published(_load_trained(planned), planned)
+            raise
     if trainer.is_global_zero and history.rows == rows_before:
         print("nothing was left to train; raise --epochs to go on")
+
+
+@contextlib.contextmanager
+def _explained(planned: TrainingPlan) -> Iterator[None]:
+    """Add to an interrupt, and to the error of a full disk, what is kept and how to go on."""
+
+    def how_to_go_on() -> str:
+        if planned.checkpoint is None:
+            return "start again: nothing was saved yet"
+        return f"go on with --resume {planned.folder}"
+
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        epochs = f"stopped after {len(planned.history.rows)} of {planned.config.epochs} epochs"
+        raise type(interrupt)(f"{str(interrupt) or epochs}; {how_to_go_on()}") from None
+    except WriteError as error:
+        raise OSError(f"{error}. Make room; then {how_to_go_on()}") from None
 
 
 def _fit_with_lightning(planned: TrainingPlan) -> None:
     """Train, with errors that say what to do."""
     config, trainer, folder = planned.config, planned.trainer, planned.folder
-    interrupt_handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(
-            planned.task,
-            datamodule=planned.data,
-            ckpt_path=folder / LAST if config.resume else None,
-            weights_only=True,
-        )
-    except SystemExit:
-        # Lightning exits like this after Ctrl-C, and leaves further ones ignored.
-        signal.signal(signal.SIGINT, interrupt_handler)
-        epochs = len(planned.history.rows)
-        raise KeyboardInterrupt(
-            f"stopped after {epochs} of {config.epochs} epochs; go on with --resume {folder}"
-            if epochs
-            else "stopped within the first epoch: nothing is kept"
-        ) from None
+        with restored_handlers():
+            trainer.fit(
+                planned.task,
+                datamodule=planned.data,
+                ckpt_path=planned.checkpoint,
+                weights_only=True,
+            )
+    except SystemExit as end:  # so Lightning exits after Ctrl-C
+        terminated = isinstance(end, SIGTERMException) or isinstance(end.__context__, Terminated)
+        kind = Terminated if terminated else KeyboardInterrupt
+        raise kind(*end.__context__.args if end.__context__ else ()) from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -242,29 +270,18 @@ def publish(planned: TrainingPlan) -> TrainingRun:
     history = planned.history.rows
     if not planned.trainer.is_global_zero:
         return TrainingRun(folder=folder, task=spec.task, history=history, scores=None)
-    model = _load_trained(planned)
-    try:
-        if config.recalibrate:
-            model = _recalibrate(model, spec, config)
-        scores = evaluate_checkpoint(
-            EvalConfig(
-                checkpoint=str(folder),
-                data=config.data,
-                data_root=config.data_root,
-                split=config.val_split,
-                batch_size=config.eval_batch_size,
-                out=str(folder / "scores"),
-                overwrite=True,
-                accelerator=config.accelerator,
-            ),
-            model=model,
-        )
-        percent = score_percentages(scores, task=spec.task)
-        metrics = {figure.attribute: value for figure, value in percent.items()}
-        model.info = dataclasses.replace(model.info, metrics=metrics)
-    finally:
-        _save_published(model, planned)
-    save_samples(model.cpu(), planned.data.val_set, folder / "samples.png")
+    with _explained(planned):
+        model = _load_trained(planned)
+        try:
+            if config.recalibrate:
+                model = _recalibrate(model, spec, config)
+            scores = _evaluate(model, planned)
+            percent = score_percentages(scores, task=spec.task)
+            metrics = {figure.attribute: value for figure, value in percent.items()}
+            model.info = dataclasses.replace(model.info, metrics=metrics)
+        finally:
+            _save_published(model, planned)
+        save_samples(model.cpu(), planned.data.val_set, folder / "samples.png")
     print(f"the model, curves.png and samples.png are in {folder}")
     return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
 
@@ -287,6 +304,22 @@ def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> I
     except ValueError as error:
         print(f"Warning: the model keeps its running statistics: {error}")
         return model
+
+
+def _evaluate(model: ImageModel, planned: TrainingPlan) -> Scores:
+    """The scores on the validation split, which are written into the run's folder."""
+    config, folder = planned.config, planned.folder
+    settings = EvalConfig(
+        checkpoint=str(folder),
+        data=config.data,
+        data_root=config.data_root,
+        split=config.val_split,
+        batch_size=config.eval_batch_size,
+        out=str(folder / "scores"),
+        overwrite=True,
+        accelerator=config.accelerator,
+    )
+    return evaluate_checkpoint(settings, model=model)
 
 
 def _save_published(model: ImageModel, planned: TrainingPlan) -> None:

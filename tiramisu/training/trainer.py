@@ -13,10 +13,11 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from tiramisu.checkpoints.run_folder import CHECKPOINTS
-from tiramisu.training.callbacks import BestCheckpoint, Progress, StopAtBadLoss, WeightAverage
+from tiramisu.checkpoints.run_folder import CHECKPOINTS, LAST
+from tiramisu.training.callbacks import Progress, StopAtBadLoss, WeightAverage
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
+from tiramisu.training.saving import BestCheckpoint, CheckpointWriter, SaveWhenStopped
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -49,12 +50,13 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
                 check_on_train_epoch_end=False,
             )
         )
-    # Last, so that it saves the state of all other callbacks after the epoch.
-    callbacks.append(
+    # Last, so that they save the state of all other callbacks after the step or the epoch.
+    callbacks += [
+        SaveWhenStopped(folder / LAST),
         ModelCheckpoint(
             checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-        )
-    )
+        ),
+    ]
     try:
         return pl.Trainer(
             default_root_dir=folder,
@@ -77,6 +79,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
                 folder, name="tensorboard", version="", default_hp_metric=False
             ),
             callbacks=callbacks,
+            plugins=[CheckpointWriter()],
             enable_progress_bar=False,
             enable_model_summary=False,
         )

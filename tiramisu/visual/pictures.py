@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from tiramisu.atomic import write_file
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.text import one_line
 
@@ -27,15 +28,10 @@ SMALLEST_TEXT = 14
 
 
 def save_png(path: str | Path, picture: Picture) -> None:
-    """Write an RGB picture as PNG. Raises ValueError if the file cannot be written."""
+    """Write an RGB picture as PNG. Raises OSError if the file cannot be written."""
     ok, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     assert ok, "PNG holds any uint8 picture"
-    try:
-        Path(path).write_bytes(encoded.tobytes())
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path} ({error.strerror}); give a folder that exists and is writable"
-        ) from None
+    write_file(Path(path), encoded.tobytes())
 
 
 def color_labels(label: Label, colors: Colors) -> Picture:
