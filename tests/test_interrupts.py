@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM as a user or a scheduler sends them to a command."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from tiramisu.cli import main; main()"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_training_says_how_to_go_on(
+    rectangles: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [
+            *(
+                *COMMAND,
+                "train",
+                "--data",
+                str(rectangles),
+                "--crop",
+                "[32,32]",
+                "--epochs",
+                "1000",
+            ),
+            *("--accelerator", "cpu", "--out", str(run)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert errors.startswith("\nstopped ")
+    assert errors.endswith(f" of 1000 epochs; go on with --resume {run}\n") or errors.endswith(
+        f" batches; go on with --resume {run}\n"
+    )
+    assert (run / "model.safetensors").is_file()
