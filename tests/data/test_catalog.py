@@ -107,7 +107,7 @@ def test_cityscapes_and_voc_layouts(tmp_path: Path):
     assert [pair.key for pair in files(voc, "train", tmp_path).pairs] == ["2007_000032"]
     assert not files(voc, "train", tmp_path).images_without_mask
     assert files(voc, "val", tmp_path).keys_without_image == ("2007_000040",)
-    with pytest.raises(ValueError, match=r"trainval\.txt: cannot read this list"):
+    with pytest.raises(FileNotFoundError, match=r"list of samples .*trainval\.txt"):
         files(voc, "trainval", tmp_path)
 
 
@@ -253,7 +253,12 @@ def test_a_description_cannot_be_changed(tiny: Path):
 
 def test_an_empty_file_is_named(tmp_path: Path):
     (tmp_path / "empty.yaml").touch()
-    with pytest.raises(ValueError, match=r"empty.yaml, line 1: expected `key: value` lines"):
+    with pytest.raises(
+        ValueError, match=r"empty\.yaml is empty; expected .* description of a data"
+    ):
+        load_spec(str(tmp_path / "empty.yaml"))
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    with pytest.raises(ValueError, match=r"empty\.yaml, line 1: expected `key: value` lines"):
         load_spec(str(tmp_path / "empty.yaml"))
 
 

@@ -146,3 +146,24 @@ def test_an_image_that_is_all_length_is_resized_by_its_middle(classes: Path) -> 
     image, _ = dataset.read(dataset.names.index("a/long.png"))
     assert image.shape == (224, 224, 3)
     assert (image == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_list_of_classes_is_a_file_of_text(pixels: Path, name: str) -> None:
+    """What is not read must not be taken for a list that is not there."""
+    NO_FILES[name](pixels / "classes.txt")
+    with pytest.raises((ValueError, FileNotFoundError), match=r"classes\.txt(,| is)"):
+        load_spec(str(pixels))
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_list_of_samples_is_a_file_of_text(pixels: Path, name: str) -> None:
+    (pixels / "lists.yaml").write_text(
+        "name: lists\ntitle: Lists\nroot: .\nclasses: [{name: a}, {name: b}, {name: c}]\nsplits:\n"
+        "  train: {images: images/train/*.png, masks: masks/train/*.png, list: train.txt}\n"
+        "  val: {images: images/val/*.png, masks: masks/val/*.png}\n"
+    )
+    NO_FILES[name](pixels / "train.txt")
+    spec = load_spec(str(pixels / "lists.yaml"))
+    with pytest.raises(ValueError, match=r"1 problem\n  train: .*train\.txt(,| is)"):
+        check_dataset(spec)

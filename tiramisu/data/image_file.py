@@ -7,7 +7,6 @@ more pixels than the memory may hold is refused by its name.
 import io
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from tiramisu.data.plain_file import check_plain_file
 from tiramisu.text import show_path
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -115,41 +115,6 @@ def check_size(path: str | Path, *, height: int, width: int) -> None:
         )
 
 
-def check_regular_file(path: Path, *, kind: str) -> int:
-    """The size of a file in bytes.
-
-    Args:
-        path: the file.
-        kind: what it should be, for messages: image or video.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a file that ends when it is read, such as a folder or a pipe.
-    """
-    try:
-        status = path.stat()
-    except OSError as error:
-        shown = show_path(path)
-        if path.is_symlink():
-            shown += f", which is a link to {show_path(os.readlink(path))}"
-        raise FileNotFoundError(f"there is no {kind} {shown} ({error.strerror})") from None
-    if not stat.S_ISREG(status.st_mode):
-        found = next((what for test, what in _OTHER_FILES if test(status.st_mode)), "no file")
-        raise ValueError(f"{show_path(path)} is {found}; expected a file that holds the {kind}")
-    if status.st_size == 0:
-        raise ValueError(f"{show_path(path)} is empty; expected a file that holds the {kind}")
-    return status.st_size
-
-
-_OTHER_FILES = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
-
 def _open(path: Path) -> tuple[bytes, ImageFile]:
     """The bytes of an image file, and its header as read by Pillow."""
     content = _read_bytes(path)
@@ -171,7 +136,7 @@ def _open(path: Path) -> tuple[bytes, ImageFile]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    size = check_regular_file(path, kind="image")
+    size = check_plain_file(path, kind="image")
     most = _most_megapixels() * 1_000_000 * _BYTES_PER_PIXEL + _METADATA_BYTES
     if size > most:
         raise ValueError(

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tiramisu.data.image_file import check_regular_file, check_size
+from tiramisu.data.image_file import check_size
+from tiramisu.data.plain_file import check_plain_file
 from tiramisu.text import show_path
 from tiramisu.visual.pictures import Picture
 
@@ -46,7 +47,7 @@ def open_video(path: Path) -> Iterator[Video]:
         ValueError: the file is damaged, its frames are too large, or it is no video; the message
             names it.
     """
-    check_regular_file(path, kind="video")
+    check_plain_file(path, kind="video")
     with path.open("rb") as file:
         head = file.read(256)
         if not any(head.startswith(magic, place) for place, magic in _STARTS):

@@ -68,7 +68,7 @@ def plan_scans(
             return jobs, [] if images else [empty]
         assert isinstance(spec, SegmentationSpec)
         found = find_files(split, folder)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return [], [str(error)]
     problems = []
     for title, items in found.unpaired.items():

@@ -1,6 +1,7 @@
 """A folder without a YAML file -> DatasetSpec."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from tiramisu.data.entry import name_of_folder
 from tiramisu.data.image_file import open_image
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable, read_mask
+from tiramisu.data.plain_file import read_text
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
@@ -60,12 +62,9 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
             "masks/train. Masks must be PNG, because JPEG changes the values of pixels"
         )
     listed = folder / "classes.txt"
-    named = listed.is_file()
+    named = os.path.lexists(listed)
     if named:
-        try:
-            lines = listed.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{listed}: not text in UTF-8; save it as UTF-8") from error
+        lines = read_text(listed, kind="list of classes").splitlines()
         names = [line.strip() for line in lines]
         names = [name for name in names if name]
         if _find_values(masks[:_FIRST_MASKS]) == {0, 255}:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tiramisu.data.entry import Place
+from tiramisu.data.plain_file import read_text
 
 MAX_DEPTH = 30
 MAX_VALUES = 1_000_000
@@ -29,14 +30,14 @@ class YamlFile:
         self.path = path
         self.lines: dict[Place, int] = {}
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, kind="description of a data set")
             excess = _find_excess(text)
             if not excess:
                 self.content: Any = self._read(text)
         except yaml.MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise ValueError(f"{path}{line}: not YAML: {error.problem}") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+        except yaml.YAMLError as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"{path}: not YAML: {reason}") from error
         except RecursionError:

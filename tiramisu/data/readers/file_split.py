@@ -4,6 +4,7 @@ import fnmatch
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tiramisu.data.plain_file import read_text
 from tiramisu.data.spec_parts import FileSplit, capture_wildcards, expand_braces
 
 
@@ -40,7 +41,8 @@ def find_files(split: FileSplit, root: Path) -> SplitFiles:
     """Pair the images of a split with their masks.
 
     Raises:
-        ValueError: the split's list file cannot be read, or two files have the same key.
+        ValueError, FileNotFoundError: the split's list file cannot be read, or two files have the
+            same key.
     """
     listed = _read_list(root / split.list_file) if split.list_file else None
 
@@ -87,9 +89,6 @@ def _glob(root: Path, pattern: str) -> dict[str, Path]:
 
 
 def _read_list(path: Path) -> set[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot read this list of samples ({error})") from error
+    lines = read_text(path, kind="list of samples").splitlines()
     # VOC's lists of single classes have a second column; the key is the first.
     return {line.split()[0] for line in lines if line.strip()}
