@@ -253,9 +253,7 @@ def test_a_description_cannot_be_changed(tiny: Path):
 
 def test_an_empty_file_is_named(tmp_path: Path):
     (tmp_path / "empty.yaml").touch()
-    with pytest.raises(
-        ValueError, match=r"empty\.yaml is empty; expected .* description of a data"
-    ):
+    with pytest.raises(ValueError, match=r"empty\.yaml is empty; expected .* of a data set"):
         load_spec(str(tmp_path / "empty.yaml"))
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     with pytest.raises(ValueError, match=r"empty\.yaml, line 1: expected `key: value` lines"):

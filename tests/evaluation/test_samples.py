@@ -171,3 +171,13 @@ def test_saved_uncertainty_is_where_random_passes_disagree(
     assert len(given) == 3
     assert all(values.shape == (64, 64) and values.max() > 1e-4 for values in given)
     assert cv2.imread(str(tmp_path / "uncertainty.png")) is not None
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "carriage\rreturn"])
+def test_names_with_line_breaks_are_drawn_on_one_line(name: str) -> None:
+    image, label = np.zeros((30, 60, 3), np.uint8), np.zeros((30, 60), np.uint8)
+    grid = sample_grid([image], [label], [label], names=[name], class_names=NAMES, colors=COLORS)
+    plain = sample_grid([image], [label], [label], names=["x"], class_names=NAMES, colors=COLORS)
+    assert grid.shape == plain.shape
+    scores = np.array([1, 0, 0], np.float32)
+    class_grid([image], [np.array(0)], [scores], class_names=(name, "b", "c"))

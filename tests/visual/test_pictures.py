@@ -94,3 +94,11 @@ def test_png_keeps_rgb(tmp_path: Path) -> None:
 def test_png_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot write .*a\.png \(No such file"):
         save_png(tmp_path / "none" / "a.png", np.zeros((4, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "carriage\rreturn", "escape\x1b[2J", "\u2028"])
+def test_a_class_of_any_name_is_drawn_on_one_line(name: str) -> None:
+    plain = draw_legend(("road",), COLORS[:1], size=(40, 400), shares={"road": 1.0})
+    legend = draw_legend((name,), COLORS[:1], size=(40, 400), shares={name: 1.0})
+    assert legend.shape == plain.shape
+    assert contains(legend, COLORS[0])
