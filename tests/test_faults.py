@@ -15,6 +15,7 @@ from faults import run_limited, start, start_or_resume
 from PIL import Image
 from runs import assert_same_run, interrupt
 
+from tiramisu import cli
 from tiramisu.atomic import PARTIAL
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import SegmentationModel
@@ -153,6 +154,33 @@ def test_an_error_at_any_write_of_a_training_loses_nothing(
         place = {"resume": str(folder)} if has_settings else {"out": str(folder)}
         train(quick(**place, epochs=1))
         assert_same_run(folder, whole)
+
+
+@pytest.mark.parametrize("name", ["predict", "eval", "publish"])
+def test_an_error_at_any_write_leaves_no_half_file(
+    model: SegmentationModel,
+    rectangles: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    save_model(model, tmp_path / "model")
+    disk = FailingDisk(monkeypatch)
+
+    def run(out: Path) -> None:
+        places = {"model": tmp_path / "model", "data": rectangles, "out": out}
+        command, *argv = (word.format(**places) for word in COMMANDS[name])
+        cli.COMMANDS[command](argv)
+
+    run(tmp_path / "whole")
+    writes = disk.written
+    assert writes > 2
+    for number in range(1, writes + 1):
+        disk.written, disk.fails_at = 0, number
+        out = tmp_path / f"out{number}"
+        with pytest.raises(OSError, match=f"^cannot write {out}/.*: No space left on device$"):
+            run(out)
+        assert_all_complete(out)
 
 
 MODEL = ("--checkpoint", "{model}")

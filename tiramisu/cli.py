@@ -64,10 +64,8 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     try:
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:
-        print(
-            f"\n{str(interrupt) or 'stopped: what was not complete was not written'}",
-            file=sys.stderr,
-        )
+        said = str(interrupt) or "stopped: what was not complete was not written"
+        print(f"\n{said}", file=sys.stderr)
         sys.exit(143 if isinstance(interrupt, Terminated) else 130)
     except (ValueError, OSError) as error:
         if os.environ.get("TIRAMISU_TRACEBACK"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tiramisu.atomic import make_folder
+from tiramisu.atomic import make_folder, write_file
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.config import PublishConfig
 from tiramisu.checkpoints.hub import CARD_NAME
@@ -53,9 +53,8 @@ def publish_checkpoint(config: PublishConfig) -> None:
                     f"--out {folder} already holds a model; replace it and its card by "
                     "--overwrite, or choose another folder"
                 )
-            # save_pretrained would keep the old card.
-            (folder / CARD_NAME).unlink(missing_ok=True)
-        model.save_pretrained(folder)
+        write_file(folder / CARD_NAME, str(model.generate_model_card()))
+        model.save_pretrained(folder)  # keeps the card that it finds
         print(f"the model is in {folder}; read its card, {CARD_NAME}, before you share it")
     if config.push is not None:
         print(f"uploaded: {model.push_to_hub(config.push, private=config.private)}")
