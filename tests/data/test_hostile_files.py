@@ -11,6 +11,7 @@ from PIL import Image
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.image_file import LIMIT_VARIABLE
 from tiramisu.data.loader import make_loader
 from tiramisu.data.sample import DataError
 from tiramisu.text import show_path
@@ -109,6 +110,13 @@ def test_samples_of_any_name_are_read_and_named(pixels: Path, classes: Path, nam
             assert text.isprintable()
     (pixels / "images/train" / name).write_bytes(b"no image")
     refuse(pixels, pixels / "images/train" / name)
+
+
+def test_a_wrong_limit_is_one_error(pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load_spec(str(pixels))
+    monkeypatch.setenv(LIMIT_VARIABLE, "much")
+    with pytest.raises(ValueError, match=f"^the environment variable {LIMIT_VARIABLE} is 'much'"):
+        check_dataset(spec)
 
 
 def test_a_folder_of_any_name_is_a_data_set(pixels: Path) -> None:

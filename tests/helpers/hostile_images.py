@@ -65,7 +65,7 @@ _GIF = encode(picture("P"), "GIF")
 TOO_LARGE = {
     "declares_much.png": png_bomb(60_000, 60_000),
     "inflates.png": png_bomb(30_000, 30_000, data=bytes(3_751 * 30_000)),
-    "longest.png": png_bomb(2**31 - 1, 1),
+    "longest.png": png_bomb(2**21, 1),
     "much.bmp": _bmp_bomb(60_000, 60_000),
     "upside_down.bmp": _bmp_bomb(60_000, -60_000),
     "much.tif": _tiff_bomb(60_000, 60_000),

@@ -14,6 +14,7 @@ from torch import nn
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
+from tiramisu.data.image_file import LIMIT_VARIABLE
 from tiramisu.inference.classify import classify_files
 from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.inference.files import predict_files
@@ -169,6 +170,16 @@ def test_hidden_files_match_only_patterns_with_a_dot(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(PNG)
     assert [item.path.name for item in find_inputs([str(tmp_path / "**/*.png")])] == ["a.png"]
     assert [item.path.name for item in find_inputs([str(tmp_path / ".*.png")])] == [".b.png"]
+
+
+def test_a_wrong_limit_is_one_error(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    monkeypatch.setenv(LIMIT_VARIABLE, "much")
+    with pytest.raises(ValueError, match=f"^the environment variable {LIMIT_VARIABLE} is 'much'"):
+        run(tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_input_is_refused() -> None:

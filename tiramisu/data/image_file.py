@@ -106,7 +106,7 @@ def check_size(path: str | Path, *, height: int, width: int) -> None:
             f"{show_path(path)} declares {height} x {width} pixels (height x width); at most "
             f"{_LONGEST_SIDE:,} are read on a side"
         )
-    limit = _most_megapixels()
+    limit = most_megapixels()
     if height * width > limit * 1_000_000:
         raise ValueError(
             f"{show_path(path)} declares {height} x {width} pixels (height x width), "
@@ -137,11 +137,11 @@ def _open(path: Path) -> tuple[bytes, ImageFile]:
 
 def _read_bytes(path: Path) -> bytes:
     size = check_plain_file(path, kind="image")
-    most = _most_megapixels() * 1_000_000 * _BYTES_PER_PIXEL + _METADATA_BYTES
+    most = most_megapixels() * 1_000_000 * _BYTES_PER_PIXEL + _METADATA_BYTES
     if size > most:
         raise ValueError(
             f"{show_path(path)} is a file of {size / 1e9:,.1f} GB; an image of "
-            f"{_most_megapixels()} megapixels, the most that are read, takes less. If it is one, "
+            f"{most_megapixels()} megapixels, the most that are read, takes less. If it is one, "
             f"set the environment variable {LIMIT_VARIABLE} to more"
         )
     try:
@@ -151,7 +151,8 @@ def _read_bytes(path: Path) -> bytes:
         raise ValueError(f"cannot read {show_path(path)} ({reason})") from error
 
 
-def _most_megapixels() -> int:
+def most_megapixels() -> int:
+    """The size of the largest image that is read; ValueError if the user's limit is no size."""
     given = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_MEGAPIXELS)
     number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
     if not 1 <= number <= _MOST_MEGAPIXELS:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiramisu.data.image_file import IMAGE_SUFFIXES
+from tiramisu.data.image_file import IMAGE_SUFFIXES, most_megapixels
 from tiramisu.devices import is_out_of_memory
 from tiramisu.text import list_some, show_path
 
@@ -49,6 +49,7 @@ def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
         FileNotFoundError: a source does not exist or its pattern matches nothing.
         ValueError: a single file is neither an image nor a video, or nothing is left.
     """
+    most_megapixels()  # a wrong limit is one error, and not one for each file
     found: dict[str, Path] = {}
     for source in sources:
         for path in _expand(source):

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from tiramisu.data.checking.findings import DatasetReport, SplitReport
 from tiramisu.data.checking.scan import SHOWN, Job, Scan, plan_scans
+from tiramisu.data.image_file import most_megapixels
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.spec import DatasetSpec
@@ -39,6 +40,7 @@ def check_dataset(
             images and masks of different sizes, label values outside the table with their likely
             cause, empty splits, and images that are in two of train, val and test.
     """
+    most_megapixels()  # a wrong limit is one error, and not one for each file
     names = splits or [name for name in _ROLES if name in spec.splits] or list(spec.splits)
     folder = None if spec.drawn else spec.find_root(root)
     problems: list[str] = []
