@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hostile_images import (
@@ -115,6 +116,18 @@ def test_a_wrong_limit_is_named(
     (tmp_path / "a.png").write_bytes(PNG)
     monkeypatch.setenv(LIMIT_VARIABLE, value)
     with pytest.raises(ValueError, match=rf"{LIMIT_VARIABLE} is '.*a whole number from 1 to 1073"):
+        read_image(tmp_path / "a.png")
+
+
+def test_what_opencv_says_goes_with_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise cv2.error("Failed to\nallocate 9 bytes")
+
+    (tmp_path / "a.png").write_bytes(PNG)
+    monkeypatch.setattr("tiramisu.data.image_file.cv2.imdecode", fail)
+    with pytest.raises(ValueError, match=r"cannot read .*a\.png \(Failed to allocate 9 bytes"):
         read_image(tmp_path / "a.png")
 
 

@@ -245,3 +245,14 @@ def test_a_video_needs_a_folder_in_utf_8(channel_model: SegmentationModel, tmp_p
     with pytest.raises(ValueError, match="writes videos only where the path is UTF-8"):
         predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
     assert not list(out.iterdir())
+
+
+def test_a_name_is_no_pattern_for_other_files(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    """OpenCV would show f000.mp4 in place of f%03d.mp4."""
+    (tmp_path / "f000.mp4").write_bytes(hostile_images.PNG)
+    (tmp_path / "f%03d.mp4").write_bytes(b"\0\0\0\x1cftypisom")
+    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"f%03d\.mp4 is damaged"):
+        predict_files(channel_model, [tmp_path / "f%03d.mp4"], config=config)

@@ -78,7 +78,8 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # such as too little memory
-        raise ValueError(f"cannot read {show_path(path)} ({error.err})") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"cannot read {show_path(path)} ({reason})") from error
     if image is None:
         raise _damaged(path)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
