@@ -132,7 +132,7 @@ def test_a_model_in_training_mode_is_one_error_and_no_work(
 def test_results_need_a_folder(channel_model: SegmentationModel, tmp_path: Path) -> None:
     write_image(tmp_path / "in/a.png")
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(ValueError, match="cannot make the folder"):
+    with pytest.raises(ValueError, match="cannot write into the folder"):
         run(channel_model, tmp_path / "in", out=tmp_path / "out")
 
 

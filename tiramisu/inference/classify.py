@@ -107,6 +107,7 @@ def classify_files(
     results: dict[Path, Classification] = {}
     failures: list[str] = []
     batch_size = config.batch_size if model.info.image_size else 1
+    stopped: KeyboardInterrupt | None = None
     with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
         for start in range(0, len(inputs), batch_size):
             batch: dict[Input, Picture] = {}
@@ -117,6 +118,9 @@ def classify_files(
                     failures.append(describe_failure(item, error, smaller="--batch-size"))
             try:
                 found = classify_batch(model, list(batch.values())) if batch else []
+            except KeyboardInterrupt as interrupt:
+                stopped = interrupt
+                break
             except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
                 failures += [describe_failure(i, error, smaller="--batch-size") for i in batch]
             else:
@@ -130,6 +134,11 @@ def classify_files(
     if results:
         _write(out, results, top=config.top)
         print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
+    if stopped is not None:
+        raise type(stopped)(
+            f"stopped: {len(results)} of {len(inputs)} files are done; give the others and another "
+            "--out, or all and --overwrite"
+        )
     raise_failures(failures, total=len(inputs))
     return list(results.values())
 

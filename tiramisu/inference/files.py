@@ -78,6 +78,12 @@ def predict_files(
                     else predict(model, image, tile=tile, tta=config.tta)
                 )
                 summary = _write_image(image, prediction, out=files)
+        except KeyboardInterrupt as interrupt:
+            done = sum(of_input[-1] in written for of_input in targets.values())
+            raise type(interrupt)(
+                f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; "
+                "give the others, or all and --overwrite"
+            ) from None
         except (ValueError, FileNotFoundError, RuntimeError, MemoryError) as error:
             failures.append(describe_failure(item, error, smaller="--tile"))
         else:
