@@ -6,10 +6,9 @@ from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_main_process, pick_device
 from tiramisu.models import list_models, task_of
-from tiramisu.training.config import TrainConfig, smallest_crop
+from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
 from tiramisu.training.history import HISTORY_NAME, read_history
 from tiramisu.training.optim import lr_factor
-from tiramisu.training.run_settings import settings_of
 
 CHANGEABLE = (
     "epochs",
