@@ -36,6 +36,19 @@ def pick_device(accelerator: Accelerator) -> torch.device:
     return torch.device("cpu")
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise ValueError if a device cannot compute in this number format, or only very slowly."""
+    if precision == "fp16" and device.type == "cpu":
+        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+
+
+def count_devices(device: torch.device) -> int:
+    """How many devices of a kind this machine has; on a CPU, how many processes are of use."""
+    if device.type == "cuda":
+        return torch.cuda.device_count()
+    return 1 if device.type == "mps" else max(2, os.cpu_count() or 1)
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that prints and writes files.
 
@@ -44,8 +57,18 @@ def is_main_process() -> bool:
     """
     for name in ("RANK", "SLURM_PROCID"):
         if name in os.environ:
-            return int(os.environ[name]) == 0
-    return all(int(os.environ.get(name, 0)) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+            return _read_rank(name) == 0
+    return all(_read_rank(name) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def _read_rank(name: str) -> int:
+    text = os.environ.get(name, "0")
+    if not text.isdecimal():
+        raise ValueError(
+            f"the environment variable {name} is {text!r}; expected the number of a process, as "
+            "torchrun and SLURM set it: remove it where there is one process"
+        )
+    return int(text)
 
 
 def is_out_of_memory(error: Exception) -> bool:

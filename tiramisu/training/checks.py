@@ -1,11 +1,19 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
+import math
+import os
+
+from torch import nn
+
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.free_memory import check_memory
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.devices import is_main_process, pick_device
+from tiramisu.devices import check_precision, count_devices, is_main_process, pick_device
 from tiramisu.models import list_models, task_of
+from tiramisu.settings import explain
+from tiramisu.summary.meta_run import run_on_meta
 from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
 from tiramisu.training.history import HISTORY_NAME, read_history
 from tiramisu.training.optim import lr_factor
@@ -27,14 +35,42 @@ CHANGEABLE = (
 )
 """Settings that a resumed run may change: none of them changes what an epoch learns."""
 
+CLUSTER_VARIABLES = ("MASTER_ADDR", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
+"""Environment variables that tell Lightning where the other machines are."""
+SURELY_FITS = 2**22
+"""Pixels of a batch that need no check: their largest layer takes less than 1 GiB."""
+
 
 def check_machine(config: TrainConfig) -> None:
     """Raise ValueError if this machine lacks a device that the settings need."""
     device = pick_device(config.accelerator)
-    if config.precision == "fp16" and device.type == "cpu":
-        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    check_precision(config.precision, device)
     if config.sync_bn and device.type != "cuda":
         raise ValueError("--sync-bn needs GPUs")
+    most = count_devices(device)
+    if config.devices > most:
+        kind = "processes on the CPU" if device.type == "cpu" else "GPUs"
+        raise ValueError(explain("devices", config.devices, f"at most {most} {kind} here"))
+    if config.num_nodes > 1 and not any(name in os.environ for name in CLUSTER_VARIABLES):
+        raise ValueError(
+            f"--num-nodes is {config.num_nodes}, but this process was not told where the other "
+            "machines are; start it by torchrun or SLURM, or set MASTER_ADDR, MASTER_PORT and "
+            "NODE_RANK on each machine"
+        )
+
+
+def check_step_memory(network: nn.Module, config: TrainConfig) -> None:
+    """Raise ValueError if a batch of crops cannot fit into memory, before anything is allocated."""
+    pixels = math.prod(config.crop or (0,)) * config.batch_size
+    if config.crop is None or pixels <= SURELY_FITS:
+        return
+    height, width = config.crop
+    values = run_on_meta(network, height=height, width=width).largest_output() * config.batch_size
+    check_memory(
+        values * (4 if config.precision == "fp32" else 2),
+        device=pick_device(config.accelerator),
+        what=f"--batch-size {config.batch_size} with --crop [{height},{width}]",
+    )
 
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:

@@ -27,6 +27,7 @@ from tiramisu.evaluation.samples import save_samples
 from tiramisu.training.checks import (
     check_machine,
     check_resume,
+    check_step_memory,
     check_task,
     check_whole_images,
     find_image_size,
@@ -102,6 +103,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
     check_task(spec, config)
     folder = choose_folder(config, data_name=spec.name)
     model = build_model_for(spec, config)
+    check_step_memory(model.network, config)
     if config.check_data and not spec.drawn and is_main_process():
         splits = [config.train_split, config.val_split]
         checked = check_dataset(spec, root=config.data_root, splits=splits)
