@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from tiramisu.environment import read_rank
 from tiramisu.settings import Accelerator
 
 PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")
@@ -56,19 +57,9 @@ def is_main_process() -> bool:
     process on its machine, and the user that of the machine.
     """
     for name in ("RANK", "SLURM_PROCID"):
-        if name in os.environ:
-            return _read_rank(name) == 0
-    return all(_read_rank(name) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
-
-
-def _read_rank(name: str) -> int:
-    text = os.environ.get(name, "0")
-    if not text.isdecimal():
-        raise ValueError(
-            f"the environment variable {name} is {text!r}; expected the number of a process, as "
-            "torchrun and SLURM set it: remove it where there is one process"
-        )
-    return int(text)
+        if (rank := read_rank(name)) is not None:
+            return rank == 0
+    return not any(map(read_rank, ("LOCAL_RANK", "NODE_RANK")))
 
 
 def is_out_of_memory(error: Exception) -> bool:

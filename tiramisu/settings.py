@@ -55,6 +55,8 @@ ShareBelowOne = Annotated[float, Range(at_least=0, below=1)]
 ImageScale = Annotated[float, Range(at_least=0.01, at_most=1)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**32 - 1)]
 
+LONGEST = 1000
+"""Characters of a text."""
 _SHOWN = 200
 """Characters of a value that an error shows."""
 
@@ -112,7 +114,7 @@ def describe(kind: Any) -> str:
         int: "a whole number",
         float: "a number",
         bool: "true or false",
-        str: "text (not empty, in one line)",
+        str: f"text (not empty, one line, at most {LONGEST} characters)",
     }
     return "null" if kind is type(None) else words.get(kind, str(kind))
 
@@ -148,7 +150,7 @@ def is_valid(value: object, kind: Any) -> bool:
     if isinstance(value, bool):  # to Python it is a whole number too
         return kind is bool
     if isinstance(value, str):
-        return kind is str and _is_printable(value)
+        return kind is str and _is_printable(value) and len(value) <= LONGEST
     return isinstance(value, (int, float) if kind is float else kind)
 
 

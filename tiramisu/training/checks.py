@@ -37,6 +37,8 @@ CHANGEABLE = (
 
 CLUSTER_VARIABLES = ("MASTER_ADDR", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
 """Environment variables that tell Lightning where the other machines are."""
+SURELY_LARGE = 64
+"""Side of an image that every network takes."""
 SURELY_FITS = 2**22
 """Pixels of a batch that need no check: their largest layer takes less than 1 GiB."""
 
@@ -51,6 +53,10 @@ def check_machine(config: TrainConfig) -> None:
     if config.devices > most:
         kind = "processes on the CPU" if device.type == "cpu" else "GPUs"
         raise ValueError(explain("devices", config.devices, f"at most {most} {kind} here"))
+    cores = os.cpu_count() or 1
+    if config.num_workers != "auto" and config.num_workers > max(8, 4 * cores):
+        expected = f"at most {max(8, 4 * cores)} on a machine with {cores} cores"
+        raise ValueError(explain("num_workers", config.num_workers, expected))
     if config.num_nodes > 1 and not any(name in os.environ for name in CLUSTER_VARIABLES):
         raise ValueError(
             f"--num-nodes is {config.num_nodes}, but this process was not told where the other "
@@ -71,6 +77,21 @@ def check_step_memory(network: nn.Module, config: TrainConfig) -> None:
         device=pick_device(config.accelerator),
         what=f"--batch-size {config.batch_size} with --crop [{height},{width}]",
     )
+
+
+def check_image_scale(network: nn.Module, dataset: ImageDataset, config: TrainConfig) -> None:
+    """Raise ValueError if shrunken images are too small for the network."""
+    if config.image_scale == 1:
+        return
+    height, width = dataset[0]["image"].shape[-2:]
+    if min(height, width) >= SURELY_LARGE:
+        return
+    try:
+        run_on_meta(network, height=height, width=width)
+    except ValueError as error:
+        raise ValueError(
+            explain("image_scale", config.image_scale, f"a larger factor for this data: {error}")
+        ) from None
 
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:

@@ -179,9 +179,14 @@ class TrainConfig:
         check_ranges(self)
         if self.scale[0] > self.scale[1]:
             raise ValueError(explain("scale", self.scale, "the smaller factor first"))
-        if self.final_epochs > self.epochs:
-            expected = f"at most --epochs, which is {self.epochs}"
-            raise ValueError(explain("final_epochs", self.final_epochs, expected))
+        if self.pad and self.crop is None:
+            raise ValueError(
+                explain("pad", self.pad, "0 without --crop: it widens where crops are")
+            )
+        for name in ("final_epochs", "warmup_epochs"):
+            if getattr(self, name) > self.epochs:
+                expected = f"at most --epochs, which is {self.epochs}"
+                raise ValueError(explain(name, getattr(self, name), expected))
         if self.final_loss is not None and self.final_epochs == 0:
             raise ValueError("--final-loss needs --final-epochs, the epochs in which it is used")
         if self.class_weights != "none" or self.label_smoothing > 0:

@@ -25,6 +25,7 @@ from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.training.checks import (
+    check_image_scale,
     check_machine,
     check_resume,
     check_step_memory,
@@ -110,6 +111,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
+    check_image_scale(model.network, data.val_set, config)
     if spec.task == "classification":
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
