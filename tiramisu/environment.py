@@ -17,7 +17,7 @@ def read_rank(name: str) -> int | None:
         return None
     if not text.isdecimal():
         raise ValueError(
-            f"the environment variable {name} is {text!r}; expected the number of a process, as "
+            f"the environment variable {name} is {text!r}; expected a whole number, as "
             "torchrun and SLURM set it: remove it where there is one process"
         )
     return int(text)
@@ -25,5 +25,5 @@ def read_rank(name: str) -> int | None:
 
 def check_ranks() -> None:
     """Raise ValueError if a number is none, before Lightning, which does not name it, reads it."""
-    for name in RANKS:
+    for name in (*RANKS, "SLURM_NTASKS"):
         read_rank(name)

@@ -111,11 +111,11 @@ def plan(config: TrainConfig) -> TrainingPlan:
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
-    check_image_scale(model.network, data.val_set, config)
     if spec.task == "classification":
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)
+    check_image_scale(model.network, data.val_set, config)
     task = build_task(model, data, config)
     history = History(folder, task=spec.task)
     return TrainingPlan(
