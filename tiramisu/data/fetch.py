@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -31,6 +32,8 @@ _PAUSES = (1.0, 4.0)
 _FAREWELL = 1.0
 """Seconds that threads get to end, before they are left behind."""
 _CHUNK = 2**16
+_SHOWN = 200
+"""Characters of a reason that a message shows."""
 MAX_BYTES = 2**30
 """Largest file: lists of digests do not say how large a file should be."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -90,7 +93,8 @@ def fetch_files(name: str, files: Sequence[RemoteFile], *, folder: Path) -> None
                 _end(threads, stop)
                 raise ValueError(_how_to_go_on(name, files, folder, f": {problem}")) from problem
     except KeyboardInterrupt:
-        _end(threads, stop)
+        with suppress(KeyboardInterrupt):  # pressed again
+            _end(threads, stop)
         raise KeyboardInterrupt(_how_to_go_on(name, files, folder, "")) from None
 
 
@@ -150,7 +154,8 @@ def _fetch(file: RemoteFile, stop: Event) -> None:
             if isinstance(error, OSError) and error.errno in _DISK:
                 raise OSError(f"{file.path} cannot be written: {error.strerror}") from error
             if pause is None or not _may_pass(error):
-                raise OSError(f"{file.url}: {error}") from error
+                reason = " ".join(str(error).split())[:_SHOWN]  # a server may have written it
+                raise OSError(f"{file.url}: {reason}") from error
             if stop.wait(pause):
                 raise _StoppedError from None
         else:
