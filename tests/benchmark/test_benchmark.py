@@ -152,6 +152,8 @@ def test_contenders_are_those_given(tmp_path: Path, compared: Compared) -> None:
         (("--arch", "densenet121", "--contenders", "[plain,ours]"), "leave it out"),
         (("--size", "[16,480]"), "32 to 16384"),
         (("--size", "[[32,32],[16,480]]"), "32 to 16384"),
+        (("--precision", "fp16"), "fp16 needs a GPU"),
+        (("--size", "[16384,16384]", "--batch", "64"), "--batch 64 with --size .* GiB of memory"),
         (("--rounds", "0"), "1 to 1000000"),
         (("--threads", "0"), "1 to 1024"),
         (("--study", "size"), "--study is size; expected data"),

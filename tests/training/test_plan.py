@@ -49,6 +49,12 @@ def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
     [
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"sync_bn": True}, "needs GPUs"),
+        ({"devices": 999}, "--devices is 999; expected at most"),
+        ({"num_workers": 256}, "--num-workers is 256; expected at most"),
+        ({"num_nodes": 2}, "--num-nodes is 2, but this process was not told where the other"),
+        ({"crop": (16384, 16384)}, r"--batch-size 3 with --crop \[16384,16384\] takes \d+ GiB"),
+        ({"crop": (32, 32), "batch_size": 65536}, "--batch-size 65536 with --crop"),
+        ({"image_scale": 0.4}, "--image-scale is 0.4; expected a larger factor .*26x26 pixels"),
         ({"arch": "fc57"}, "fc57"),
         ({"arch": "densenet121"}, "is for classification"),
         ({"arch": "smp:unet/resnet18", "dropout": 0.1}, r"has no dropout=0\.1"),
