@@ -1,5 +1,7 @@
 """Which process of a run writes files, and which errors are about memory."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -70,6 +72,26 @@ def test_a_rank_that_is_no_number_is_named(
         cli.run("train", [])
     assert exit_info.value.code == 2
     assert f"the environment variable {name} is {value!r}; expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_a_working_folder_that_is_gone(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as exit_info:
+        cli.run(command, [])
+    assert exit_info.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown == (
+        f"tiramisu {command}: error: the working folder does not exist any more; change to another "
+        "one by `cd`\n"
+    )
 
 
 def test_devices_of_a_cpu() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tiramisu import commands
-from tiramisu.environment import check_ranks
+from tiramisu.environment import check_environment
 from tiramisu.terminal import protect_output
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -56,7 +56,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code: 0 success, 2 a mistake of the user, 130 Ctrl-C."""
     protect_output()
     try:
-        check_ranks()
+        check_environment()
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt or 'stopped'}", file=sys.stderr)

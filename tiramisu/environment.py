@@ -1,4 +1,4 @@
-"""The environment variables that say which process of a run this one is. No torch in this file."""
+"""What a process finds around it: its number in a run, and its working folder. No torch here."""
 
 import os
 
@@ -23,7 +23,18 @@ def read_rank(name: str) -> int | None:
     return int(text)
 
 
-def check_ranks() -> None:
-    """Raise ValueError if a number is none, before Lightning, which does not name it, reads it."""
+def check_environment() -> None:
+    """Check what libraries read as soon as they are loaded, and would not name.
+
+    Raises:
+        ValueError: a process's number is none.
+        FileNotFoundError: the working folder is gone: without one, MKL ends the process.
+    """
     for name in (*RANKS, "SLURM_NTASKS"):
         read_rank(name)
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "the working folder does not exist any more; change to another one by `cd`"
+        ) from None
