@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tiramisu.settings import check_ranges
+from tiramisu.settings import check_ranges, explain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,10 @@ class CheckConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.splits is not None and (
+            not self.splits or len(set(self.splits)) < len(self.splits)
+        ):
+            raise ValueError(explain("splits", self.splits, "one name or more, each once"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from tiramisu.data.entry import is_inside
-from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest
+from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest, make_partial
 from tiramisu.data.readers.cifar_archive import download_cifar
 from tiramisu.data.spec import DatasetSpec
 
@@ -50,6 +50,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
         return root
     partial = root.with_name(root.name + ".partial")
     url = (source or spec.source.url or "").rstrip("/")
+    make_partial(partial)
     fetch_files(
         spec.name,
         [

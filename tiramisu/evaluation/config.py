@@ -35,7 +35,7 @@ class EvalConfig:
     """Images in a batch; by default 1, or 10 for --bn batch, as the paper's authors did."""
     tta: bool = False
     """Test-time augmentation: average over the scales 0.75, 1 and 1.25, each also mirrored."""
-    mc_dropout: Literal[0] | Annotated[int, Range(at_least=2, at_most=10_000)] = 0
+    mc_dropout: Literal[0] | Annotated[int, Range(at_least=2, at_most=1000)] = 0
     """Monte Carlo dropout: evaluate the mean of this many passes with random dropout, such as 20.
     For segmentation a picture shows where the passes disagree. 0: one pass without dropout."""
     out: str | None = None

@@ -27,7 +27,7 @@ class PredictConfig:
     uncertainty: bool = False
     """Monte Carlo dropout: predict the mean of several passes with random dropout, and write two
     heat maps: entropy (total uncertainty) and mutual information (where the passes disagree)."""
-    mc_dropout: Annotated[int, Range(at_least=2, at_most=10_000)] | None = None
+    mc_dropout: Annotated[int, Range(at_least=2, at_most=1000)] | None = None
     """Number of passes of --uncertainty; by default 20."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""

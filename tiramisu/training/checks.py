@@ -1,6 +1,5 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
-import math
 import os
 
 from torch import nn
@@ -16,6 +15,7 @@ from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta
 from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
 from tiramisu.training.history import HISTORY_NAME, read_history
+from tiramisu.training.loading import RunData
 from tiramisu.training.optim import lr_factor
 
 CHANGEABLE = (
@@ -65,33 +65,54 @@ def check_machine(config: TrainConfig) -> None:
         )
 
 
-def check_step_memory(network: nn.Module, config: TrainConfig) -> None:
+def check_crops(network: nn.Module, config: TrainConfig) -> None:
     """Raise ValueError if a batch of crops cannot fit into memory, before anything is allocated."""
-    pixels = math.prod(config.crop or (0,)) * config.batch_size
-    if config.crop is None or pixels <= SURELY_FITS:
-        return
-    height, width = config.crop
-    values = run_on_meta(network, height=height, width=width).largest_output() * config.batch_size
-    check_memory(
-        values * (4 if config.precision == "fp32" else 2),
-        device=pick_device(config.accelerator),
-        what=f"--batch-size {config.batch_size} with --crop [{height},{width}]",
-    )
+    if config.crop is not None:
+        flags = f"--batch-size {config.batch_size} with --crop [{config.crop[0]},{config.crop[1]}]"
+        _check_batch(network, config, size=config.crop, batch=config.batch_size, flags=flags)
 
 
-def check_image_scale(network: nn.Module, dataset: ImageDataset, config: TrainConfig) -> None:
-    """Raise ValueError if shrunken images are too small for the network."""
-    if config.image_scale == 1:
+def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> None:
+    """Raise ValueError if whole images are too small for the network, or a batch of them too large.
+
+    Only the first image of each split is looked at.
+    """
+    height, width = _first_size(data.val_set)
+    if config.image_scale < 1 and min(height, width) < SURELY_LARGE:
+        try:
+            run_on_meta(network, height=height, width=width)
+        except ValueError as error:
+            expected = f"a larger factor for this data: {error}"
+            raise ValueError(explain("image_scale", config.image_scale, expected)) from None
+    batches = [("--eval-batch-size", config.eval_batch_size, data.val_set)]
+    if config.crop is None:
+        batches.append(("--batch-size", config.batch_size, data.train_set))
+    for flag, batch, dataset in batches:
+        height, width = _first_size(dataset)
+        _check_batch(
+            network,
+            config,
+            size=(height, width),
+            batch=min(batch, len(dataset)),
+            flags=f"{flag} {batch} with images of {height}x{width} pixels",
+        )
+
+
+def _first_size(dataset: ImageDataset) -> tuple[int, int]:
+    """Height and width of the first image as the network sees it, without augmentation."""
+    height, width = dataset.read_scaled(0)[0].shape[:2]
+    return height, width
+
+
+def _check_batch(
+    network: nn.Module, config: TrainConfig, *, size: tuple[int, int], batch: int, flags: str
+) -> None:
+    height, width = size
+    if batch * height * width <= SURELY_FITS:
         return
-    height, width = dataset[0]["image"].shape[-2:]
-    if min(height, width) >= SURELY_LARGE:
-        return
-    try:
-        run_on_meta(network, height=height, width=width)
-    except ValueError as error:
-        raise ValueError(
-            explain("image_scale", config.image_scale, f"a larger factor for this data: {error}")
-        ) from None
+    values = run_on_meta(network, height=height, width=width).largest_output() * batch
+    bytes_each = 4 if config.precision == "fp32" else 2
+    check_memory(values * bytes_each, device=pick_device(config.accelerator), what=flags)
 
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:

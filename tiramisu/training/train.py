@@ -25,10 +25,10 @@ from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.training.checks import (
-    check_image_scale,
+    check_crops,
+    check_image_size,
     check_machine,
     check_resume,
-    check_step_memory,
     check_task,
     check_whole_images,
     find_image_size,
@@ -104,7 +104,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
     check_task(spec, config)
     folder = choose_folder(config, data_name=spec.name)
     model = build_model_for(spec, config)
-    check_step_memory(model.network, config)
+    check_crops(model.network, config)
     if config.check_data and not spec.drawn and is_main_process():
         splits = [config.train_split, config.val_split]
         checked = check_dataset(spec, root=config.data_root, splits=splits)
@@ -115,7 +115,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)
-    check_image_scale(model.network, data.val_set, config)
+    check_image_size(model.network, data, config)
     task = build_task(model, data, config)
     history = History(folder, task=spec.task)
     return TrainingPlan(
