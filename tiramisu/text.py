@@ -10,6 +10,12 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def in_one_line(text: object, *, most: int = 200) -> str:
+    """A text of others, such as a server's, for an error: in one line, and cut where it is long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 def list_some(names: Sequence[object], *, most: int) -> str:
     """Names separated by commas; after the first `most` of them "and N more"."""
     shown = ", ".join(str(name) for name in names[:most])

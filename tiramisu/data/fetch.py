@@ -21,6 +21,7 @@ from threading import Event, Thread
 from tqdm import tqdm
 
 from tiramisu.atomic import write_then_rename
+from tiramisu.text import in_one_line
 
 _THREADS = 8
 _TIMEOUT = 30.0
@@ -32,8 +33,6 @@ _PAUSES = (1.0, 4.0)
 _FAREWELL = 1.0
 """Seconds that threads get to end, before they are left behind."""
 _CHUNK = 2**16
-_SHOWN = 200
-"""Characters of a reason that a message shows."""
 MAX_BYTES = 2**30
 """Largest file: lists of digests do not say how large a file should be."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -164,8 +163,7 @@ def _fetch(file: RemoteFile, stop: Event) -> None:
             if isinstance(error, OSError) and error.errno in _DISK:
                 raise OSError(f"{file.path} cannot be written: {error.strerror}") from error
             if pause is None or not _may_pass(error):
-                reason = " ".join(str(error).split())[:_SHOWN]  # a server may have written it
-                raise OSError(f"{file.url}: {reason}") from error
+                raise OSError(f"{file.url}: {in_one_line(error)}") from error
             if stop.wait(pause):
                 raise _StoppedError from None
         else:
