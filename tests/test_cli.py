@@ -75,7 +75,7 @@ def model(tmp_path: Path) -> Path:
         ),
         (["--data", "objects"], "use `tiramisu train_cls`"),
         (["--data", "camvidd"], "there is no file camvidd"),
-        (["--data", ""], "--data is ''; expected text"),
+        (["--data", ""], "--data is ''; expected printable text"),
         (["--data", "camvid", "--data-root", "nowhere"], "nowhere"),
         (["--lr", "fast"], "--lr is fast; expected a number"),
         (

@@ -97,10 +97,10 @@ def test_a_flag_given_twice_is_refused(argv: list[str], fails) -> None:
         (["--lr", "--epochs", "3"], "--lr: expected one argument"),
         (["--dropout.rate", "3"], "--dropout.rate"),
         (["--flip=", "x"], "--flip is ''; expected true or false"),
-        (["--out="], "--out is ''; expected text"),
-        (["--resume="], "--resume is ''; expected text"),
-        (["--out", "a\nb"], r"--out is 'a\nb'; expected text"),
-        (["--out", "\udcff"], r"--out is '\udcff'; expected text"),
+        (["--out="], "--out is ''; expected printable text"),
+        (["--resume="], "--resume is ''; expected printable text"),
+        (["--out", "a\nb"], r"--out is 'a\nb'; expected printable text"),
+        (["--out", "\udcff"], r"--out is '\udcff'; expected printable text"),
         (["--lr", "9" * 400], "--lr has a number of more than 300 digits"),
         ([f"--epochs={'9' * 5000}"], "--epochs has a number of more than 300 digits"),
         (["--crop", "[" * 100_000], "--crop is [[["),
@@ -119,7 +119,7 @@ def test_values_that_are_none(argv: list[str], expected: str, fails) -> None:
 
 @pytest.mark.parametrize("command", ["check", "download"])
 def test_the_name_of_a_data_set_is_no_empty_text(command: str, fails) -> None:
-    assert "--data is ''; expected text" in fails(command, "")
+    assert "--data is ''; expected printable text" in fails(command, "")
 
 
 def test_help_has_the_ranges(capsys) -> None:

@@ -43,10 +43,10 @@ WRONG = {
     "5000 digits": (f"lr: {'9' * 5000}\n", "not YAML"),
     "three sides": ("crop: [64, 64, 64]\n", "crop: expected two numbers"),
     "null side": ("crop: [64, null]\n", "crop: expected two numbers"),
-    "empty text": ("out: ''\n", "out: expected text"),
-    "two lines": ('out: "a\\nb"\n', "out: expected text"),
-    "zero byte": ('out: "a\\0b"\n', "out: expected text"),
-    "date": ("data: 2024-01-01\n", "data: expected text"),
+    "empty text": ("out: ''\n", "out: expected printable text"),
+    "two lines": ('out: "a\\nb"\n', "out: expected printable text"),
+    "zero byte": ('out: "a\\0b"\n', "out: expected printable text"),
+    "date": ("data: 2024-01-01\n", "data: expected printable text"),
     "scale upside down": ("scale: [2, 1]\n", "the smaller factor first"),
 }
 

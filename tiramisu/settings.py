@@ -114,7 +114,7 @@ def describe(kind: Any) -> str:
         int: "a whole number",
         float: "a number",
         bool: "true or false",
-        str: f"text (not empty, one line, at most {LONGEST} characters)",
+        str: f"printable text, 1 to {LONGEST} characters",
     }
     return "null" if kind is type(None) else words.get(kind, str(kind))
 
