@@ -75,12 +75,12 @@ def model(tmp_path: Path) -> Path:
         ),
         (["--data", "objects"], "use `tiramisu train_cls`"),
         (["--data", "camvidd"], "there is no file camvidd"),
-        (["--data", ""], "the name of the data set is empty"),
+        (["--data", ""], "--data is ''; expected printable text"),
         (["--data", "camvid", "--data-root", "nowhere"], "nowhere"),
         (["--lr", "fast"], "--lr is fast; expected a number"),
         (
             ["--crop", "32"],
-            "--crop is 32; expected two numbers, at least 1, such as [224,224], or null",
+            "--crop is 32; expected two numbers, 32 to 16384, such as [224,224], or null",
         ),
         (["--scale", "2"], "--scale is 2; expected two numbers"),
         (["--epochs", "1.5"], "--epochs is 1.5; expected a whole number"),
@@ -88,7 +88,7 @@ def model(tmp_path: Path) -> Path:
         (["--cache", "perhaps"], "--cache is perhaps; expected auto, yes, no"),
         (
             ["--num-workers", "many"],
-            "--num-workers is many; expected a whole number, at least 0, or auto",
+            "--num-workers is many; expected a whole number, 0 to 256, or auto",
         ),
         (
             ["--final-epochs", "1", "--final-loss", "x"],
@@ -114,11 +114,6 @@ def test_train(argv: list[str], expected: str, fails: Run, tmp_path: Path, monke
 def test_unknown_key_of_a_config_file_is_named(fails: Run, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("arch: fc56\nlearning_rate: 0.1\n")
     assert "learning_rate" in fails("train", "--config", tmp_path / "c.yaml")
-
-
-def test_config_that_is_no_yaml(fails: Run, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("arch: [fc56\n")
-    assert "',' or ']'" in fails("train", "--config", tmp_path / "c.yaml")
 
 
 def test_labels_that_do_not_fit_are_all_listed(fails: Run, data: Path, tmp_path: Path) -> None:
@@ -233,7 +228,6 @@ def test_settings_of_a_run_are_read_back_as_they_were(capsys, tmp_path: Path) ->
     with pytest.raises(SystemExit):
         cli.run("train", ["--config", str(tmp_path / "config.yaml"), "--print_config"])
     values = yaml.safe_load(capsys.readouterr().out)
-    values.pop("download", None)
     values.update(crop=tuple(values["crop"]), scale=tuple(values["scale"]))
     assert TrainConfig(**values) == config
 

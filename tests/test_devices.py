@@ -1,9 +1,18 @@
 """Which process of a run writes files, and which errors are about memory."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
+from tiramisu import cli
+from tiramisu.devices import (
+    check_precision,
+    count_devices,
+    is_main_process,
+    is_out_of_memory,
+    pick_device,
+)
 
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
 
@@ -51,3 +60,42 @@ def test_device_of_a_setting() -> None:
         assert pick_device("auto").type == "cpu"
         with pytest.raises(ValueError, match="no GPU"):
             pick_device("gpu")
+
+
+@pytest.mark.parametrize("name", [*RANKS, "SLURM_NTASKS"])
+@pytest.mark.parametrize("value", ["x", "", "-1", "1.5"])
+def test_a_rank_that_is_no_number_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as exit_info:
+        cli.run("train", [])
+    assert exit_info.value.code == 2
+    assert f"the environment variable {name} is {value!r}; expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_a_working_folder_that_is_gone(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit) as exit_info:
+        cli.run(command, [])
+    assert exit_info.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown == (
+        f"tiramisu {command}: error: the working folder does not exist any more; change to another "
+        "one by `cd`\n"
+    )
+
+
+def test_devices_of_a_cpu() -> None:
+    assert count_devices(torch.device("cpu")) >= 2
+    check_precision("bf16", torch.device("cpu"))
+    with pytest.raises(ValueError, match="--precision fp16 needs a GPU"):
+        check_precision("fp16", torch.device("cpu"))

@@ -52,16 +52,16 @@ def test_values_within_their_range(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "--steps is 0; expected a whole number, at least 1"),
-        ({"steps": 1.5}, "--steps is 1.5; expected a whole number, at least 1"),
-        ({"lr": 0.0}, "--lr is 0.0; expected a number, above 0"),
-        ({"lr": float("nan")}, "--lr is nan; expected a number, above 0"),
+        ({"steps": 0}, "--steps is 0; expected a whole number, 1 to 1000000"),
+        ({"steps": 1.5}, "--steps is 1.5; expected a whole number, 1 to 1000000"),
+        ({"lr": 0.0}, "--lr is 0.0; expected a number, above 0 and at most 1000"),
+        ({"lr": float("nan")}, "--lr is nan; expected a number, above 0 and at most 1000"),
         ({"dropout": 1.0}, "--dropout is 1.0; expected a number, at least 0 and below 1, or null"),
         ({"tile": 63}, "--tile is 63; expected a whole number, at least 64, or off"),
         ({"tile": "of"}, "--tile is of; expected a whole number, at least 64, or off"),
         (
             {"crop": (0, 9)},
-            "--crop is (0, 9); expected two numbers, at least 1, such as [224,224], or null",
+            "--crop is (0, 9); expected two numbers, 1 to 1000000, such as [224,224], or null",
         ),
         ({"optimizer": "adam"}, "--optimizer is adam; expected sgd, adamw"),
     ],
@@ -83,11 +83,11 @@ def test_the_ends_of_a_range() -> None:
 def test_ranges_in_words() -> None:
     assert describe(Share) == "a number, 0 to 1"
     assert describe_range(Share) == "0 to 1"
-    assert describe_range(Count | None) == "at least 1"
-    assert describe_range(Count | Literal["auto"]) == "at least 1 or auto"
-    assert describe_range(Count | Literal["auto", "off"]) == "at least 1 or auto or off"
+    assert describe_range(Count | None) == "1 to 1000000"
+    assert describe_range(Count | Literal["auto"]) == "1 to 1000000 or auto"
+    assert describe_range(Count | Literal["auto", "off"]) == "1 to 1000000 or auto or off"
     assert describe_range(Literal["sgd", "adamw"] | None) == "sgd, adamw"
-    assert describe_range(list[Count] | Count | None) == "at least 1"
-    assert describe_range(tuple[Count, Count]) == "at least 1"
-    assert describe_range(list[Count] | Count | None) == "at least 1"
+    assert describe_range(list[Count] | Count | None) == "1 to 1000000"
+    assert describe_range(tuple[Count, Count]) == "1 to 1000000"
+    assert describe_range(list[Count] | Count | None) == "1 to 1000000"
     assert describe_range(str) == ""

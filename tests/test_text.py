@@ -2,12 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from tiramisu.text import did_you_mean, format_table, list_some, path_text, show_path
+from tiramisu.text import did_you_mean, format_table, list_some, path_text, shorten, show_path
 
 
 def test_did_you_mean_names_the_closest_or_nothing() -> None:
     assert did_you_mean("fc107", ["fc56", "fc103", "densenet121"]) == "; did you mean fc103?"
     assert did_you_mean("resnet", ["fc56", "fc103"]) == ""
+
+
+def test_a_text_of_others_is_one_line_and_not_long() -> None:
+    assert shorten(" a\r\nb\tc ") == "a b c"
+    assert shorten("x" * 300, most=5) == "xxxxx..."
 
 
 def test_list_some_counts_what_it_leaves_out() -> None:

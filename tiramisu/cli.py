@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from tiramisu import commands
+from tiramisu.environment import check_environment
 from tiramisu.interrupts import Terminated, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
 
@@ -62,6 +63,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     quieten_decoders()
     signal.signal(signal.SIGTERM, raise_interrupt)
     try:
+        check_environment()
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as interrupt:
         said = str(interrupt) or "stopped: what was not complete was not written"

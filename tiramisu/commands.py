@@ -4,16 +4,18 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+import yaml
 
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.checkpoints.config import PublishConfig
+from tiramisu.data.config import CheckConfig, DownloadConfig
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.export.config import ExportConfig
-from tiramisu.flags import Parser
+from tiramisu.flags import PRINT_CONFIG, Parser
 from tiramisu.inference.config import ClassifyConfig, PredictConfig
-from tiramisu.recipes import with_recipe
-from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
+from tiramisu.recipes import find_recipe, read_recipe
+from tiramisu.summary.config import SummaryConfig
+from tiramisu.training.config import ClassifierTrainConfig, TrainConfig, settings_of
 
 # The commands import torch and Lightning only when they run, so that --help is answered at once.
 
@@ -37,14 +39,31 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
-        "--config", action="config", help="Recipe: a YAML file, or a name in configs/"
+        "--config",
+        type=str | None,
+        default=None,
+        metavar="FILE",
+        help="Recipe: a YAML file, or a name in configs/",
+    )
+    parser.add_argument(
+        PRINT_CONFIG, action="store_true", help="Print the resulting settings as YAML, and exit"
     )
     parser.add_argument("--download", action="store_true", help="Download the data set first")
     parser.add_config(config_type)
-    values = parser.parse_args(with_recipe(argv, defaults=config_type()))
-    download_first = values.pop("download")
-    values.pop("config")
-    config = config_type(**values.as_dict())
+    values = parser.parse_flags(argv)
+    recipe = find_recipe(values)
+    if recipe is not None:
+        parser.set_defaults(read_recipe(recipe, parser))
+        values = parser.parse_flags(argv)
+    only_flags = {name: values.pop(name) for name in ("config", "print_config", "download")}
+    try:
+        config = config_type(**values)
+    except ValueError as error:
+        start = f" (the other settings are those in {recipe})" if recipe else ""
+        raise ValueError(f"{error}{start}") from None
+    if only_flags["print_config"]:
+        print(yaml.safe_dump(settings_of(config), sort_keys=False), end="")
+        return
 
     from tiramisu.models import task_of
 
@@ -53,7 +72,7 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
         raise ValueError(
             f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"
         )
-    if download_first:
+    if only_flags["download"]:
         _download(config.data, config.data_root)
 
     from tiramisu.training.train import train as run_training
@@ -79,7 +98,7 @@ def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
         usage="%(prog)s --checkpoint RUN [--data NAME] [--split NAME] [options]",
     )
     parser.add_config(EvalConfig)
-    config = EvalConfig(**parser.parse_args(argv).as_dict())
+    config = EvalConfig(**parser.parse_flags(argv))
 
     from tiramisu.evaluation.evaluate import evaluate_checkpoint
     from tiramisu.inference.load import load_predictor
@@ -104,9 +123,9 @@ def predict(argv: Sequence[str]) -> None:
         help="Image, video, folder, or pattern such as '*.jpg'",
     )
     parser.add_config(PredictConfig)
-    values = parser.parse_args(argv)
+    values = parser.parse_flags(argv)
     inputs = values.pop("inputs")
-    config = PredictConfig(**values.as_dict())
+    config = PredictConfig(**values)
 
     from tiramisu.inference.files import predict_files
     from tiramisu.inference.load import load_predictor
@@ -128,9 +147,9 @@ def predict_classes(argv: Sequence[str]) -> None:
         "inputs", nargs="+", metavar="INPUT", help="Image, folder, or pattern such as '*.jpg'"
     )
     parser.add_config(ClassifyConfig)
-    values = parser.parse_args(argv)
+    values = parser.parse_flags(argv)
     inputs = values.pop("inputs")
-    config = ClassifyConfig(**values.as_dict())
+    config = ClassifyConfig(**values)
 
     from tiramisu.inference.classify import classify_files
     from tiramisu.inference.load import load_predictor
@@ -149,7 +168,7 @@ def export(argv: Sequence[str]) -> None:
         usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
     )
     parser.add_config(ExportConfig)
-    config = ExportConfig(**parser.parse_args(argv).as_dict())
+    config = ExportConfig(**parser.parse_flags(argv))
 
     from tiramisu.export.exporting import export_checkpoint
 
@@ -166,7 +185,7 @@ def publish(argv: Sequence[str]) -> None:
         usage="%(prog)s --checkpoint RUN [--out FOLDER] [--push USER/NAME] [options]",
     )
     parser.add_config(PublishConfig)
-    config = PublishConfig(**parser.parse_args(argv).as_dict())
+    config = PublishConfig(**parser.parse_flags(argv))
 
     from tiramisu.checkpoints.publish import publish_checkpoint
 
@@ -183,7 +202,7 @@ def benchmark(argv: Sequence[str]) -> None:
         usage="%(prog)s [--arch NAME] [--mode infer|train] [--size [H,W]] [--batch N] [options]",
     )
     parser.add_config(BenchmarkConfig)
-    config = BenchmarkConfig(**parser.parse_args(argv).as_dict())
+    config = BenchmarkConfig(**parser.parse_flags(argv))
 
     from tiramisu.benchmark.benchmark import run_benchmark
 
@@ -198,62 +217,35 @@ def summary(argv: Sequence[str]) -> None:
         description="Print a network block by block, like table 2 of the FC-DenseNet paper, with "
         "output channels, parameters and multiply-adds. Or print its layers, or draw it.",
     )
-    parser.add_argument(
-        "--arch", type=str, default="fc103", help="Network, such as fc56 or densenet121"
-    )
-    parser.add_argument(
-        "--num-classes",
-        type=int,
-        default=None,
-        help="Number of classes; by default as in the network's paper",
-    )
-    parser.add_argument(
-        "--size",
-        type=tuple[int, int],
-        default=None,
-        metavar="[H,W]",
-        help="Height and width of the images; by default [360,480] for FC-DenseNets, [224,224] for "
-        "DenseNets, [32,32] for the DenseNets of CIFAR",
-    )
-    parser.add_argument("--table", action="store_true", help="Print one line for each layer")
-    parser.add_argument(
-        "--graph",
-        type=str,
-        default=None,
-        metavar="FILE",
-        help="Draw the network, and write the drawing into this .svg, .png or .pdf file",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="Replace an earlier drawing")
-    values = parser.parse_args(argv)
+    parser.add_config(SummaryConfig)
+    config = SummaryConfig(**parser.parse_flags(argv))
 
     from tiramisu.models import build_model
     from tiramisu.models.zoo import find_entry
 
-    usual = find_entry(values.arch)
-    height, width = values.size or usual.size
-    if height < 1 or width < 1:
-        raise ValueError(f"--size is [{height},{width}]; expected two numbers of at least 1")
-    num_classes = usual.num_classes if values.num_classes is None else values.num_classes
-    if values.graph is not None:
+    usual = find_entry(config.arch)
+    height, width = config.size or usual.size
+    num_classes = usual.num_classes if config.num_classes is None else config.num_classes
+    if config.graph is not None:
         from tiramisu.summary.drawing import check_picture_path
 
-        check_picture_path(Path(values.graph))
-        if Path(values.graph).exists() and not values.overwrite:
-            raise ValueError(f"{values.graph} exists already; give --overwrite, or another file")
-    network = build_model(values.arch, num_classes=num_classes)
-    if values.table:
+        check_picture_path(Path(config.graph))
+        if Path(config.graph).exists() and not config.overwrite:
+            raise ValueError(f"{config.graph} exists already; give --overwrite, or another file")
+    network = build_model(config.arch, num_classes=num_classes)
+    if config.table:
         from tiramisu.summary.tables import format_layers, list_layers
 
         print(format_layers(list_layers(network, height=height, width=width)))
-    elif values.graph is None:
+    elif config.graph is None:
         from tiramisu.summary.tables import format_summary, summarize
 
         print(format_summary(summarize(network, height=height, width=width)))
-    if values.graph is not None:
+    if config.graph is not None:
         from tiramisu.summary.drawing import draw_network
 
-        draw_network(network, values.graph, height=height, width=width, title=values.arch)
-        print(f"{values.graph} written")
+        draw_network(network, config.graph, height=height, width=width, title=config.arch)
+        print(f"{config.graph} written")
 
 
 def check(argv: Sequence[str]) -> None:
@@ -262,23 +254,21 @@ def check(argv: Sequence[str]) -> None:
         "check",
         description="Read every image and label of a data set, and list all problems.",
     )
-    _add_data_arguments(
-        parser, help="Data set: a name that comes with the package, a YAML file, or a folder"
-    )
     parser.add_argument(
-        "--splits",
-        type=list[str],
-        default=None,
-        help="Splits to check, such as [train,val]; by default train, val and test",
+        "data",
+        type=str,
+        metavar="DATA",
+        help="Data set: a name that comes with the package, a YAML file, or a folder",
     )
-    values = parser.parse_args(argv)
+    parser.add_config(CheckConfig)
+    config = CheckConfig(**parser.parse_flags(argv))
 
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.checking.check import check_dataset
 
-    spec = load_spec(values.data)
-    root = Path(values.data_root) if values.data_root else None
-    print(check_dataset(spec, root=root, splits=values.splits))
+    spec = load_spec(config.data)
+    root = Path(config.data_root) if config.data_root else None
+    print(check_dataset(spec, root=root, splits=config.splits))
 
 
 def download(argv: Sequence[str]) -> None:
@@ -288,22 +278,15 @@ def download(argv: Sequence[str]) -> None:
         description="Download a data set, and verify every file by its checksum. If it is "
         "interrupted, the same command continues.",
     )
-    _add_data_arguments(
-        parser, help="Data set: a name that comes with the package, or a YAML file with a source"
-    )
-    values = parser.parse_args(argv)
-    _download(values.data, values.data_root)
-
-
-def _add_data_arguments(parser: ArgumentParser, *, help: str) -> None:
-    parser.add_argument("data", type=str, metavar="DATA", help=help)
     parser.add_argument(
-        "--data-root",
+        "data",
         type=str,
-        default=None,
-        metavar="DIR",
-        help="Folder of its files; by default the root in its YAML, or data/NAME",
+        metavar="DATA",
+        help="Data set: a name that comes with the package, or a YAML file with a source",
     )
+    parser.add_config(DownloadConfig)
+    config = DownloadConfig(**parser.parse_flags(argv))
+    _download(config.data, config.data_root)
 
 
 def _download(data: str, data_root: str | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from tiramisu.environment import read_rank
 from tiramisu.settings import Accelerator
 
 PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")
@@ -36,6 +37,19 @@ def pick_device(accelerator: Accelerator) -> torch.device:
     return torch.device("cpu")
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise ValueError if a device cannot compute in this number format, or only very slowly."""
+    if precision == "fp16" and device.type == "cpu":
+        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+
+
+def count_devices(device: torch.device) -> int:
+    """How many devices of a kind this machine has; on a CPU, how many processes are of use."""
+    if device.type == "cuda":
+        return torch.cuda.device_count()
+    return 1 if device.type == "mps" else max(2, os.cpu_count() or 1)
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that prints and writes files.
 
@@ -43,9 +57,9 @@ def is_main_process() -> bool:
     process on its machine, and the user that of the machine.
     """
     for name in ("RANK", "SLURM_PROCID"):
-        if name in os.environ:
-            return int(os.environ[name]) == 0
-    return all(int(os.environ.get(name, 0)) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+        if (rank := read_rank(name)) is not None:
+            return rank == 0
+    return not any(map(read_rank, ("LOCAL_RANK", "NODE_RANK")))
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -3,14 +3,25 @@
 import copy
 import re
 from argparse import SUPPRESS, Action
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from tiramisu.settings import describe, describe_range, explain
+from tiramisu.settings import describe, describe_range, explain, is_valid, show
 from tiramisu.text import did_you_mean
 
-METAVARS = {"crop": "[H,W]", "scale": "[MIN,MAX]"}
+LONG_NUMBER = re.compile(r"\d{301}")
+PRINT_CONFIG = "--print_config"
+ONLY_FLAGS = ("help", "config", "print_config")
+METAVARS = {
+    "crop": "[H,W]",
+    "size": "[H,W]",
+    "scale": "[MIN,MAX]",
+    "data_root": "DIR",
+    "graph": "FILE",
+}
 
 
 class Formatter(DefaultHelpFormatter):
@@ -31,7 +42,10 @@ class Formatter(DefaultHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """jsonargparse's parser with --dashed-names, and errors of one line."""
+    """jsonargparse's parser with --dashed-names, and errors of one line.
+
+    A flag is given by its full name, and once: what is not taken is refused.
+    """
 
     def __init__(self, command: str, *, description: str, usage: str | None = None) -> None:
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -40,20 +54,20 @@ class Parser(ArgumentParser):
             description=description,
             usage=usage,
             formatter_class=Formatter,
+            allow_abbrev=False,
+            print_config=None,  # ours knows the ranges of the settings
         )
 
     def add_config(self, config: type) -> None:
-        """Add a flag for each field of a settings class."""
-        self.add_class_arguments(config)
+        """Add a flag for each field of a settings class that the parser does not have yet."""
+        self.add_class_arguments(config, skip={action.dest for action in self._actions})
         for action in self._actions:
-            if action.dest == "print_config":
-                action.help = "Print the resulting settings as YAML, and exit"
             if action.dest in METAVARS:
                 action.metavar = METAVARS[action.dest]
             elif action.metavar is None and not isinstance(action.default, bool):
                 action.metavar = {int: "N", float: "X"}.get(type(action.default), "VALUE")
             # The field `data_root` is called so in YAML, and --data-root on the command line.
-            names = [n for n in action.option_strings if "_" in n and n != "--print_config"]
+            names = [n for n in action.option_strings if "_" in n and n != PRINT_CONFIG]
             for name in names:
                 dashed = name.replace("_", "-")
                 self._option_string_actions[dashed] = action
@@ -62,12 +76,59 @@ class Parser(ArgumentParser):
             if isinstance(action.default, bool) and action.nargs is None:
                 action.nargs, action.const = "?", True
 
+    def parse_flags(self, argv: Sequence[str]) -> dict[str, Any]:
+        """The value of every flag and argument, by its name with underscores.
+
+        Raises:
+            ValueError: a flag is unknown, is given twice, or has no value of its type.
+        """
+        for before, word in pairwise(["", *argv]):
+            if LONG_NUMBER.search(word):  # Python raises various errors for them
+                name = (word if "=" in word else before).partition("=")[0]
+                raise ValueError(f"{name} has a number of more than 300 digits; expected fewer")
+        given = [word.partition("=")[0] for word in argv if word.startswith("--")]
+        actions = [self._option_string_actions.get(name) for name in given]
+        for i, action in enumerate(actions):
+            if action is not None and action in actions[:i]:
+                raise ValueError(f"{given[i]} is given twice; give it once")
+            if action is None and "." in given[i]:  # jsonargparse takes --NAME.PART
+                self.error(f"unrecognized arguments: {given[i]}")
+        try:
+            values = dict(self.parse_args(argv).as_dict())
+        except RecursionError:
+            raise ValueError("a value has too many levels of brackets") from None
+        for action in self._actions:
+            kind = _type_of(action)
+            if action.dest in values and kind and not is_valid(values[action.dest], kind):
+                raise ValueError(explain(action.dest, values[action.dest], describe(kind)))
+        return values
+
+    def parse_setting(self, name: str, value: object) -> Any:
+        """The value of one flag, as a YAML file holds it, in the flag's type.
+
+        Raises:
+            ValueError: there is no such flag, or it may not have this value.
+        """
+        flags = {action.dest: action for action in self._actions if action.dest not in ONLY_FLAGS}
+        if name not in flags:
+            raise ValueError(f"there is no such setting{did_you_mean(name, flags)}")
+        kind = _type_of(flags[name]) or bool
+        try:
+            parsed = self.parse_object({name: value}, defaults=False)[name]
+        except (ValueError, OverflowError, RecursionError):
+            parsed = value
+        if not is_valid(parsed, kind):
+            raise ValueError(f"expected {describe(kind)}, not {show(value)}")
+        return parsed
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = " ".join(message.replace("<class '", "").replace("'>", "").split())
         unknown = re.search(r"(?:Option '|unrecognized arguments: --)([\w-]+)", message)
         if unknown is not None:
             flags = [name for action in self._actions for name in action.option_strings]
-            message += did_you_mean(f"--{unknown.group(1).replace('_', '-')}", flags)
+            given = f"--{unknown.group(1).replace('_', '-')}"
+            longer = " or ".join(flag for flag in flags if flag.startswith(given))
+            message += f"; did you mean {longer}?" if longer else did_you_mean(given, flags)
         missing = re.fullmatch(r"the following arguments are required: (\w+).*", message)
         if missing is not None:
             action = next(action for action in self._actions if action.dest == missing.group(1))
@@ -78,7 +139,7 @@ class Parser(ArgumentParser):
 
     def _say_what_was_expected(self, message: str) -> str:
         """Turn jsonargparse's error about a value of the wrong type into one of ours."""
-        found = re.search(r"--([\w.]+): .*(?:Got|Given) value: (.*)$", message)
+        found = re.search(r"--([\w.]+): .*(?:Got|Given) value:\s*(.*)$", message)
         if found is None:
             return message
         name, value = found.groups()

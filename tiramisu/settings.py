@@ -1,13 +1,15 @@
 """What the settings of all commands share: kinds of numbers with their ranges. No torch here.
 
 A field's range stands beside the field: `lr: PositiveNumber = 1e-3`. It is checked when the
-settings are made, in Python as on the command line, and shown by `--help`.
+settings are made, in Python as on the command line, and shown by `--help`. A range ends where a
+value can only be a mistake.
 """
 
 import dataclasses
 import math
 import types
 import typing
+import unicodedata
 from typing import Annotated, Any, Literal, Union
 
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -23,6 +25,7 @@ class Range:
     below: float = math.inf
 
     def __contains__(self, value: float) -> bool:
+        # Without ends of its own, a range has neither infinity nor NaN in it.
         return self.at_least <= value <= self.at_most and self.above < value < self.below
 
     def __str__(self) -> str:
@@ -34,36 +37,63 @@ class Range:
             "at most": self.at_most,
             "below": self.below,
         }
-        return " and ".join(f"{word} {end:g}" for word, end in ends.items() if math.isfinite(end))
+        return " and ".join(
+            f"{word} {end:.10g}" for word, end in ends.items() if math.isfinite(end)
+        )
 
 
-Count = Annotated[int, Range(at_least=1)]
-CountOrZero = Annotated[int, Range(at_least=0)]
-PositiveNumber = Annotated[float, Range(above=0)]
-NumberOrZero = Annotated[float, Range(at_least=0)]
+Count = Annotated[int, Range(at_least=1, at_most=1_000_000)]
+CountOrZero = Annotated[int, Range(at_least=0, at_most=1_000_000)]
+BatchSize = Annotated[int, Range(at_least=1, at_most=65_536)]
+Side = Annotated[int, Range(at_least=32, at_most=16_384)]
+Processes = Annotated[int, Range(at_least=1, at_most=1024)]
+PositiveNumber = Annotated[float, Range(above=0, at_most=1000)]
+NumberOrZero = Annotated[float, Range(at_least=0, at_most=1_000_000)]
 Share = Annotated[float, Range(at_least=0, at_most=1)]
 ShareAboveZero = Annotated[float, Range(above=0, at_most=1)]
 ShareBelowOne = Annotated[float, Range(at_least=0, below=1)]
+ImageScale = Annotated[float, Range(at_least=0.01, at_most=1)]
 Seed = Annotated[int, Range(at_least=0, at_most=2**32 - 1)]
+
+LONGEST = 1000
+"""Characters of a text."""
+_SHOWN = 200
+"""Characters of a value that an error shows."""
 
 
 def check_ranges(settings: Any) -> None:
-    """Raise ValueError, in the words of the command line, if a field is out of its range.
+    """Raise ValueError, in the words of the command line, if a field has a value it may not have.
 
     Args:
         settings: a dataclass whose fields may be `Annotated` with a `Range`, also within a union
             or as the parts of a tuple.
     """
-    kinds = typing.get_type_hints(type(settings), include_extras=True)
-    for field in dataclasses.fields(settings):
-        value, kind = getattr(settings, field.name), kinds[field.name]
-        if (_is_choice(kind) or describe_range(kind)) and not _is_within(value, kind):
-            raise ValueError(explain(field.name, value, describe(kind)))
+    for name, kind in kinds_of(type(settings)).items():
+        value = getattr(settings, name)
+        if not is_valid(value, kind):
+            raise ValueError(explain(name, value, describe(kind)))
+
+
+def kinds_of(settings: type) -> dict[str, Any]:
+    """The type of each field of a settings class, with its range, by name."""
+    hints = typing.get_type_hints(settings, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(settings)}
 
 
 def explain(name: str, value: object, expected: str) -> str:
     """The error for a setting: its flag, what came, and what was expected."""
-    return f"--{name.replace('_', '-')} is {value}; expected {expected}"
+    return f"--{name.replace('_', '-')} is {show(value)}; expected {expected}"
+
+
+def show(value: object) -> str:
+    """A value as an error shows it: in one line, and cut where it is very long."""
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
+    if not _is_printable(text):
+        text = repr(text)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def describe(kind: Any) -> str:
@@ -80,7 +110,12 @@ def describe(kind: Any) -> str:
         return f"{numbers}, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
     if origin is list:
         return "a list, such as [a,b]"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: f"printable text, 1 to {LONGEST} characters",
+    }
     return "null" if kind is type(None) else words.get(kind, str(kind))
 
 
@@ -97,19 +132,31 @@ def describe_range(kind: Any) -> str:
     return describe_range(parts[0]) if origin in (tuple, list) else ""
 
 
-def _is_within(value: object, kind: Any) -> bool:
+def is_valid(value: object, kind: Any) -> bool:
+    """Whether a setting of this type may have this value."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        return _is_within(value, parts[0]) and value in parts[1]
+        return is_valid(value, parts[0]) and value in parts[1]
     if origin in (Union, types.UnionType):
-        return any(_is_within(value, part) for part in parts)
+        return any(is_valid(value, part) for part in parts)
     if origin is tuple:
-        return isinstance(value, tuple | list) and all(map(_is_within, value, parts))
+        if not isinstance(value, tuple | list) or len(value) != len(parts):
+            return False
+        return all(map(is_valid, value, parts))
     if origin is list:
-        return isinstance(value, list) and all(_is_within(part, parts[0]) for part in value)
+        return isinstance(value, list) and all(is_valid(part, parts[0]) for part in value)
     if origin is Literal:
         return value in parts
+    if isinstance(value, bool):  # to Python it is a whole number too
+        return kind is bool
+    if isinstance(value, str):
+        return kind is str and _is_printable(value) and len(value) <= LONGEST
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _is_printable(text: str) -> bool:
+    """Whether a text is one line that can be written as UTF-8, and not empty."""
+    return text != "" and not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
 def _is_choice(kind: Any) -> bool:

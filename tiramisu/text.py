@@ -30,6 +30,12 @@ def one_line(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def shorten(text: object, *, most: int = 200) -> str:
+    """A text of others, such as a server's, for an error: in one line, and cut where it is long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 def list_some(names: Sequence[object], *, most: int) -> str:
     """Names separated by commas; after the first `most` of them "and N more"."""
     shown = ", ".join(str(name) for name in names[:most])

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from tiramisu.data import download
+from tiramisu.data import fetch
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.download import download_dataset, read_checksums
 from tiramisu.data.spec import DatasetSpec
@@ -68,7 +68,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetSpec:
-    monkeypatch.setattr(download, "_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(fetch, "_PAUSES", (0.01, 0.01))
     lines = [f"{hashlib.sha256(content).hexdigest()}  {name}" for name, content in FILES.items()]
     (tmp_path / "tiny.sha256").write_text("\n".join(lines) + "\n")
     (tmp_path / "tiny.yaml").write_text(

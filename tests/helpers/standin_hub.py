@@ -193,7 +193,10 @@ class Handler(BaseHTTPRequestHandler):
         if repo is None:
             return
         sha = repo.find(revision)
-        files = repo.commits[sha] if sha else {}
+        if sha is None:
+            self.answer({"error": "not found"}, 404, {"X-Error-Code": "RevisionNotFound"})
+            return
+        files = repo.commits[sha]
         if path not in files:
             self.answer({"error": "not found"}, 404, {"X-Error-Code": "EntryNotFound"})
             return

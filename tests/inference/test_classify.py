@@ -61,7 +61,7 @@ def test_files_to_csv_and_json(
         Image.fromarray(paint(color)).save(tmp_path / f"{name}.png")
     (tmp_path / "c.png").write_bytes(b"no image")
     out = tmp_path / "out"
-    config = ClassifyConfig(checkpoint="", out=str(out), top=2, batch_size=1)
+    config = ClassifyConfig(checkpoint="x", out=str(out), top=2, batch_size=1)
     with pytest.raises(ValueError, match=r"1 of 3 files failed, the others are done.*c.png"):
         classify_files(model, [tmp_path], config=config)
     with (out / "classes.csv").open() as file:
@@ -77,7 +77,7 @@ def test_files_to_csv_and_json(
 
 def test_the_table_has_no_more_columns_than_classes(model, tmp_path: Path) -> None:
     Image.fromarray(paint((200, 0, 0))).save(tmp_path / "a.png")
-    config = ClassifyConfig(checkpoint="", out=str(tmp_path / "out"), top=9)
+    config = ClassifyConfig(checkpoint="x", out=str(tmp_path / "out"), top=9)
     classify_files(model, [tmp_path / "a.png"], config=config)
     heading, row = csv.reader((tmp_path / "out/classes.csv").read_text().splitlines())
     assert heading[-1] == "probability_3"
@@ -97,7 +97,7 @@ def test_models_of_the_wrong_task_say_where_to_go(model: ClassificationModel) ->
 def test_videos_are_refused(model: ClassificationModel, tmp_path: Path) -> None:
     (tmp_path / "drive.mp4").write_bytes(b"")
     with pytest.raises(ValueError, match=r"drive\.mp4 is a video; expected images"):
-        classify_files(model, [tmp_path], config=ClassifyConfig(checkpoint="", out=str(tmp_path)))
+        classify_files(model, [tmp_path], config=ClassifyConfig(checkpoint="x", out=str(tmp_path)))
 
 
 def test_a_saved_model_from_the_command_line(

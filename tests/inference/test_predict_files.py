@@ -25,7 +25,7 @@ def write_image(path: Path, *, height: int = 40, width: int = 60) -> np.ndarray:
 
 
 def run(model: SegmentationModel, *sources: Path, out: Path, overwrite: bool = False) -> list[str]:
-    config = PredictConfig(checkpoint="", out=str(out), overwrite=overwrite)
+    config = PredictConfig(checkpoint="x", out=str(out), overwrite=overwrite)
     written = predict_files(model, sources, config=config)
     assert all(path.parent == out and path.is_file() for path in written)
     return sorted(path.name for path in written)

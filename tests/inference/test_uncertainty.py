@@ -39,7 +39,7 @@ def image() -> np.ndarray:
 
 
 def config_for(out: Path) -> PredictConfig:
-    return PredictConfig(checkpoint="", out=str(out), uncertainty=True, mc_dropout=5)
+    return PredictConfig(checkpoint="x", out=str(out), uncertainty=True, mc_dropout=5)
 
 
 def test_passes_disagree_where_dropout_matters(model, image) -> None:

@@ -43,7 +43,7 @@ def test_video_round_trip(
 ) -> None:
     write_video(tmp_path / name, codec=codec)
     out = tmp_path / "out"
-    config = PredictConfig(checkpoint="", out=str(out))
+    config = PredictConfig(checkpoint="x", out=str(out))
     written = predict_files(channel_model, [tmp_path / name], config=config)
     assert [path.name for path in written] == ["a_overlay.mp4", "a.json"]
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_overlay.mp4"]
@@ -81,7 +81,7 @@ def test_an_odd_size_is_made_even_and_frames_take_the_options(
     frame = np.zeros((65, 161, 3), np.uint8)
     monkeypatch.setattr("tiramisu.inference.video_file._frames", lambda _: iter([frame] * 5))
     network = Recorder()
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"), tile=64, tta=True)
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"), tile=64, tta=True)
     predict_files(make_model(network), [tmp_path / "a.avi"], config=config)
     frames, _ = read_frames(tmp_path / "out/a_overlay.mp4")
     assert len(frames) == 5
@@ -94,7 +94,7 @@ def test_damaged_video_leaves_nothing_behind(
     channel_model: SegmentationModel, tmp_path: Path
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.mp4 is damaged"):
         predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())
@@ -116,7 +116,7 @@ def test_a_video_that_breaks_off_leaves_nothing_behind(
                 raise error
             return super().forward(images)
 
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"))
     with pytest.raises((error, ValueError)):
         predict_files(make_model(BreaksOff(3, 3, 1)), [tmp_path / "a.avi"], config=config)
     assert written[-1]  # the frames before are in a file
@@ -148,7 +148,7 @@ def test_a_video_that_could_not_be_written_whole_is_refused(
     monkeypatch.setattr("tiramisu.inference.video_file._frames", lambda _: iter(frames))
     FullDisk.fourcc = staticmethod(writer_class.fourcc)  # type: ignore[attr-defined]
     monkeypatch.setattr("tiramisu.inference.video.cv2.VideoWriter", FullDisk)
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match="only 3 of 5 frames could be read back"):
         predict_files(make_model(nn.Conv2d(3, 3, 1)), [tmp_path / "a.avi"], config=config)
     assert not list((tmp_path / "out").iterdir())
@@ -164,7 +164,7 @@ def test_a_playlist_is_no_video(
     write_video(tmp_path / "other.avi", codec="MJPG")
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.mp4").write_text(f"{head}{tmp_path}/other.avi\n")
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.mp4 is damaged or is no video"):
         predict_files(channel_model, [tmp_path / "in/a.mp4"], config=config)
     assert not list((tmp_path / "out").iterdir())

@@ -138,7 +138,7 @@ def test_the_smallest_image() -> None:
         ({"block_config": ()}, r"block_config is \(\)"),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"bottleneck": 0}, "bottleneck is 0"),
-        ({"bottleneck": True}, "bottleneck is True; expected at least 1"),
+        ({"bottleneck": True}, "bottleneck is True; expected a whole number, 1 to 65536"),
         ({"compression": 0.0}, "compression is 0.0; expected above 0 and at most 1"),
         ({"activation": "gelu"}, "activation is 'gelu'; expected one of 'relu', 'prelu', 'silu'"),
         ({"stem": "mnist"}, "stem is 'mnist'; expected one of 'imagenet', 'cifar', 'face'"),

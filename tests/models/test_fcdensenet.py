@@ -156,7 +156,7 @@ def test_refuses_images_it_cannot_take(shape: tuple[int, ...], message: str) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_classes": 0}, "num_classes is 0; expected at least 1"),
+        ({"num_classes": 0}, "num_classes is 0; expected a whole number, 1 to 65536"),
         ({"in_channels": 0}, "in_channels is 0"),
         ({"growth_rate": -12}, "growth_rate is -12"),
         ({"stem_width": 0}, "stem_width is 0"),

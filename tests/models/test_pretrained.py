@@ -1,7 +1,9 @@
 import hashlib
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tiramisu.models import (
     densenet264,
     load_fitting,
     load_public,
+    pretrained,
 )
 
 
@@ -146,6 +149,32 @@ def test_a_wrong_hash_or_no_network_is_one_line(hub, imagenet, monkeypatch) -> N
     with pytest.raises(OSError, match=r"cannot be downloaded.*go online once, or put") as info:
         densenet121(weights="DEFAULT")
     assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("answer", [b"", b"hello\r\n\r\n"], ids=["stalled", "no HTTP"])
+def test_a_bad_server_is_one_line(answer: bytes, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    monkeypatch.setattr(pretrained, "TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/densenet121-0123abcd.pth"
+        monkeypatch.setattr(DenseNet121_Weights, "url", url)
+
+        def serve() -> None:
+            connection = listener.accept()[0]
+            if answer:
+                connection.sendall(answer)
+                connection.close()
+            else:
+                with suppress(OSError):
+                    while connection.recv(10_000):  # until the client has gone
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with pytest.raises(OSError, match=r"cannot be downloaded.*go online once, or put"):
+            densenet121(weights="DEFAULT")
+        thread.join(5)
+    assert socket.getdefaulttimeout() is None
 
 
 @pytest.mark.parametrize(

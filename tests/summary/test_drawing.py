@@ -206,7 +206,7 @@ def test_the_command_draws_and_prints(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_the_command_refuses_before_it_works(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"suffixes \.svg"):
         commands.summary(["--graph", str(tmp_path / "out.gif")])
-    with pytest.raises(ValueError, match=r"--size is \[0,32\]"):
+    with pytest.raises(ValueError, match=r"--size is \(0, 32\)"):
         commands.summary(["--size", "[0,32]"])
 
 

@@ -10,6 +10,8 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
+from tiramisu.data import free_memory
+from tiramisu.training import checks
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.train import TrainingPlan, fit, plan, train
@@ -49,6 +51,12 @@ def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
     [
         ({"precision": "fp16"}, "fp16 needs a GPU"),
         ({"sync_bn": True}, "needs GPUs"),
+        ({"devices": 999}, "--devices is 999; expected at most"),
+        ({"num_workers": 256}, "--num-workers is 256; expected at most"),
+        ({"num_nodes": 2}, "--num-nodes is 2, but this process was not told where the other"),
+        ({"crop": (16384, 16384)}, r"--batch-size 3 with --crop \[16384,16384\] takes \d+ GiB"),
+        ({"crop": (32, 32), "batch_size": 65536}, "--batch-size 65536 with --crop"),
+        ({"image_scale": 0.4}, "--image-scale is 0.4; expected a larger factor .*26x26 pixels"),
         ({"arch": "fc57"}, "fc57"),
         ({"arch": "densenet121"}, "is for classification"),
         ({"arch": "smp:unet/resnet18", "dropout": 0.1}, r"has no dropout=0\.1"),
@@ -64,6 +72,22 @@ def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
 )
 def test_refused_settings(quick: Quick, refuses, changes: dict, message: str) -> None:
     refuses(quick(**changes), message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"crop": None}, "--batch-size 3 with images of 64x64 pixels"),
+        ({"crop": None, "batch_size": 1, "eval_batch_size": 2}, "--eval-batch-size 2 with images"),
+    ],
+    ids=["training", "validation"],
+)
+def test_whole_images_that_do_not_fit_into_memory(
+    quick: Quick, refuses, monkeypatch, changes: dict, flags: str
+) -> None:
+    monkeypatch.setattr(checks, "SURELY_FITS", 5000)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 10_000)
+    refuses(quick(**changes), f"{flags}.* and 0 GiB are free; give fewer or smaller images")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")

@@ -14,7 +14,7 @@ from tiramisu.atomic import make_folder, write_file
 from tiramisu.benchmark import comparison_report as report
 from tiramisu.benchmark.comparison import Comparison, UnavailableError, compare
 from tiramisu.benchmark.config import BenchmarkConfig
-from tiramisu.benchmark.contenders import Case, check_contender, default_contenders
+from tiramisu.benchmark.contenders import Case, check_case, check_contender, default_contenders
 from tiramisu.benchmark.loading_speed import compare_loading
 from tiramisu.devices import describe_machine, pick_device
 from tiramisu.models.zoo import ZOO
@@ -86,6 +86,8 @@ def _plan_table(config: BenchmarkConfig) -> dict[Case, list[str]]:
     values: Any = (config.arch or "fc103", config.size, config.batch)
     lists = [value if isinstance(value, list) else [value] for value in values]
     cases = [_make_case(config, *values) for values in itertools.product(*lists)]
+    for case in cases:
+        check_case(case)
     if config.study == "data":
         is_one = len(cases) == 1 and cases[0].entry.task == "segmentation"
         if not is_one or cases[0].mode != "train" or config.contenders:

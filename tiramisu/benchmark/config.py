@@ -1,11 +1,18 @@
 """The settings of a benchmark: each field is a flag of `tiramisu benchmark`. No torch here."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Literal
 
-from tiramisu.settings import Accelerator, Count, NumberOrZero, Range, check_ranges, explain
-
-Side = Annotated[int, Range(at_least=32)]
+from tiramisu.settings import (
+    Accelerator,
+    BatchSize,
+    Count,
+    NumberOrZero,
+    Processes,
+    Side,
+    check_ranges,
+    explain,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +34,7 @@ class BenchmarkConfig:
     """Height and width of the images, [360,480], or a list: [[180,240],[360,480]]. By default those
     of the network's paper: [360,480] to infer and [224,224] to train with FC-DenseNets, [224,224]
     for DenseNets, [32,32] for the DenseNets of CIFAR."""
-    batch: list[Count] | Count | None = None
+    batch: list[BatchSize] | BatchSize | None = None
     """Images in one step, or a list: [1,2,4]; by default 1 to infer, 3 (DenseNets: 8) to train."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the computation; bf16 and fp16 are mixed precision."""
@@ -49,7 +56,7 @@ class BenchmarkConfig:
     """Start no further round after this time, once three rounds are done."""
     memory: bool = True
     """Measure peak memory too, of each network in a separate process."""
-    threads: Count | None = None
+    threads: Processes | None = None
     """Threads on the CPU; by default one for each core, as torch chooses."""
     out: str = "benchmarks"
     """Folder for JSON and pictures."""

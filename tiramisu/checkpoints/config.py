@@ -2,13 +2,15 @@
 
 import dataclasses
 
+from tiramisu.settings import check_ranges
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PublishConfig:
     """A model to publish in Hugging Face's layout.
 
     Raises:
-        ValueError: no place to publish to is given.
+        ValueError: a field has a value it may not have, or no place to publish to is given.
     """
 
     checkpoint: str
@@ -27,5 +29,6 @@ class PublishConfig:
     """Replace an earlier model and its card in the folder."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.out is None and self.push is None:
             raise ValueError("nowhere to publish to; give --out FOLDER, --push USER/NAME, or both")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, errors, snapshot_download
+from huggingface_hub import constants, errors, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -43,7 +43,7 @@ def fetch_model(name: str, *, revision: str | None = None, **options: Any) -> Pa
     Args:
         name: hf://USER/NAME or hf://USER/NAME@REVISION.
         revision: branch, tag or commit, if the name has none.
-        **options: token, cache_dir, force_download and others of `snapshot_download`.
+        **options: token, cache_dir, force_download and others of `hf_hub_download`.
 
     Raises:
         ValueError: there is no such model, or Tiramisu did not publish it.
@@ -56,21 +56,24 @@ def fetch_model(name: str, *, revision: str | None = None, **options: Any) -> Pa
             f"{SCHEME}USER/NAME"
         )
     revision = match["revision"] or revision
-    with hub_errors(match["repo"], revision=revision):
-        # One snapshot: config and weights are of the same commit.
-        folder = snapshot_download(
-            match["repo"],
-            revision=revision,
-            allow_patterns=[HUB_CONFIG_NAME, WEIGHTS_NAME],
-            **options,
-        )
-    missing = [part for part in (HUB_CONFIG_NAME, WEIGHTS_NAME) if not Path(folder, part).is_file()]
-    if missing:
+    repo = match["repo"]
+    with hub_errors(repo, revision=revision):
+        # One after the other in this thread: Ctrl-C does not end the threads of a whole snapshot.
+        config = _fetch(repo, HUB_CONFIG_NAME, revision=revision, **options)
+        # The folder's name is its commit, from which the weights must be too.
+        commit = revision if "local_dir" in options else config.parent.name
+        return _fetch(repo, WEIGHTS_NAME, revision=commit, **options).parent
+
+
+def _fetch(repo: str, name: str, **options: Any) -> Path:
+    try:
+        return Path(hf_hub_download(repo, name, **options))
+    except LocalEntryNotFoundError:  # also an EntryNotFoundError, but about the network
+        raise
+    except EntryNotFoundError:
         raise ValueError(
-            f"{match['repo']} on the Hub has no {' and no '.join(missing)}; expected a model that "
-            "Tiramisu published"
-        )
-    return Path(folder)
+            f"{repo} on the Hub has no {name}; expected a model that Tiramisu published"
+        ) from None
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class ImageDataset(Dataset[Sample]):
         if self._cached or not self.cache or (self.cache == "auto" and not self._fits(processes)):
             return
         with reading_pool(drawn=self.spec.drawn is not None, share=processes) as pool:
-            self._cached = list(pool.map(self._read_scaled, range(len(self)), chunksize=8))
+            self._cached = list(pool.map(self.read_scaled, range(len(self)), chunksize=8))
 
     def __getitem__(self, key: int | SampleKey) -> Sample:
         if not isinstance(key, SampleKey):
@@ -104,7 +104,7 @@ class ImageDataset(Dataset[Sample]):
             key = SampleKey(range(len(self))[key])
         index = key.index
         try:
-            image, label = self._cached[index] if self._cached else self._read_scaled(index)
+            image, label = self._cached[index] if self._cached else self.read_scaled(index)
         except (ValueError, OSError) as error:
             raise DataError(str(error)) from error
         if self.transform is not None:
@@ -135,9 +135,10 @@ class ImageDataset(Dataset[Sample]):
         varies = from_files and self.spec.size is None
         with ThreadPoolExecutor() as pool:
             images = range(len(self) if varies else 1)
-            return set(pool.map(lambda index: self._read_scaled(index)[0].shape[:2], images))
+            return set(pool.map(lambda index: self.read_scaled(index)[0].shape[:2], images))
 
-    def _read_scaled(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def read_scaled(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Image and label of a sample as `read` gives them, but down-sampled."""
         image, label = self._reader.read(index)
         if self.image_scale != 1:
             image = _down_sample(image, self.image_scale, cv2.INTER_AREA)
@@ -147,7 +148,7 @@ class ImageDataset(Dataset[Sample]):
 
     def _fits(self, processes: int) -> bool:
         indices = np.unique(np.linspace(0, len(self) - 1, 8).astype(int))
-        sizes = [image.nbytes + label.nbytes for image, label in map(self._read_scaled, indices)]
+        sizes = [image.nbytes + label.nbytes for image, label in map(self.read_scaled, indices)]
         return float(np.mean(sizes)) * len(self) < _CACHE_SHARE * free_memory() / processes
 
 

@@ -1,24 +1,19 @@
 """Download a data set file by file and verify every file."""
 
-import hashlib
-import http.client
 import os
-import time
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from tqdm import tqdm
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.data.entry import is_inside
+from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest, make_partial
 from tiramisu.data.readers.cifar_archive import download_cifar
 from tiramisu.data.spec import DatasetSpec
 
-_THREADS = 8
-_TIMEOUT = 30.0  # seconds without a byte
-_PAUSES = (1.0, 4.0)  # seconds before the second and the third attempt
+MAX_LIST_BYTES = 100_000_000
+_CHECKSUM = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 
 
 def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None = None) -> Path:
@@ -40,6 +35,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
     Raises:
         ValueError: the data set has no download, root exists but is not this data set, or the
             download fails.
+        KeyboardInterrupt: the user stopped it; the message says how to go on.
     """
     root = Path(os.path.expanduser(root))
     if spec.torchvision is not None:
@@ -54,7 +50,15 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
         return root
     partial = root.with_name(root.name + ".partial")
     url = (source or spec.source.url or "").rstrip("/")
-    _fetch_all(spec.name, url, partial, checksums)
+    make_partial(partial)
+    fetch_files(
+        spec.name,
+        [
+            RemoteFile(url=f"{url}/{quote(path)}", path=partial / path, digest=digest)
+            for path, digest in checksums.items()
+        ],
+        folder=partial,
+    )
     if root.exists():
         root.rmdir()  # it is empty
     partial.rename(root)
@@ -62,74 +66,44 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """The SHA-256 of each relative path, from a file in the format of `sha256sum`."""
-    checksums = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        digest, _, name = line.strip().partition("  ")
-        parts = Path(name).parts
-        if len(digest) != 64 or not parts or ".." in parts or Path(name).is_absolute():
+    """The SHA-256 of each relative path, from a file in the format of `sha256sum`.
+
+    Raises:
+        ValueError: it is no such file, or a path is given twice or leads out of the folder.
+    """
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise ValueError(f"{path} is no list of checksums: it has over {MAX_LIST_BYTES:,} bytes")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no list of checksums: it is not text in UTF-8") from None
+    checksums: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        match = _CHECKSUM.fullmatch(line.strip())
+        if match is None or not _is_plain(match[2]):
             raise ValueError(f"{path}, line {number}: expected `sha256  relative/path`")
-        checksums[name] = digest
+        if match[2] in checksums:
+            raise ValueError(f"{path}, line {number}: {match[2]} is listed twice; remove one")
+        checksums[match[2]] = match[1].lower()
+    if not checksums:
+        raise ValueError(f"{path} is empty; expected lines of `sha256  relative/path`")
+    for name in checksums:
+        for folder in PurePosixPath(name).parents:
+            if str(folder) in checksums:
+                raise ValueError(f"{path}: {folder} cannot be a file, and the folder of {name}")
     return checksums
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of one file below a folder on every system, written in one way."""
+    return is_inside(name) and "\\" not in name and str(PurePosixPath(name)) == name != "."
 
 
 def _verify(name: str, root: Path, checksums: dict[str, str]) -> None:
     bar = tqdm(checksums.items(), desc=f"verifying {name}", unit="file", disable=None)
-    bad = [path for path, digest in bar if not _is_valid(root / path, digest)]
+    bad = [path for path, digest in bar if not has_digest(root / path, digest)]
     if bad:
         raise ValueError(
             f"{root} exists, but {len(bad)} of {len(checksums)} files are missing or differ from "
             f"{name} (first {bad[0]}). Nothing was changed. Move it away, or give another folder"
         )
-
-
-def _fetch_all(name: str, url: str, folder: Path, checksums: dict[str, str]) -> None:
-    pool = ThreadPoolExecutor(_THREADS)
-    jobs = [
-        pool.submit(_fetch, f"{url}/{quote(path)}", folder / path, digest)
-        for path, digest in checksums.items()
-    ]
-    try:
-        for job in tqdm(
-            as_completed(jobs),
-            total=len(jobs),
-            desc=f"downloading {name}",
-            unit="file",
-            disable=None,
-        ):
-            job.result()
-    except OSError as error:
-        pool.shutdown(cancel_futures=True)
-        there = sum((folder / path).is_file() for path in checksums)
-        raise ValueError(
-            f"download of {name} stopped: {error}. {there} of {len(checksums)} files are in "
-            f"{folder}. Run the same command again to continue"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)  # also after Ctrl-C, without waiting for the whole queue
-
-
-def _fetch(url: str, path: Path, digest: str) -> None:
-    """Download one file unless it is there. Raises OSError after three attempts."""
-    if _is_valid(path, digest):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for pause in (*_PAUSES, None):
-        try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
-                content = response.read()
-            if hashlib.sha256(content).hexdigest() != digest:
-                raise OSError("its SHA-256 differs from the expected one")
-        except (OSError, http.client.HTTPException) as error:
-            gone = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)
-            if pause is None or gone:
-                raise OSError(f"{url}: {error}") from error
-            time.sleep(pause)
-        else:
-            with write_then_rename(path) as unfinished:
-                unfinished.write_bytes(content)
-            return
-
-
-def _is_valid(path: Path, digest: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest

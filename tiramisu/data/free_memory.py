@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import torch
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -15,6 +16,22 @@ def free_memory() -> int:
     The limits of a container count too (Docker, Kubernetes, systemd: control groups version 2).
     """
     return min([psutil.virtual_memory().available, *_left_in_groups()])
+
+
+def check_memory(needed: int, *, device: torch.device, what: str) -> None:
+    """Raise ValueError if a device has less free memory than something needs at least.
+
+    Args:
+        needed: bytes.
+        device: where; all but CUDA's share the memory of the machine.
+        what: what needs it, in the words of the command line.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if needed > free:
+        raise ValueError(
+            f"{what} takes {needed / 2**30:.0f} GiB of memory for the outputs of a single layer, "
+            f"and {free / 2**30:.0f} GiB are free; give fewer or smaller images"
+        )
 
 
 def _left_in_groups() -> Iterator[int]:

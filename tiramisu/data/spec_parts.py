@@ -16,7 +16,6 @@ from tiramisu.data.entry import (
     NotNegative,
     PathBesideYaml,
     Percent,
-    Positive,
     Text,
     check_inside,
     expect_pair,
@@ -59,17 +58,20 @@ class ImageClass(ClassEntry):
     """Its sub-folder; None if that has the name of the class."""
 
 
+_DrawnSide = Annotated[int, Field(ge=1, le=4096)]
+
+
 class SceneSize(Entry):
     """The size of drawn scenes in pixels."""
 
-    height: Positive
-    width: Positive
+    height: _DrawnSide
+    width: _DrawnSide
 
 
 class ObjectSize(Entry):
     """The side of drawn, square images of objects in pixels."""
 
-    size: Positive
+    size: _DrawnSide
 
 
 class Source(Entry):
@@ -196,8 +198,8 @@ class DrawnSplit(Entry):
     Each image is a scene for segmentation, or a single object for classification.
     """
 
-    first_seed: NotNegative
-    count: Positive
+    first_seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    count: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class FolderSplit(Entry):

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from tiramisu.settings import Accelerator, Count, Range, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Range, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class EvalConfig:
     the other images of its batch: do not compare such scores with those of the first two."""
     train_split: str = "train"
     """Split for --bn recalibrated."""
-    batch_size: Count | None = None
+    batch_size: BatchSize | None = None
     """Images in a batch; by default 1, or 10 for --bn batch, as the paper's authors did."""
     tta: bool = False
     """Test-time augmentation: average over the scales 0.75, 1 and 1.25, each also mirrored."""
-    mc_dropout: Literal[0] | Annotated[int, Range(at_least=2)] = 0
+    mc_dropout: Literal[0] | Annotated[int, Range(at_least=2, at_most=1000)] = 0
     """Monte Carlo dropout: evaluate the mean of this many passes with random dropout, such as 20.
     For segmentation a picture shows where the passes disagree. 0: one pass without dropout."""
     out: str | None = None

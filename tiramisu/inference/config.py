@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from tiramisu.settings import Accelerator, Count, Range, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Count, Range, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class PredictConfig:
     of a model that comes with the package, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
-    tile: Annotated[int, Range(at_least=64)] | Literal["auto", "off"] = 1024
+    tile: Annotated[int, Range(at_least=64, at_most=65_536)] | Literal["auto", "off"] = 1024
     """Side of overlapping tiles, in pixels; auto is 1024. An image that is not larger is predicted
     whole. If memory runs out, smaller tiles are used. off predicts every image whole."""
     tta: bool = False
@@ -27,7 +27,7 @@ class PredictConfig:
     uncertainty: bool = False
     """Monte Carlo dropout: predict the mean of several passes with random dropout, and write two
     heat maps: entropy (total uncertainty) and mutual information (where the passes disagree)."""
-    mc_dropout: Annotated[int, Range(at_least=2)] | None = None
+    mc_dropout: Annotated[int, Range(at_least=2, at_most=1000)] | None = None
     """Number of passes of --uncertainty; by default 20."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
@@ -62,7 +62,7 @@ class ClassifyConfig:
     """Folder for classes.csv and classes.json."""
     top: Count = 5
     """Number of classes to report for each image, the most probable first."""
-    batch_size: Count = 16
+    batch_size: BatchSize = 16
     """Images in a batch."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""

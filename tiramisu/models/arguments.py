@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from tiramisu.models.operators import Activation, Dims
 
+MOST = 65_536
+"""Largest number of channels or classes: more can only be a mistake, and would fill the memory."""
+
 
 class NetworkOptions(TypedDict, total=False):
     """Keywords that all published networks of this package take."""
@@ -21,10 +24,10 @@ class NetworkOptions(TypedDict, total=False):
 
 
 def check_counts(**values: int) -> None:
-    """Raise ValueError unless all values are at least 1."""
+    """Raise ValueError unless all values are whole numbers from 1 to MOST."""
     for name, value in values.items():
-        if value < 1 or isinstance(value, bool):
-            raise ValueError(f"{name} is {value}; expected at least 1")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+            raise ValueError(f"{name} is {value}; expected a whole number, 1 to {MOST}")
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:

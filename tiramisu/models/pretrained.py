@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from tiramisu.models.arguments import find_part
 from tiramisu.models.operators import CONVOLUTIONS
-from tiramisu.text import list_some
+from tiramisu.text import list_some, shorten
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 PublicWeights: TypeAlias = "str | WeightsEnum | None"
 
 _log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a download is given up."""
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -143,7 +148,9 @@ def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Tr
         OSError: the download failed.
     """
     found = _find_public(name, weights)
+    patience = socket.getdefaulttimeout()
     try:
+        socket.setdefaulttimeout(TIMEOUT)  # torch.hub itself would wait for ever
         state = found.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except RuntimeError as error:
         if "invalid hash" not in str(error):
@@ -151,11 +158,13 @@ def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Tr
         raise ValueError(
             f"the weights {found!r} from {found.url} arrived damaged ({error}): try again"
         ) from None
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(
-            f"the weights {found!r} cannot be downloaded ({error}): go online once, or put "
-            f"{found.url} into {torch.hub.get_dir()}/checkpoints"
+            f"the weights {found!r} cannot be downloaded ({shorten(error)}): go online once, "
+            f"or put {found.url} into {torch.hub.get_dir()}/checkpoints"
         ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
     return load_fitting(network, state)
 
 

@@ -11,7 +11,8 @@ palette          colours
 classes          the values in labels
 """
 
+from tiramisu.streets.classes import NAMES
 from tiramisu.streets.scene import draw_scene
 from tiramisu.streets.single_object import OBJECTS, draw_object
 
-__all__ = ["OBJECTS", "draw_object", "draw_scene"]
+__all__ = ["NAMES", "OBJECTS", "draw_object", "draw_scene"]

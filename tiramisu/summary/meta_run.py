@@ -127,6 +127,10 @@ class MetaRun(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # The tensor is kept as well: while it lives, no other has its id.
             self._made_by[id(tensor)] = len(self._operations) - 1, tensor
 
+    def largest_output(self) -> int:
+        """Number of values in the largest output of a module."""
+        return max(math.prod(output) for _, output in self.shapes.values())
+
     def read_output(self, name: str) -> tuple[int, tuple[int, ...], int | None]:
         """Channels, size and stride of a module's output, also where channels come last.
 

@@ -1,15 +1,22 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
+import os
+
+from torch import nn
+
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.free_memory import check_memory
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.devices import is_main_process, pick_device
+from tiramisu.devices import check_precision, count_devices, is_main_process, pick_device
 from tiramisu.models import list_models, task_of
-from tiramisu.training.config import TrainConfig, smallest_crop
+from tiramisu.settings import explain
+from tiramisu.summary.meta_run import run_on_meta
+from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
 from tiramisu.training.history import HISTORY_NAME, read_history
+from tiramisu.training.loading import RunData
 from tiramisu.training.optim import lr_factor
-from tiramisu.training.run_settings import settings_of
 
 CHANGEABLE = (
     "epochs",
@@ -28,14 +35,84 @@ CHANGEABLE = (
 )
 """Settings that a resumed run may change: none of them changes what an epoch learns."""
 
+CLUSTER_VARIABLES = ("MASTER_ADDR", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
+"""Environment variables that tell Lightning where the other machines are."""
+SURELY_LARGE = 64
+"""Side of an image that every network takes."""
+SURELY_FITS = 2**22
+"""Pixels of a batch that need no check: their largest layer takes less than 1 GiB."""
+
 
 def check_machine(config: TrainConfig) -> None:
     """Raise ValueError if this machine lacks a device that the settings need."""
     device = pick_device(config.accelerator)
-    if config.precision == "fp16" and device.type == "cpu":
-        raise ValueError("--precision fp16 needs a GPU; on a CPU use bf16 or fp32")
+    check_precision(config.precision, device)
     if config.sync_bn and device.type != "cuda":
         raise ValueError("--sync-bn needs GPUs")
+    most = count_devices(device)
+    if config.devices > most:
+        kind = "processes on the CPU" if device.type == "cpu" else "GPUs"
+        raise ValueError(explain("devices", config.devices, f"at most {most} {kind} here"))
+    cores = os.cpu_count() or 1
+    if config.num_workers != "auto" and config.num_workers > max(8, 4 * cores):
+        expected = f"at most {max(8, 4 * cores)} on a machine with {cores} cores"
+        raise ValueError(explain("num_workers", config.num_workers, expected))
+    if config.num_nodes > 1 and not any(name in os.environ for name in CLUSTER_VARIABLES):
+        raise ValueError(
+            f"--num-nodes is {config.num_nodes}, but this process was not told where the other "
+            "machines are; start it by torchrun or SLURM, or set MASTER_ADDR, MASTER_PORT and "
+            "NODE_RANK on each machine"
+        )
+
+
+def check_crops(network: nn.Module, config: TrainConfig) -> None:
+    """Raise ValueError if a batch of crops cannot fit into memory, before anything is allocated."""
+    if config.crop is not None:
+        flags = f"--batch-size {config.batch_size} with --crop [{config.crop[0]},{config.crop[1]}]"
+        _check_batch(network, config, size=config.crop, batch=config.batch_size, flags=flags)
+
+
+def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> None:
+    """Raise ValueError if whole images are too small for the network, or a batch of them too large.
+
+    Only the first image of each split is looked at.
+    """
+    height, width = _first_size(data.val_set)
+    if config.image_scale < 1 and min(height, width) < SURELY_LARGE:
+        try:
+            run_on_meta(network, height=height, width=width)
+        except ValueError as error:
+            expected = f"a larger factor for this data: {error}"
+            raise ValueError(explain("image_scale", config.image_scale, expected)) from None
+    batches = [("--eval-batch-size", config.eval_batch_size, data.val_set)]
+    if config.crop is None:
+        batches.append(("--batch-size", config.batch_size, data.train_set))
+    for flag, batch, dataset in batches:
+        height, width = _first_size(dataset)
+        _check_batch(
+            network,
+            config,
+            size=(height, width),
+            batch=min(batch, len(dataset)),
+            flags=f"{flag} {batch} with images of {height}x{width} pixels",
+        )
+
+
+def _first_size(dataset: ImageDataset) -> tuple[int, int]:
+    """Height and width of the first image as the network sees it, without augmentation."""
+    height, width = dataset.read_scaled(0)[0].shape[:2]
+    return height, width
+
+
+def _check_batch(
+    network: nn.Module, config: TrainConfig, *, size: tuple[int, int], batch: int, flags: str
+) -> None:
+    height, width = size
+    if batch * height * width <= SURELY_FITS:
+        return
+    values = run_on_meta(network, height=height, width=width).largest_output() * batch
+    bytes_each = 4 if config.precision == "fp32" else 2
+    check_memory(values * bytes_each, device=pick_device(config.accelerator), what=flags)
 
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:

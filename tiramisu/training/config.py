@@ -4,22 +4,28 @@ No torch in this file, so that `--help` and a wrong flag are answered at once.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from tiramisu.settings import (
     Accelerator,
+    BatchSize,
     Count,
     CountOrZero,
+    ImageScale,
     NumberOrZero,
     PositiveNumber,
+    Processes,
+    Range,
     Seed,
     Share,
     ShareAboveZero,
     ShareBelowOne,
+    Side,
     check_ranges,
     explain,
 )
 
+Factor = Annotated[float, Range(at_least=0.1, at_most=10)]
 Loss = Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"]
 
 
@@ -60,14 +66,14 @@ class TrainConfig:
     """Seed of the initial weights, the order of the images, augmentation and dropout."""
 
     # The images that the network is trained on.
-    image_scale: ShareAboveZero = 1.0
+    image_scale: ImageScale = 1.0
     """Factor by which images are shrunk: 0.5 halves both sides. Predictions are still evaluated at
     the full size of the labels."""
-    crop: tuple[Count, Count] | None = None
+    crop: tuple[Side, Side] | None = None
     """Height and width of random training crops, in pixels; null trains on whole images."""
-    pad: CountOrZero = 0
+    pad: Annotated[int, Range(at_least=0, at_most=4096)] = 0
     """Padding on all sides of training images before the random crop, in pixels; needs --crop."""
-    scale: tuple[PositiveNumber, PositiveNumber] = (1.0, 1.0)
+    scale: tuple[Factor, Factor] = (1.0, 1.0)
     """Random scaling of training images: smallest and largest factor."""
     flip: bool = True
     """Mirror training images at random, left to right."""
@@ -79,17 +85,17 @@ class TrainConfig:
     cache: Literal["auto", "yes", "no"] = "auto"
     """Keep decoded images in memory; auto does so if they take at most a quarter of the free
     memory."""
-    num_workers: CountOrZero | Literal["auto"] = "auto"
+    num_workers: Annotated[int, Range(at_least=0, at_most=256)] | Literal["auto"] = "auto"
     """Processes that load and augment images; auto starts up to 8 for a GPU, and none for a
     CPU, where loading takes little of the time."""
 
     # Optimisation.
     epochs: Count = 100
     """Passes over the training split."""
-    max_steps: Count | None = None
+    max_steps: Annotated[int, Range(at_least=1, at_most=1_000_000_000)] | None = None
     """Stop after this many optimiser steps, even within an epoch. An incomplete epoch is not
     evaluated; its weights are saved as the final model only with --keep last."""
-    batch_size: Count = 4
+    batch_size: BatchSize = 4
     """Images in a batch, for each device."""
     accumulate: Count = 1
     """Batches whose gradients are averaged for one optimiser step."""
@@ -143,7 +149,7 @@ class TrainConfig:
     early."""
     val_every: Count = 1
     """Evaluate on the validation split after every so many epochs."""
-    eval_batch_size: Count = 1
+    eval_batch_size: BatchSize = 1
     """Images in a batch of the validation; more than 1 only if all images have the same size."""
     keep: Literal["best", "last"] = "best"
     """Epoch whose weights are saved as the final model: the one with the best score on the
@@ -152,9 +158,9 @@ class TrainConfig:
     # The machine.
     accelerator: Accelerator = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
-    devices: Count = 1
+    devices: Processes = 1
     """Number of GPUs (on a CPU: of processes) on each machine."""
-    num_nodes: Count = 1
+    num_nodes: Processes = 1
     """Number of machines."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the computation; bf16 and fp16 are mixed precision. The weights are trained
@@ -173,9 +179,14 @@ class TrainConfig:
         check_ranges(self)
         if self.scale[0] > self.scale[1]:
             raise ValueError(explain("scale", self.scale, "the smaller factor first"))
-        if self.final_epochs > self.epochs:
-            expected = f"at most --epochs, which is {self.epochs}"
-            raise ValueError(explain("final_epochs", self.final_epochs, expected))
+        if self.pad and self.crop is None:
+            raise ValueError(
+                explain("pad", self.pad, "0 without --crop: it widens where crops are")
+            )
+        for name in ("final_epochs", "warmup_epochs"):
+            if getattr(self, name) > self.epochs:
+                expected = f"at most --epochs, which is {self.epochs}"
+                raise ValueError(explain(name, getattr(self, name), expected))
         if self.final_loss is not None and self.final_epochs == 0:
             raise ValueError("--final-loss needs --final-epochs, the epochs in which it is used")
         if self.class_weights != "none" or self.label_smoothing > 0:
@@ -212,11 +223,11 @@ class ClassifierTrainConfig(TrainConfig):
     init_from: str | None = None
     """Weights to start from: a run, a checkpoint, or IMAGENET1K_V1, torchvision's weights. Layers
     that do not fit, such as the last one for other classes, start from random weights."""
-    image_scale: ShareAboveZero = 1.0
+    image_scale: ImageScale = 1.0
     """Factor by which images are shrunk: 0.5 halves both sides."""
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     """Images in a batch, for each device."""
-    eval_batch_size: Count = 64
+    eval_batch_size: BatchSize = 64
     """Images in a batch of the validation; more than 1 only if all images have the same size."""
     optimizer: Literal["rmsprop", "sgd", "adamw"] = "sgd"
     """Optimiser: sgd uses Nesterov momentum."""
@@ -233,6 +244,15 @@ class ClassifierTrainConfig(TrainConfig):
     patience: CountOrZero = 0
     """Stop after this many epochs without a better top-1 accuracy on the validation split; 0 never
     stops early."""
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Settings as YAML holds them, without `resume`: a resumed run saves what it resumes."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+        if name != "resume"
+    }
 
 
 def smallest_crop(batch_size: int) -> int:

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -12,7 +11,7 @@ from tiramisu.atomic import is_leftover, write_file
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
 from tiramisu.devices import is_main_process
 from tiramisu.shipped import list_shipped
-from tiramisu.training.config import TrainConfig
+from tiramisu.training.config import TrainConfig, settings_of
 
 FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
 """Environment variable that tells the other processes of a run its folder: Lightning starts them
@@ -76,15 +75,6 @@ def save_config(config: TrainConfig, folder: Path) -> None:
         raise FolderTakenError(
             f"another training has just started in {folder}; give another --out"
         ) from None
-
-
-def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """Settings as YAML holds them, without `resume`: a resumed run saves what it resumes."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(config).items()
-        if name != "resume"
-    }
 
 
 def _add_number(folder: Path) -> Path:

@@ -30,6 +30,8 @@ from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.interrupts import Terminated, restored_handlers
 from tiramisu.training.checks import (
+    check_crops,
+    check_image_size,
     check_machine,
     check_resume,
     check_task,
@@ -113,6 +115,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
     check_task(spec, config)
     folder = choose_folder(config, data_name=spec.name)
     model = build_model_for(spec, config)
+    check_crops(model.network, config)
     if config.check_data and not spec.drawn and is_main_process():
         splits = [config.train_split, config.val_split]
         checked = check_dataset(spec, root=config.data_root, splits=splits)
@@ -123,6 +126,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)
+    check_image_size(model.network, data, config)
     task = build_task(model, data, config)
     history = History(folder, task=spec.task)
     return TrainingPlan(

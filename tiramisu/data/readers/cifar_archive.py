@@ -1,10 +1,10 @@
 """Load and download CIFAR-10 and CIFAR-100 with torchvision."""
 
 import tarfile
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from tiramisu.data.fetch import RemoteFile, fetch_files, make_partial
 from tiramisu.data.spec import DatasetSpec
 
 
@@ -54,16 +54,15 @@ def download_cifar(spec: DatasetSpec, root: Path, *, source: str | None = None) 
     kind = _torchvision_class(spec)
     url = kind.url if source is None else f"{source.rstrip('/')}/{kind.filename}"
     partial = root.with_name(root.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    make_partial(partial)
+    archive = RemoteFile(url=url, path=partial / kind.filename, digest=kind.tgz_md5)
+    fetch_files(spec.name, [archive], folder=partial)
     try:
-        # A subclass, because the url is an attribute of the class.
-        type(kind.__name__, (kind,), {"url": url})(str(partial), download=True)
-    except (OSError, ValueError, RuntimeError, HTTPException, tarfile.TarError) as error:
-        # torchvision raises RuntimeError if an MD5 differs, without the name of the file.
-        damaged = isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
-        reason = "the archive is damaged (its MD5 differs)" if damaged else str(error)
+        kind(str(partial), download=True)  # it finds the archive, and only unpacks it
+    except (OSError, RuntimeError, tarfile.TarError) as error:
         raise ValueError(
-            f"download of {spec.name} stopped: {url}: {reason}. Run the same command again"
+            f"the archive of {spec.name} cannot be unpacked in {partial}: {error}. Remove that "
+            "folder, and run the same command again"
         ) from error
     (partial / kind.filename).unlink(missing_ok=True)  # no longer needed
     if root.exists():

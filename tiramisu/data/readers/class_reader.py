@@ -10,10 +10,11 @@ import numpy.typing as npt
 from tiramisu.data.image_file import read_image
 from tiramisu.data.readers.cifar_archive import load_cifar
 from tiramisu.data.readers.class_folder import find_class_images
+from tiramisu.data.readers.reader import require_classes
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.streets import OBJECTS, draw_object
-from tiramisu.text import list_some, show_path
+from tiramisu.text import show_path
 
 _LONGEST = 16  # how often an image may hold the size that is cut out of it
 
@@ -22,7 +23,7 @@ class ObjectReader:
     """Draws the objects of a drawn split."""
 
     def __init__(self, split: DrawnSplit, spec: ClassificationSpec) -> None:
-        _require_classes(OBJECTS, spec, "draw_object draws")
+        require_classes(OBJECTS, spec, "draw_object draws")
         assert spec.drawn is not None
         self.side = spec.drawn.size
         self.first_seed = split.first_seed
@@ -60,7 +61,7 @@ class CifarReader:
 
     def __init__(self, split: CifarSplit, root: Path, spec: ClassificationSpec) -> None:
         data = load_cifar(spec, root, train=split.part == "train")
-        _require_classes(tuple(data.classes), spec, f"{spec.torchvision} has")
+        require_classes(tuple(data.classes), spec, f"{spec.torchvision} has")
         first, end = split.range or (0, len(data.data))
         if end > len(data.data):
             raise ValueError(
@@ -101,11 +102,3 @@ def _middle(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
         max(0, n - most) // 2 for n, most in zip(image.shape, (height, width), strict=False)
     )
     return image[top : top + height, left : left + width]
-
-
-def _require_classes(found: tuple[str, ...], spec: ClassificationSpec, whose: str) -> None:
-    if spec.class_names != found:
-        raise ValueError(
-            f"{spec.name}: its classes are {list_some(spec.class_names, most=10)}; {whose} "
-            f"{list_some(found, most=10)}, in this order"
-        )

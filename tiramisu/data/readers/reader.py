@@ -15,10 +15,10 @@ import numpy.typing as npt
 from tiramisu.data.image_file import read_image
 from tiramisu.data.labels import LabelTable, read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
-from tiramisu.data.spec import SegmentationSpec
+from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
-from tiramisu.streets import draw_scene
-from tiramisu.text import show_path
+from tiramisu.streets import NAMES, draw_scene
+from tiramisu.text import list_some, show_path
 
 
 class Reader(Protocol):
@@ -40,6 +40,7 @@ class SceneReader:
     """Draws the scenes of a drawn split."""
 
     def __init__(self, split: DrawnSplit, spec: SegmentationSpec) -> None:
+        require_classes(NAMES, spec, "draw_scene draws")
         assert spec.drawn is not None
         self.size = spec.drawn
         self.first_seed = split.first_seed
@@ -108,4 +109,13 @@ def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -
         raise ValueError(
             f"{root}: split {name} is empty: no file matches {' or '.join(split.images)}. "
             "Is this the right folder?"
+        )
+
+
+def require_classes(found: tuple[str, ...], spec: DatasetSpec, whose: str) -> None:
+    """Raise ValueError unless a data set has the classes of its images, in their order."""
+    if spec.class_names != found:
+        raise ValueError(
+            f"{spec.name}: its classes are {list_some(spec.class_names, most=10)}; {whose} "
+            f"{list_some(found, most=10)}, in this order"
         )
