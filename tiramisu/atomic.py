@@ -1,6 +1,7 @@
 """Files that appear under their name only when they are complete: all files are written here."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 
 PARTIAL = ".partial"
 """Part of the name of a file that is being written; such names begin with a dot."""
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""A disk is full, a quota used up, a file too large, or the disk is damaged."""
 
 
 class WriteError(OSError):
@@ -53,8 +57,9 @@ def write_then_rename(path: Path, *, new: bool = False) -> Iterator[Path]:
     except FileExistsError:
         raise
     except OSError as error:
-        if error.filename not in (None, str(partial), str(target)):
-            raise  # another file cannot be read, for example
+        is_own = error.filename in (str(partial), str(target)) or error.errno in _DISK_ERRORS
+        if not is_own:
+            raise  # what the block reads from failed, such as another file or a connection
         raise WriteError(path, error.strerror or error) from error
     finally:
         with contextlib.suppress(OSError):

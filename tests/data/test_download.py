@@ -145,7 +145,7 @@ def test_a_damaged_part_is_fetched_again(spec: DatasetSpec, server: Server, tmp_
     part.mkdir(parents=True)
     (part / "0.png").write_bytes(FILES["a/0.png"])
     (part / "1.png").write_bytes(b"damaged")
-    (part / "2.partial.png").write_bytes(b"left by a crash")
+    (part / ".0123456789ab.partial.png").write_bytes(b"left by a crash")
     download_dataset(spec, tmp_path / "tiny", source=server.url)
     assert_complete(tmp_path / "tiny")
     assert server.served["a/0.png"] == 0

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from tiramisu.atomic import remove_leftovers
 from tiramisu.data.entry import is_inside
 from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest, make_partial
 from tiramisu.data.readers.cifar_archive import download_cifar
@@ -59,6 +60,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
         ],
         folder=partial,
     )
+    remove_leftovers(partial)
     if root.exists():
         root.rmdir()  # it is empty
     partial.rename(root)

@@ -4,7 +4,6 @@ The server may be slow, broken or hostile: nothing that it sends is kept unless 
 and Ctrl-C ends the work at once.
 """
 
-import errno
 import hashlib
 import http.client
 import shutil
@@ -20,7 +19,7 @@ from threading import Event, Thread
 
 from tqdm import tqdm
 
-from tiramisu.atomic import write_then_rename
+from tiramisu.atomic import WriteError, write_then_rename
 from tiramisu.text import shorten
 
 _THREADS = 8
@@ -35,8 +34,6 @@ _FAREWELL = 1.0
 _CHUNK = 2**16
 MAX_BYTES = 2**30
 """Largest file: lists of digests do not say how large a file should be."""
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of the own disk, and not of the network."""
 _WORTH_A_RETRY = (408, 429)
 """The only statuses below 500 that may be gone at the next attempt."""
 
@@ -91,10 +88,10 @@ def fetch_files(name: str, files: Sequence[RemoteFile], *, folder: Path) -> None
             if problem is not None:
                 _end(threads, stop)
                 raise ValueError(_how_to_go_on(name, files, folder, f": {problem}")) from problem
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         with suppress(KeyboardInterrupt):  # pressed again
             _end(threads, stop)
-        raise KeyboardInterrupt(_how_to_go_on(name, files, folder, "")) from None
+        raise type(interrupt)(_how_to_go_on(name, files, folder, "")) from None
 
 
 def make_partial(folder: Path) -> None:
@@ -159,9 +156,9 @@ def _fetch(file: RemoteFile, stop: Event) -> None:
     for pause in (*_PAUSES, None):
         try:
             _fetch_once(file, stop)
+        except WriteError:
+            raise
         except (OSError, ValueError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and error.errno in _DISK:
-                raise OSError(f"{file.path} cannot be written: {error.strerror}") from error
             if pause is None or not _may_pass(error):
                 raise OSError(f"{file.url}: {shorten(error)}") from error
             if stop.wait(pause):
