@@ -1,6 +1,7 @@
 """Words and tables that many messages share. No torch in this file."""
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Sequence
 
 
@@ -8,6 +9,17 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: "; did you mean NAME?", or nothing."""
     close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def show(value: object, *, most: int = 80) -> str:
+    """A value as it is written in Python, cut after `most` letters."""
+    written = repr(value)
+    return written if len(written) <= most else f"{written[:most]} ..."
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error of a library says, on one line of at most 160 letters."""
+    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" ...")
 
 
 def list_some(names: Sequence[object], *, most: int) -> str:

@@ -155,7 +155,8 @@ def test_the_licence_is_that_of_the_shipped_data_set_and_not_of_another_of_the_s
 
 def test_drawn_data_sets_are_named_as_a_limit() -> None:
     spec = load_spec("streets")
-    info = dataclasses.replace(INFO, dataset="streets", class_names=spec.class_names)
+    colors = tuple(map(tuple, spec.colors.tolist()))
+    info = dataclasses.replace(INFO, dataset="streets", class_names=spec.class_names, colors=colors)
     assert "photographs" in section(card_of(info), "Limits")
 
 
@@ -219,7 +220,13 @@ def test_a_classifier_is_described_as_one(source: Path) -> None:
 def test_only_the_first_100_classes_are_named() -> None:
     names = tuple(f"class{i}" for i in range(1000))
     card = card_of(
-        dataclasses.replace(INFO, arch="densenet121", task="classification", class_names=names)
+        dataclasses.replace(
+            INFO,
+            arch="densenet121",
+            task="classification",
+            class_names=names,
+            colors=((0, 0, 0),) * 1000,
+        )
     )
     assert "class99 and 900 more, in config.json" in section(card, "Model")
     assert "class100" not in card.text
