@@ -13,6 +13,8 @@ _MESSAGES = {  # by pydantic's error type
     "is_instance_of": "expected text, not {input}; put it in quotes",  # of a path
     "int_type": "expected a whole number, not {input}",
     "float_type": "expected a number, not {input}",
+    "float_parsing": "expected a number, not {input}",
+    "int_from_float": "expected a whole number, not {input}",
     "greater_than_equal": "expected a number of at least {ge}, not {input}",
     "less_than_equal": "expected a number of at most {le}, not {input}",
     "too_short": "expected {min_length} or more, not {actual_length}",

@@ -1,14 +1,13 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
-from tiramisu.checkpoints.model_files import read_checkpoint
-from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
+from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_main_process, pick_device
 from tiramisu.models import list_models, task_of
 from tiramisu.training.config import TrainConfig, smallest_crop
-from tiramisu.training.history import HISTORY_NAME, read_history
 from tiramisu.training.optim import lr_factor
+from tiramisu.training.resuming import read_state
 from tiramisu.training.run_settings import settings_of
 
 CHANGEABLE = (
@@ -110,13 +109,13 @@ def check_resume(config: TrainConfig) -> None:
                 "train on with other settings, start a new run with --init-from"
             )
     # Its schedule is over, and Lightning counts epochs wrongly when it goes on from there.
-    steps = read_checkpoint(folder / LAST)["global_step"]
-    if config.max_steps is not None and steps >= config.max_steps:
+    state = read_state(folder)
+    if config.max_steps is not None and state["global_step"] >= config.max_steps:
         raise ValueError(
             f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
             f"To train on, start a new run with --init-from {config.resume}"
         )
-    done = len(read_history(folder / HISTORY_NAME))
+    done = state["epoch"] + 1
     if config.epochs < done:
         raise ValueError(
             f"--epochs is {config.epochs}, but the run {config.resume} has done {done} epochs "

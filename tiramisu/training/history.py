@@ -4,19 +4,39 @@ import csv
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from tiramisu.atomic import write_then_rename
+from tiramisu.checkpoints.validation import validate
 from tiramisu.evaluation.metrics import FIGURES
 
 HISTORY_NAME = "metrics.csv"
 COUNTS = ("epoch", "step")
 """Columns with whole numbers; the others are rounded to six digits."""
+REMEDY = (
+    "Copy the file again, or remove it: then the run can be resumed without the figures of its "
+    "first epochs"
+)
 
 Row = dict[str, float]
+_Count = Annotated[int, Field(ge=1)]
+_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Columns(TypedDict):
+    """The columns beside those of the validation, which may be NaN."""
+
+    epoch: _Count
+    step: _Count
+    lr: _Number
+    train_loss: Annotated[float, Field(allow_inf_nan=False)]
+    images_per_second: _Number
+    seconds: _Number
 
 
 class History(Callback):
@@ -70,6 +90,17 @@ class History(Callback):
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
 
+    def check_against(self, *, epoch: int, step: int) -> None:
+        """Raise ValueError if the rows do not lead to a checkpoint of this epoch and step."""
+        # A run that was killed while it saved the checkpoint has a row more.
+        done = [row for row in self.rows if row["step"] <= step]
+        last = (done[-1]["epoch"], done[-1]["step"]) if done else (0, 0)
+        if self.rows and last != (epoch, step):
+            raise ValueError(
+                f"{self.path} does not belong to the last checkpoint: it has epoch {last[0]:.0f} "
+                f"and step {last[1]:.0f}; expected {epoch} and {step}. {REMEDY}"
+            )
+
     @property
     def best(self) -> float:
         """Highest validation score so far, in percent; NaN before the first validation."""
@@ -78,11 +109,43 @@ class History(Callback):
 
 
 def read_history(path: Path) -> list[Row]:
-    """Rows of a metrics.csv; none if there is no such file."""
+    """Rows of a metrics.csv; none if there is no such file.
+
+    Raises:
+        ValueError: it is damaged; the message has the line and the column.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = list(csv.DictReader(text.splitlines(), restkey="more", restval=""))
+        if not lines or not text.endswith("\n"):
+            raise ValueError("it ends too early")
+    except (ValueError, csv.Error) as error:  # also what is not UTF-8
+        raise ValueError(f"{path} is no table of numbers ({error}). {REMEDY}") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines, start=2):
+        try:
+            row = validate(dict[str, float], line)
+            _check_row(row, before=rows[-1] if rows else None)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}. {REMEDY}") from None
+        rows.append(row)
+    return rows
+
+
+def _check_row(row: Row, *, before: Row | None) -> None:
+    """Raise ValueError if a row lacks a column, or does not follow the row before it."""
+    validate(_Columns, row)
+    figures = [f"val_{figure.key}" for figures in FIGURES.values() for figure in figures]
+    if not any(name in row for name in figures):
+        raise ValueError(f"missing: one of {', '.join(figures)}")
+    if before is None:
+        return
+    if row.keys() != before.keys() or row["epoch"] != before["epoch"] + 1:
+        raise ValueError(f"epoch {row['epoch']:.0f} does not follow {before['epoch']:.0f}")
+    if row["step"] <= before["step"]:
+        raise ValueError(f"step {row['step']:.0f} does not follow {before['step']:.0f}")
 
 
 def write_history(path: Path, rows: list[Row]) -> None:

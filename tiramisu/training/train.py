@@ -35,6 +35,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, count_labels
 from tiramisu.training.losses import balance_classes, build_loss
+from tiramisu.training.resuming import check_state
 from tiramisu.training.run_settings import (
     FOLDER_VARIABLE,
     FolderTakenError,
@@ -114,12 +115,15 @@ def plan(config: TrainConfig) -> TrainingPlan:
     check_whole_images(data.train_set, config)
     task = build_task(model, data, config)
     history = History(folder, task=spec.task)
+    trainer = build_trainer(config, folder, history)
+    if config.resume is not None:
+        check_state(folder, task=task, trainer=trainer, history=history)
     return TrainingPlan(
         config=config,
         spec=spec,
         data=data,
         task=task,
-        trainer=build_trainer(config, folder, history),
+        trainer=trainer,
         history=history,
         folder=folder,
     )
