@@ -12,8 +12,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def show(value: object, *, most: int = 80) -> str:
-    """A value as it is written in Python, cut after `most` letters."""
-    written = repr(value)
+    """A value as it is written in Python, on one line and cut after `most` letters."""
+    written = " ".join(repr(value).split())
     return written if len(written) <= most else f"{written[:most]} ..."
 
 

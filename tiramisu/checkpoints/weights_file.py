@@ -67,7 +67,7 @@ def check_weights(
                 f"{origin} does not fit the network: {name} is {value.dtype}; expected "
                 f"{expected[name].dtype}"
             )
-        if value.is_floating_point() and not value.isfinite().all():
+        if value.is_floating_point() and not value.float().isfinite().all():
             raise ValueError(not_finite(origin, name))
 
 

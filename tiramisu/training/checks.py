@@ -1,5 +1,7 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
+from typing import Any
+
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
@@ -90,8 +92,11 @@ def check_whole_images(dataset: ImageDataset, config: TrainConfig) -> None:
         )
 
 
-def check_resume(config: TrainConfig) -> None:
+def check_resume(config: TrainConfig) -> dict[str, Any]:
     """Check that a run can be resumed with these settings; prints what another length means.
+
+    Returns:
+        The last checkpoint of the run.
 
     Raises:
         FileNotFoundError: there is no such run, or its first epoch is not complete.
@@ -129,3 +134,4 @@ def check_resume(config: TrainConfig) -> None:
             f"follows the schedule of {config.epochs} epochs; it is {rate:.3g} after epoch {done}"
             + (". The final epochs are the last of all epochs" if config.final_epochs else "")
         )
+    return state

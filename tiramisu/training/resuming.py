@@ -21,6 +21,7 @@ from tiramisu.checkpoints.run_folder import LAST
 from tiramisu.checkpoints.validation import validate
 from tiramisu.checkpoints.weights_file import check_weights
 from tiramisu.data.entry import NotNegative
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some, show
 from tiramisu.training.history import History
 from tiramisu.training.task import TrainingTask
@@ -63,35 +64,49 @@ def read_state(folder: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_state(folder: Path, *, task: TrainingTask, trainer: pl.Trainer, history: History) -> None:
+def check_classes(state: Mapping[str, Any], spec: DatasetSpec, *, folder: Path) -> None:
+    """Raise ValueError if the classes of a data set have changed since the run was started."""
+    saved = ModelInfo.from_dict(state["model_info"], origin=str(folder / LAST)).class_names
+    if saved != spec.class_names:
+        raise ValueError(
+            f"--resume {folder}: the run was started with the classes "
+            f"{list_some(saved, most=MOST_CLASSES)}, and its data set {spec.name} has "
+            f"{list_some(spec.class_names, most=MOST_CLASSES)} now: put the classes back as they "
+            f"were, or start a new run with --init-from {folder}"
+        )
+
+
+def check_state(
+    state: Mapping[str, Any],
+    *,
+    folder: Path,
+    task: TrainingTask,
+    trainer: pl.Trainer,
+    history: History,
+) -> None:
     """Raise ValueError if a training cannot go on from the last checkpoint of its run.
 
     Args:
+        state: from `read_state`.
         folder: of the run.
         task: what will go on.
         trainer: with the callbacks of the run.
         history: the rows of its metrics.csv.
     """
-    state, origin = read_state(folder), str(folder / LAST)
-    saved, now = ModelInfo.from_dict(state["model_info"], origin=origin), task.model.info
-    if saved.class_names != now.class_names:
-        raise ValueError(
-            f"--resume {folder}: the run was started with the classes "
-            f"{list_some(saved.class_names, most=MOST_CLASSES)}, and its data set {now.dataset} "
-            f"has {list_some(now.class_names, most=MOST_CLASSES)} now: put the classes back as "
-            f"they were, or start a new run with --init-from {folder}"
-        )
-    check_weights(state["state_dict"], expected=task.state_dict(), origin=origin)
-    history.check_against(epoch=state["epoch"] + 1, step=state["global_step"])
     try:
-        _compare_loop(state, trainer)
-        _compare_callbacks(state, trainer)
-        _compare_optimizer(state, task)
+        saved, arch = state["model_info"]["arch"], task.model.info.arch
+        if saved != arch:
+            raise ValueError(f"model_info.arch: expected {arch}, not {show(saved)}")
+        check_weights(state["state_dict"], expected=task.state_dict(), origin="state_dict")
         if task.config.ema_decay > 0:
             averages = validate(_Averages, state)["current_model_state"]
             check_weights(averages, expected=task.state_dict(), origin="current_model_state")
+        _compare_loop(state, trainer)
+        _compare_callbacks(state, trainer)
+        _compare_optimizer(state, task)
     except ValueError as error:
         raise _cannot_go_on(folder, error) from None
+    history.check_against(epoch=state["epoch"] + 1, step=state["global_step"])
 
 
 def _cannot_go_on(folder: Path, error: ValueError) -> ValueError:
