@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -204,8 +205,12 @@ def _open_openvino(path: Path) -> tuple[Callable[[Array], Array], str | None]:
         "INFERENCE_PRECISION_HINT": "f32",
     }
     try:
+        _, root = next(ElementTree.iterparse(path, events=("start",)))
+        if root.tag != "net" or not root.get("version", "").isdigit():
+            # OpenVINO would try all other formats that it knows.
+            raise ValueError("it does not begin with <net ... version=...>")
         model = core.read_model(path)
-    except RuntimeError as error:
+    except (ElementTree.ParseError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from None
     constants = (op for op in model.get_ordered_ops() if op.get_type_name() == "Constant")
     _check_finite(((op.get_friendly_name(), op.data) for op in constants), path=path)
