@@ -7,6 +7,7 @@ from tiramisu.text import show
 
 _MESSAGES = {  # by pydantic's error type
     "tuple_type": "expected a list, not {input}",
+    "list_type": "expected a list, not {input}",
     "dict_type": "expected `key: value` lines, not {input}",
     "string_type": "expected text, not {input}; put it in quotes",
     "string_pattern_mismatch": "expected text, not {input}; put it in quotes",

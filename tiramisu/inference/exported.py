@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -206,7 +207,7 @@ def _open_openvino(path: Path) -> tuple[Callable[[Array], Array], str | None]:
     }
     try:
         _, root = next(ElementTree.iterparse(path, events=("start",)))
-        if root.tag != "net" or not root.get("version", "").isdigit():
+        if root.tag != "net" or not re.fullmatch("1[0-9]", root.get("version", "")):
             # OpenVINO would try all other formats that it knows.
             raise ValueError("it does not begin with <net ... version=...>")
         model = core.read_model(path)

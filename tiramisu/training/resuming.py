@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from pydantic import Field
+from pydantic import ConfigDict, Field, with_config
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -32,6 +32,7 @@ MOST_CLASSES = 10
 _One = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
 
 
+@with_config(ConfigDict(strict=True))
 class _State(TypedDict):
     """The parts of a checkpoint that a training goes on from, beside the model's."""
 
