@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -271,3 +272,42 @@ def test_sections_are_separated_by_one_empty_line(source: Path) -> None:
         assert "\n\n\n" not in text
         assert re.findall(r"[^\n]\n## ", text) == []
         assert "{" not in text
+
+
+SCORE_CHANGES = {
+    "a word as score": {"mean_iou": "good"},
+    "a score above 1": {"mean_iou": 5},
+    "NaN": {"pixel_accuracy": math.nan},
+    "scores of the classes as a number": {"iou": 3},
+    "a word as score of a class": {"iou": dict.fromkeys(CLASSES, "x")},
+    "images as a word": {"images": "x"},
+    "a split as a number": {"split": 5},
+    "statistics as a list": {"bn": []},
+    "data as a number": {"data": 5},
+    "passes as a word": {"mc_dropout": "many"},
+    "a network as a number": {"arch": 5},
+}
+
+
+@pytest.mark.parametrize("changes", SCORE_CHANGES.values(), ids=SCORE_CHANGES)
+def test_a_wrong_score_is_named(source: Path, changes: dict[str, Any]) -> None:
+    write_scores(source.parent / "scores" / "scores.json", **changes)
+    (field,) = changes
+    with pytest.raises(
+        ValueError, match=rf"^\S*scores\.json is damaged \({field}.*--overwrite"
+    ):
+        card_of(source=source)
+
+
+@pytest.mark.parametrize("content", ["", "3", "[]", "null", "[" * 100_000])
+def test_scores_that_are_no_table_are_named(source: Path, content: str) -> None:
+    (source.parent / "scores" / "scores.json").write_text(content)
+    with pytest.raises(ValueError, match=r"^\S*scores\.json is damaged \([^\n]*--overwrite"):
+        card_of(source=source)
+
+
+@pytest.mark.parametrize("content", [b"", b"3", b"data: 5", b"\xff", b"!!python/name:os.system"])
+def test_damaged_settings_are_named(source: Path, content: bytes) -> None:
+    (source.parent / "config.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\S*config\.yaml[^\n]*$"):
+        card_of(source=source)
