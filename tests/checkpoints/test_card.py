@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard
 
 from tiramisu.checkpoints.card import make_card
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.run_settings import save_config
@@ -293,9 +294,7 @@ SCORE_CHANGES = {
 def test_a_wrong_score_is_named(source: Path, changes: dict[str, Any]) -> None:
     write_scores(source.parent / "scores" / "scores.json", **changes)
     (field,) = changes
-    with pytest.raises(
-        ValueError, match=rf"^\S*scores\.json is damaged \({field}.*--overwrite"
-    ):
+    with pytest.raises(ValueError, match=rf"^\S*scores\.json is damaged \({field}.*--overwrite"):
         card_of(source=source)
 
 
@@ -311,3 +310,16 @@ def test_damaged_settings_are_named(source: Path, content: bytes) -> None:
     (source.parent / "config.yaml").write_bytes(content)
     with pytest.raises(ValueError, match=r"^\S*config\.yaml[^\n]*$"):
         card_of(source=source)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff", b"---\na: [1\n---\n", b"---\n3\n---\n", b"---\nmodel-index: 3\n---\n"],
+    ids=["not UTF-8", "not YAML", "a number", "scores as a number"],
+)
+def test_a_published_card_that_is_damaged_is_named(tmp_path: Path, content: bytes) -> None:
+    model = SegmentationModel.build(INFO)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\S*README\.md is no model card \([^\n]*$"):
+        SegmentationModel.from_pretrained(tmp_path).generate_model_card()

@@ -155,6 +155,17 @@ def test_a_damaged_state_is_not_resumed(
     refuses(rf"last\.ckpt .*{problem}")
 
 
+def test_a_state_of_an_older_version_is_resumed(
+    run: Path, state: State, settings: dict[str, Any]
+) -> None:
+    older = copy.deepcopy(state)
+    for group in older["optimizer_states"][0]["param_groups"]:
+        del group["decoupled_weight_decay"]
+    del older["lr_schedulers"][0]["_step_count"]
+    torch.save(older, run / "checkpoints/last.ckpt")
+    plan(TrainConfig(**{**settings, "out": None, "resume": str(run), "epochs": 3}))
+
+
 @pytest.mark.parametrize("content", [b"", b"text", bytes(99)], ids=["empty", "text", "zeros"])
 def test_a_checkpoint_that_is_none_is_named(run: Path, refuses, content: bytes) -> None:
     (run / "checkpoints/last.ckpt").write_bytes(content)

@@ -22,10 +22,13 @@ from tiramisu.checkpoints.validation import validate
 from tiramisu.checkpoints.weights_file import check_weights
 from tiramisu.data.entry import NotNegative
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.text import list_some, show
+from tiramisu.text import in_one_line, list_some, show
 from tiramisu.training.history import History
 from tiramisu.training.task import TrainingTask
 
+OPTIONAL = ("foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay")
+"""Settings of optimizers that older versions of torch do not save; nor do they some private ones,
+whose names begin with an underscore."""
 MOST_CLASSES = 10
 """Most classes that an error names."""
 
@@ -121,7 +124,10 @@ def _compare_loop(state: Mapping[str, Any], trainer: pl.Trainer) -> None:
     fresh = type(trainer.fit_loop)(trainer)
     found = state["loops"].get("fit_loop")
     _compare(fresh.state_dict(), found, "loops.fit_loop")
-    fresh.load_state_dict(cast(dict[str, Any], found))
+    try:
+        fresh.load_state_dict(cast(dict[str, Any], found))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"loops.fit_loop: {in_one_line(error)}") from None
     counted = fresh.epoch_progress.current.completed, fresh.epoch_loop.global_step
     if counted != (state["epoch"], state["global_step"]):
         raise ValueError(
@@ -163,9 +169,10 @@ def _compare(fresh: object, found: object, place: str) -> None:
     """Raise ValueError unless values are of the same kinds as those of a fresh training."""
     if isinstance(fresh, dict) and isinstance(found, dict):
         for key, value in fresh.items():
-            if key not in found:
+            if key in found:
+                _compare(value, found[key], f"{place}.{key}")
+            elif key not in OPTIONAL and not key.startswith("_"):
                 raise ValueError(f"{place}.{key}: missing")
-            _compare(value, found[key], f"{place}.{key}")
     elif isinstance(fresh, list | tuple) and isinstance(found, list | tuple):
         if len(fresh) != len(found):
             raise ValueError(f"{place}: expected {len(fresh)} values, not {len(found)}")
