@@ -9,7 +9,7 @@ from tiramisu.devices import is_main_process, pick_device
 from tiramisu.models import list_models, task_of
 from tiramisu.training.config import TrainConfig, smallest_crop
 from tiramisu.training.optim import lr_factor
-from tiramisu.training.resuming import read_state
+from tiramisu.training.resuming import count_epochs, read_state
 from tiramisu.training.run_settings import settings_of
 
 CHANGEABLE = (
@@ -120,7 +120,7 @@ def check_resume(config: TrainConfig) -> dict[str, Any]:
             f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
             f"To train on, start a new run with --init-from {config.resume}"
         )
-    done = state["epoch"] + 1
+    done = count_epochs(state)
     if config.epochs < done:
         raise ValueError(
             f"--epochs is {config.epochs}, but the run {config.resume} has done {done} epochs "

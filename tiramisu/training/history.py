@@ -90,15 +90,14 @@ class History(Callback):
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
 
-    def check_against(self, *, epoch: int, step: int) -> None:
-        """Raise ValueError if the rows do not lead to a checkpoint of this epoch and step."""
+    def check_against(self, *, epochs: int, step: int) -> None:
+        """Raise ValueError if the rows are not those of a checkpoint after so many epochs."""
         # A run that was killed while it saved the checkpoint has a row more.
-        done = [row for row in self.rows if row["step"] <= step]
-        last = (done[-1]["epoch"], done[-1]["step"]) if done else (0, 0)
-        if self.rows and last != (epoch, step):
+        done = [row["epoch"] for row in self.rows if row["step"] <= step]
+        if self.rows and done[-1:] != [epochs]:
             raise ValueError(
-                f"{self.path} does not belong to the last checkpoint: it has epoch {last[0]:.0f} "
-                f"and step {last[1]:.0f}; expected {epoch} and {step}. {REMEDY}"
+                f"{self.path} does not belong to the last checkpoint: up to step {step} it has "
+                f"{done[-1] if done else 0:.0f} epochs, the checkpoint {epochs}. {REMEDY}"
             )
 
     @property

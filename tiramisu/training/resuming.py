@@ -35,13 +35,29 @@ MOST_CLASSES = 10
 _One = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
 
 
+class _Counts(TypedDict):
+    processed: NotNegative
+
+
+class _EpochProgress(TypedDict):
+    current: _Counts
+
+
+class _FitLoop(TypedDict):
+    epoch_progress: _EpochProgress
+
+
+class _Loops(TypedDict):
+    fit_loop: _FitLoop
+
+
 @with_config(ConfigDict(strict=True))
 class _State(TypedDict):
     """The parts of a checkpoint that a training goes on from, beside the model's."""
 
     epoch: NotNegative
     global_step: NotNegative
-    loops: dict[str, dict[str, Any]]
+    loops: _Loops
     callbacks: dict[str, dict[str, Any]]
     optimizer_states: _One
     lr_schedulers: _One
@@ -66,6 +82,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise _cannot_go_on(folder, error) from None
     return checkpoint
+
+
+def count_epochs(state: Mapping[str, Any]) -> int:
+    """The number of epochs that were complete in a state from `read_state`."""
+    return int(state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
 
 def check_classes(state: Mapping[str, Any], spec: DatasetSpec, *, folder: Path) -> None:
@@ -110,7 +131,7 @@ def check_state(
         _compare_optimizer(state, task)
     except ValueError as error:
         raise _cannot_go_on(folder, error) from None
-    history.check_against(epoch=state["epoch"] + 1, step=state["global_step"])
+    history.check_against(epochs=count_epochs(state), step=state["global_step"])
 
 
 def _cannot_go_on(folder: Path, error: ValueError) -> ValueError:
@@ -122,10 +143,10 @@ def _cannot_go_on(folder: Path, error: ValueError) -> ValueError:
 
 def _compare_loop(state: Mapping[str, Any], trainer: pl.Trainer) -> None:
     fresh = type(trainer.fit_loop)(trainer)
-    found = state["loops"].get("fit_loop")
+    found = state["loops"]["fit_loop"]
     _compare(fresh.state_dict(), found, "loops.fit_loop")
     try:
-        fresh.load_state_dict(cast(dict[str, Any], found))
+        fresh.load_state_dict(found)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"loops.fit_loop: {in_one_line(error)}") from None
     counted = fresh.epoch_progress.current.completed, fresh.epoch_loop.global_step
@@ -160,7 +181,9 @@ def _compare_optimizer(state: Mapping[str, Any], task: TrainingTask) -> None:
     optimizer.zero_grad()
     fresh, saved = optimizer.state_dict()["state"], found.get("state")
     if not isinstance(saved, dict) or bool(saved) != bool(fresh and state["global_step"]):
-        raise ValueError(f"optimizer_states.0.state: expected one of each parameter, not {saved}")
+        raise ValueError(
+            f"optimizer_states.0.state: expected one of each parameter, not {show(saved)}"
+        )
     for number, values in saved.items():  # a parameter that was never used has none
         _compare(fresh.get(number), values, f"optimizer_states.0.state.{number}")
 
