@@ -22,18 +22,24 @@ def path_text(path: str | Path) -> str:
 
 def show_path(path: str | Path) -> str:
     """A path for messages: as `path_text`, on one line."""
-    return one_line(path_text(path))
+    return escape_controls(path_text(path))
 
 
-def one_line(text: str) -> str:
+def escape_controls(text: str) -> str:
     """The text with escapes in place of line breaks and other control characters."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def shorten(text: object, *, most: int = 200) -> str:
-    """A text of others, such as a server's, for an error: in one line, and cut where it is long."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= most else f"{line[:most]}..."
+def show(value: object, *, most: int = 80) -> str:
+    """A value as it is written in Python, on one line and cut after `most` letters."""
+    written = " ".join(repr(value).split())
+    return written if len(written) <= most else f"{written[:most]} ..."
+
+
+def in_one_line(text: object, *, most: int = 160) -> str:
+    """A text of others, such as a library's error, on one line and cut after `most` letters."""
+    line = " ".join(str(text).split()) or type(text).__name__
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def list_some(names: Sequence[object], *, most: int) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from huggingface_hub import ModelCard
 
 from tiramisu.checkpoints.card import make_card
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.run_settings import save_config
@@ -155,7 +157,8 @@ def test_the_licence_is_that_of_the_shipped_data_set_and_not_of_another_of_the_s
 
 def test_drawn_data_sets_are_named_as_a_limit() -> None:
     spec = load_spec("streets")
-    info = dataclasses.replace(INFO, dataset="streets", class_names=spec.class_names)
+    colors = tuple(map(tuple, spec.colors.tolist()))
+    info = dataclasses.replace(INFO, dataset="streets", class_names=spec.class_names, colors=colors)
     assert "photographs" in section(card_of(info), "Limits")
 
 
@@ -219,7 +222,13 @@ def test_a_classifier_is_described_as_one(source: Path) -> None:
 def test_only_the_first_100_classes_are_named() -> None:
     names = tuple(f"class{i}" for i in range(1000))
     card = card_of(
-        dataclasses.replace(INFO, arch="densenet121", task="classification", class_names=names)
+        dataclasses.replace(
+            INFO,
+            arch="densenet121",
+            task="classification",
+            class_names=names,
+            colors=((0, 0, 0),) * 1000,
+        )
     )
     assert "class99 and 900 more, in config.json" in section(card, "Model")
     assert "class100" not in card.text
@@ -264,3 +273,53 @@ def test_sections_are_separated_by_one_empty_line(source: Path) -> None:
         assert "\n\n\n" not in text
         assert re.findall(r"[^\n]\n## ", text) == []
         assert "{" not in text
+
+
+SCORE_CHANGES = {
+    "a word as score": {"mean_iou": "good"},
+    "a score above 1": {"mean_iou": 5},
+    "NaN": {"pixel_accuracy": math.nan},
+    "scores of the classes as a number": {"iou": 3},
+    "a word as score of a class": {"iou": dict.fromkeys(CLASSES, "x")},
+    "images as a word": {"images": "x"},
+    "a split as a number": {"split": 5},
+    "statistics as a list": {"bn": []},
+    "data as a number": {"data": 5},
+    "passes as a word": {"mc_dropout": "many"},
+    "a network as a number": {"arch": 5},
+}
+
+
+@pytest.mark.parametrize("changes", SCORE_CHANGES.values(), ids=SCORE_CHANGES)
+def test_a_wrong_score_is_named(source: Path, changes: dict[str, Any]) -> None:
+    write_scores(source.parent / "scores" / "scores.json", **changes)
+    (field,) = changes
+    with pytest.raises(ValueError, match=rf"^\S*scores\.json is damaged \({field}.*--overwrite"):
+        card_of(source=source)
+
+
+@pytest.mark.parametrize("content", ["", "3", "[]", "null", "[" * 100_000])
+def test_scores_that_are_no_table_are_named(source: Path, content: str) -> None:
+    (source.parent / "scores" / "scores.json").write_text(content)
+    with pytest.raises(ValueError, match=r"^\S*scores\.json is damaged \([^\n]*--overwrite"):
+        card_of(source=source)
+
+
+@pytest.mark.parametrize("content", [b"", b"3", b"data: 5", b"\xff", b"!!python/name:os.system"])
+def test_damaged_settings_are_named(source: Path, content: bytes) -> None:
+    (source.parent / "config.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\S*config\.yaml[^\n]*$"):
+        card_of(source=source)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff", b"---\na: [1\n---\n", b"---\n3\n---\n", b"---\nmodel-index: 3\n---\n"],
+    ids=["not UTF-8", "not YAML", "a number", "scores as a number"],
+)
+def test_a_published_card_that_is_damaged_is_named(tmp_path: Path, content: bytes) -> None:
+    model = SegmentationModel.build(INFO)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\S*README\.md is no model card \([^\n]*$"):
+        SegmentationModel.from_pretrained(tmp_path).generate_model_card()

@@ -165,7 +165,7 @@ def test_weights_of_another_architecture_or_class_count(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({**info, "arch": "fc67"}))
     with pytest.raises(ValueError, match="another architecture"):
         load_model(tmp_path)
-    more = {"class_names": ["a"] * 4, "colors": [[0, 0, 0]] * 4}
+    more = {"class_names": list("abcd"), "colors": [[0, 0, 0]] * 4}
     (tmp_path / "model.json").write_text(json.dumps({**info, **more}))
     with pytest.raises(ValueError, match="number of classes"):
         load_model(tmp_path)
@@ -181,11 +181,11 @@ def test_missing_or_damaged_description(tmp_path: Path) -> None:
         load_model(tmp_path)
     whole = dataclasses.asdict(make_model().info)
     for values, problem in (
-        ({"arch": "fc56"}, "class_names: Field required"),
-        ([1, 2], "Input should be a dictionary or an instance of ModelInfo"),
-        ({**whole, "color": 3}, "color: Unexpected keyword argument"),
-        ({**whole, "mean": [0, 0]}, "mean.2: Field required"),
-        ({**whole, "image_scale": "half"}, "image_scale: Input should be a valid number"),
+        ({"arch": "fc56"}, "missing: class_names, colors"),
+        ([1, 2], "expected `key: value` lines, not .1, 2."),
+        ({**whole, "color": 3}, "color: unknown key 'color'; did you mean colors?"),
+        ({**whole, "mean": [0, 0]}, "mean: expected a list of three numbers"),
+        ({**whole, "image_scale": "half"}, "image_scale: expected a number, not 'half'"),
     ):
         (tmp_path / "model.json").write_text(json.dumps(values))
         with pytest.raises(ValueError, match=rf"json does not describe .* model \({problem}.*\); "):

@@ -223,3 +223,11 @@ def test_a_model_without_dropout_has_no_random_passes(
     save_model(model, tmp_path / "plain")
     with pytest.raises(ValueError, match="without dropout"):
         evaluate_checkpoint(settings(checkpoint=str(tmp_path / "plain"), mc_dropout=4))
+
+
+def test_logits_that_are_no_numbers_are_an_error(
+    dataset: ImageDataset, model: SegmentationModel
+) -> None:
+    model.network.register_forward_hook(lambda *call: call[-1] * float("nan"))
+    with pytest.raises(ValueError, match="gives NaN or infinity"):
+        evaluate(model, dataset)

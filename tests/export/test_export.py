@@ -243,7 +243,7 @@ def test_batch_norm_of_an_exported_model_is_fixed(exported: Path) -> None:
     config = EvalConfig(checkpoint=str(exported), data="streets", bn="recalibrated")
     model = load_exported(exported)
     model.info = ModelInfo(
-        arch="tiny", class_names=load_spec("streets").class_names, colors=model.info.colors
+        arch="tiny", class_names=load_spec("streets").class_names, colors=((0, 0, 0),) * 11
     )
     with pytest.raises(ValueError, match="is an exported model"):
         evaluate_checkpoint(config, model=model)

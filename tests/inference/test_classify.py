@@ -116,3 +116,9 @@ def test_a_saved_model_from_the_command_line(
     predict_classes([*arguments, "--out", str(tmp_path / "out"), "--top", "1"])
     assert "%" in capsys.readouterr().out
     assert (tmp_path / "out" / "classes.csv").read_text().startswith("file,class_1,probability_1")
+
+
+def test_logits_that_are_no_numbers_are_an_error(model: ClassificationModel) -> None:
+    model.network.register_forward_hook(lambda *call: call[-1] * float("nan"))
+    with pytest.raises(ValueError, match="gives NaN or infinity"):
+        classify(model, paint((200, 10, 20)))

@@ -255,3 +255,11 @@ def test_real_network_in_tiles_agrees_with_itself_whole() -> None:
     tiled = predict_probabilities(model, image, tile=64, overlap=0.5)
     assert whole.shape == tiled.shape == (2, 64, 128)
     assert (whole - tiled).abs().mean() < 0.003
+
+
+def test_logits_that_are_no_numbers_are_an_error(make_model: MakeModel) -> None:
+    model = make_model()
+    model.network[0].weight.data *= 1e38  # finite, but what it computes is not
+    model.network[2].weight.data *= 1e38
+    with pytest.raises(ValueError, match=r"the model \(tiny\) gives NaN or infinity"):
+        predict(model, noise(40, 52))

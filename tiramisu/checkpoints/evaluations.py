@@ -1,13 +1,17 @@
 """The scores of a model, read from the files of its run."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.validation import read_json, validate
+from tiramisu.data.entry import NotNegative
 
 # Keys of scores.json and of ModelInfo.metrics: the name in the card, and the Hub's type of metric.
 SCORES = {
@@ -20,6 +24,33 @@ SCORES = {
 CLASS_SCORES = {"iou": "IoU", "precision": "precision", "recall": "recall"}
 # By the values of --bn, but for running, the usual one.
 BATCH_NORM = {"recalibrated": "recalibrated statistics", "batch": "statistics of each batch"}
+
+
+_Score = Annotated[float, Field(ge=0, le=1)] | None
+"""None where it could not be measured."""
+_ClassScores = dict[str, _Score] | None
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class _ScoresFile(TypedDict, total=False):
+    """The parts of a scores.json that are read here."""
+
+    checkpoint: str
+    arch: str
+    data: str
+    split: str
+    images: NotNegative
+    bn: str
+    tta: bool
+    mc_dropout: NotNegative
+    mean_iou: _Score
+    pixel_accuracy: _Score
+    top1: _Score
+    top5: _Score
+    mean_accuracy: _Score
+    iou: _ClassScores
+    precision: _ClassScores
+    recall: _ClassScores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,16 +122,14 @@ def _read_evaluation(
     if not path.is_file():
         return None
     try:
-        scores = json.loads(path.read_text())
-    except ValueError:
+        scores = cast(dict[str, Any], validate(_ScoresFile, read_json(path)))
+    except ValueError as error:
         raise ValueError(
-            f"{path} is damaged, not readable as JSON; evaluate again with --overwrite or remove it"
+            f"{path} is damaged ({error}); evaluate again with --overwrite or remove it"
         ) from None
-    class_scores = {
-        name: scores[name] for name in CLASS_SCORES if isinstance(scores.get(name), dict)
-    }
+    class_scores = {name: scores[name] for name in CLASS_SCORES if scores.get(name)}
     same_classes = all(tuple(values) == info.class_names for values in class_scores.values())
-    exported = Path(str(scores.get("checkpoint", ""))).suffix in (".onnx", ".xml", ".pt2")
+    exported = Path(scores.get("checkpoint", "")).suffix in (".onnx", ".xml", ".pt2")
     if scores.get("arch") != info.arch or not same_classes or exported:
         return None
     statistics = scores.get("bn", "running")
@@ -112,9 +141,9 @@ def _read_evaluation(
     if "data" in scores and scores["data"] not in data_names:
         how.append(f"data set {Path(scores['data']).stem}")
     return Evaluation(
-        split=str(scores.get("split", "")),
+        split=scores.get("split", ""),
         how=", ".join(how),
         num_images=scores.get("images"),
-        scores={n: scores[n] for n in SCORES if isinstance(scores.get(n), int | float)},
+        scores={name: scores[name] for name in SCORES if scores.get(name) is not None},
         class_scores=class_scores,
     )

@@ -14,6 +14,7 @@ from tiramisu.checkpoints.hub import CARD_NAME, SCHEME, fetch_model, hub_errors
 from tiramisu.checkpoints.info import HUB_CONFIG_NAME, INFO_NAME, ModelInfo, write_hub_config
 from tiramisu.checkpoints.model_files import find_checkpoint
 from tiramisu.checkpoints.weights_file import save_weights
+from tiramisu.text import in_one_line
 
 
 class HubMixin(ModelHubMixin, nn.Module, ABC):
@@ -112,7 +113,7 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
         if self.source is not None and self.source.with_name(HUB_CONFIG_NAME).is_file():
             card = self.source.with_name(CARD_NAME)
             if card.is_file():
-                return ModelCard(card.read_text(encoding="utf-8"))
+                return _read_card(card)
         parameters = list(self.network.parameters())
         return make_card(
             self.info,
@@ -132,3 +133,16 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
             )
         save_weights(self.network, save_directory)
         write_hub_config(self.info, save_directory)
+
+
+def _read_card(path: Path) -> ModelCard:
+    """The card of a published model. Raises ValueError if it is damaged."""
+    try:
+        return ModelCard(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, from the YAML at its top
+        raise ValueError(
+            f"{path} is no model card ({in_one_line(error)}); mend the YAML at its top, or remove "
+            "the file: a new card is made then"
+        ) from None

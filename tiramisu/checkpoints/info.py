@@ -2,13 +2,19 @@
 
 import dataclasses
 import json
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, create_model
 
 from tiramisu.atomic import write_file
+from tiramisu.checkpoints.validation import read_json, validate
+from tiramisu.data.entry import Color, Entry, ListOf, Percent, Text, check_name, expect_list
+from tiramisu.data.labels import MAX_CLASSES
+from tiramisu.data.spec import MAX_IMAGE_CLASSES, Task
+from tiramisu.text import show
 
 INFO_NAME = "model.json"
 """The JSON beside the weights in the folder of a run."""
@@ -18,38 +24,66 @@ HUB_KEYS = ("library_name", "tiramisu_version")
 """Keys of config.json that are not part of a ModelInfo."""
 
 
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Scale = Annotated[float, Field(ge=0.01, le=1)]
+_Side = Annotated[int, Field(ge=1, le=10_000)]
+_Shift = Annotated[float, Field(ge=-1000, le=1000)]
+_Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
+_rgb = expect_list(3, "a list of three numbers, one for each RGB channel")
+_size = expect_list(2, "[height, width] in pixels")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What a network's weights mean; the content of `model.json`."""
+    """What a network's weights mean; the content of `model.json`.
 
-    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+    Raises:
+        ValueError: a field has another type or is out of its range, or the fields do not agree.
+    """
 
-    arch: str
+    arch: Text
     """Name of the network, as `build_model` knows it."""
-    class_names: tuple[str, ...]
-    """One name for each logit, in order."""
-    colors: tuple[tuple[int, int, int], ...]
+    class_names: Annotated[ListOf[Text], Field(min_length=1, max_length=MAX_IMAGE_CLASSES)]
+    """One name for each logit, in order; all are different."""
+    colors: ListOf[Color]
     """One RGB colour, 0..255, for each class."""
-    task: Literal["segmentation", "classification"] = "segmentation"
+    task: Task = "segmentation"
     """Whether the logits label each pixel or the whole image."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mean: Annotated[tuple[_Shift, _Shift, _Shift], _rgb] = (0.0, 0.0, 0.0)
     """Subtracted from each RGB channel after scaling to 0..1."""
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    std: Annotated[tuple[_Spread, _Spread, _Spread], _rgb] = (1.0, 1.0, 1.0)
     """Divides each channel after `mean` is subtracted."""
-    image_scale: float = 1.0
+    image_scale: _Scale = 1.0
     """Factor by which images are shrunk before the network sees them."""
-    image_size: tuple[int, int] | None = None
+    image_size: Annotated[tuple[_Side, _Side], _size] | None = None
     """Height and width to which images are resized before they are classified; None for any size.
     """
-    dropout: float | None = None
+    dropout: _Share | None = None
     """Dropout rate in training; None is the default of the architecture."""
-    dataset: str = ""
+    dataset: Annotated[str, AfterValidator(check_name)] = ""
     """Name of the data set the network was trained on."""
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, Percent] = dataclasses.field(default_factory=dict)
     """Scores on the validation split, in percent."""
 
+    def __post_init__(self) -> None:
+        for name, value in validate(_Fields, vars(self)):
+            object.__setattr__(self, name, value)  # lists become tuples
+        if len(self.colors) != len(self.class_names):
+            raise ValueError(
+                f"colors: {len(self.colors)} colors for {len(self.class_names)} classes; expected "
+                "one for each"
+            )
+        if self.task == "segmentation" and len(self.class_names) > MAX_CLASSES:
+            raise ValueError(
+                f"class_names: {len(self.class_names)} classes; expected {MAX_CLASSES} or fewer, "
+                "because a mask has 8 bits"
+            )
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise ValueError(f"class_names: {show(twice[0])} is there twice; expected other names")
+
     @classmethod
-    def from_dict(cls, values: dict[str, Any], *, origin: str) -> "ModelInfo":
+    def from_dict(cls, values: object, *, origin: str) -> "ModelInfo":
         """Read the content of a JSON file or of a checkpoint; `origin` names it in errors.
 
         Raises:
@@ -58,14 +92,27 @@ class ModelInfo:
         if isinstance(values, dict):
             values = {name: value for name, value in values.items() if name not in HUB_KEYS}
         try:
-            return TypeAdapter(cls).validate_python(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")
+            return cls(**dict(validate(_Fields, values)))
+        except ValueError as error:
             raise ValueError(
-                f"{origin} does not describe a Tiramisu model ({problem}); expected the model.json "
+                f"{origin} does not describe a Tiramisu model ({error}); expected the model.json "
                 "that training writes beside model.safetensors"
             ) from None
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return ... if field.default is dataclasses.MISSING else field.default
+
+
+_TYPES = get_type_hints(ModelInfo, include_extras=True)
+_Fields: type[Entry] = create_model(  # type: ignore[call-overload]
+    "_Fields",
+    __base__=Entry,
+    **{f.name: (_TYPES[f.name], _default(f)) for f in dataclasses.fields(ModelInfo)},
+)
+"""The fields of a ModelInfo, with the checks of their types and ranges."""
 
 
 def read_info(folder: Path) -> ModelInfo:
@@ -83,11 +130,7 @@ def read_info(folder: Path) -> ModelInfo:
             f"{folder / INFO_NAME} is missing; the weights cannot be used without it, so copy it "
             "from the folder that they came from"
         )
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged, not readable as JSON: {error}") from None
-    return ModelInfo.from_dict(values, origin=str(path))
+    return ModelInfo.from_dict(read_json(path), origin=str(path))
 
 
 def write_info(info: ModelInfo, folder: Path) -> None:

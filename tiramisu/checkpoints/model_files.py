@@ -5,20 +5,37 @@ opened with `weights_only=True`.
 """
 
 import pickle
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
 import torch
+from pydantic import PlainValidator
 from torch import Tensor
+from typing_extensions import TypedDict
 
+from tiramisu.checkpoints.archive import check_unpacked, holds_objects
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
 from tiramisu.checkpoints.run_folder import BEST, LAST
+from tiramisu.checkpoints.validation import validate
 from tiramisu.checkpoints.weights_file import WEIGHTS_NAME, read_weights
+from tiramisu.data.entry import EntryError
 from tiramisu.shipped import WEIGHTS, list_weights
-from tiramisu.text import did_you_mean
+from tiramisu.text import did_you_mean, in_one_line, show
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt")
+
+
+def _check_tensor(value: object) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise EntryError(f"expected a tensor, not {show(value)}")
+    if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+        raise EntryError("expected a plain tensor, not a sparse, quantised or empty one")
+    return value
+
+
+PlainTensor = Annotated[Tensor, PlainValidator(_check_tensor)]
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -82,6 +99,13 @@ def find_results_folder(checkpoint: str | Path) -> Path:
     return Path() if file.resolve().is_relative_to(WEIGHTS) else file.parent
 
 
+class Checkpoint(TypedDict):
+    """What every checkpoint of a run holds, beside the state of its training."""
+
+    state_dict: dict[str, PlainTensor]
+    model_info: dict[str, Any]
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a Lightning checkpoint that Tiramisu wrote.
 
@@ -89,18 +113,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: the file could run code when opened, is damaged, or is not from Tiramisu.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        check_unpacked(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about formats that are refused anyway
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
+        if holds_objects(path):
+            raise ValueError(
+                f"{path} was refused: it holds objects that could run code when opened; expected "
+                "a checkpoint that Tiramisu wrote"
+            ) from None
+        raise ValueError(f"{path} is damaged or is no checkpoint; copy it again") from None
+    except Exception as error:  # of many kinds, for what is no checkpoint
         raise ValueError(
-            f"{path} was refused: it holds objects that could run code when opened; expected a "
-            "checkpoint that Tiramisu wrote"
+            f"{path} is damaged, truncated or no checkpoint ({in_one_line(error)}); copy it again"
         ) from None
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is truncated or is not a checkpoint ({reason})") from None
-    if not isinstance(checkpoint, dict) or not {"state_dict", "model_info"} <= checkpoint.keys():
-        raise ValueError(f"{path} is not a checkpoint of a Tiramisu run")
-    return checkpoint
+    try:
+        validate(Checkpoint, checkpoint)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a checkpoint of a Tiramisu run ({error})") from None
+    return cast(dict[str, Any], checkpoint)
 
 
 def read_model_file(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:

@@ -1,13 +1,29 @@
 """The files in the folder of a training run, and how to find them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from tiramisu.checkpoints.validation import validate
+from tiramisu.data.description.yaml_file import YamlFile
+from tiramisu.data.entry import Text
 
 CONFIG_NAME = "config.yaml"
 CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt"
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class _Settings(TypedDict, total=False):
+    """The settings of a run that are read without its training; others are kept as they are."""
+
+    data: Text
+    data_root: Text | None
+    val_split: Text
+    init_from: Text | None
+    keep: Text
 
 
 def find_run(path: str | Path) -> Path:
@@ -15,20 +31,31 @@ def find_run(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no run.
+        ValueError: its settings are damaged.
     """
     folder = Path(path)
     if not (folder / CONFIG_NAME).is_file():
         raise FileNotFoundError(f"there is no run to resume in {folder}: {CONFIG_NAME} is missing")
+    read_settings(folder / CONFIG_NAME)
     return folder
 
 
 def read_settings(checkpoint: Path) -> dict[str, Any]:
-    """The settings of the run that a file belongs to; empty if it is not in the folder of a run."""
+    """The settings of the run that a file belongs to; empty if it is not in the folder of a run.
+
+    Raises:
+        ValueError: the run's config.yaml is damaged, or a setting is of another type.
+    """
     folder = checkpoint.parent
     if folder.name == CHECKPOINTS:
         folder = folder.parent
     path = folder / CONFIG_NAME
     if not path.is_file():
         return {}
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return settings if isinstance(settings, dict) else {}
+    content = YamlFile(path).content
+    try:
+        return cast(dict[str, Any], validate(_Settings, content))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not hold the settings of a run ({error}); copy it again from the run"
+        ) from None

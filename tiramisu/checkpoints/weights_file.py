@@ -1,5 +1,6 @@
 """The weights of a network as a safetensors file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -35,9 +36,16 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, origin: str)
         origin: where they come from, for errors.
 
     Raises:
-        ValueError: weights are missing, unknown or of another shape.
+        ValueError: weights are missing, unknown, of another shape or type, or not finite.
     """
-    expected = network.state_dict()
+    check_weights(weights, expected=network.state_dict(), origin=origin)
+    network.load_state_dict(weights)
+
+
+def check_weights(
+    weights: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], origin: str
+) -> None:
+    """Raise ValueError unless weights fit those that are expected, and are finite numbers."""
     missing = sorted(expected.keys() - weights.keys())
     unknown = sorted(weights.keys() - expected.keys())
     reshaped = sorted(
@@ -52,4 +60,19 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, origin: str)
             f"unknown, {len(reshaped)} of another shape (first: {first}); the weights belong to "
             "another architecture or another number of classes"
         )
-    network.load_state_dict(weights)
+    for name, value in weights.items():
+        if value.is_floating_point() != expected[name].is_floating_point():
+            raise ValueError(
+                f"{origin} does not fit the network: {name} is {value.dtype}; expected "
+                f"{expected[name].dtype}"
+            )
+        if value.is_floating_point() and not value.float().isfinite().all():
+            raise ValueError(not_finite(origin, name))
+
+
+def not_finite(origin: str, name: str) -> str:
+    """The error about a weight that holds NaN or infinity."""
+    return (
+        f"{origin} holds NaN or infinity in {name}: its training went wrong or the file is "
+        "damaged; use another checkpoint, or train again"
+    )

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from tiramisu.text import did_you_mean
+from tiramisu.text import did_you_mean, show
 
 Place = tuple[str | int, ...]
 """Where a value is in the file: ("classes", 3, "color")."""
@@ -51,7 +51,7 @@ class Entry(BaseModel):
         if isinstance(value, cls):
             return value
         if not isinstance(value, dict):
-            raise EntryError(f"expected `key: value` lines, not {value!r}")
+            raise EntryError(f"expected `key: value` lines, not {show(value)}")
         fields = {
             field.alias or name: field
             for name, field in cls.model_fields.items()
@@ -60,7 +60,7 @@ class Entry(BaseModel):
         for key in value:
             if key not in fields:
                 hint = did_you_mean(str(key), fields) or f"; known are {', '.join(fields)}"
-                raise EntryError(f"unknown key {key!r}{hint}", str(key))
+                raise EntryError(f"unknown key {show(key)}{hint}", str(key))
         missing = [key for key, field in fields.items() if field.is_required() and key not in value]
         if missing:
             raise EntryError(f"missing: {', '.join(missing)}")
@@ -74,7 +74,9 @@ def check_color(value: Any, *place: str | int) -> tuple[int, int, int]:
     """A color [r, g, b] as a tuple; EntryError if it is none."""
     ok = isinstance(value, list | tuple) and len(value) == 3
     if not ok or not all(type(v) is int and 0 <= v <= 255 for v in value):
-        raise EntryError(f"expected a color [r, g, b] of numbers 0 to 255, not {value!r}", *place)
+        raise EntryError(
+            f"expected a color [r, g, b] of numbers 0 to 255, not {show(value)}", *place
+        )
     return value[0], value[1], value[2]
 
 
@@ -92,13 +94,13 @@ def is_inside(path: str) -> bool:
     return not there.anchor and ".." not in there.parts
 
 
-def expect_pair(expected: str) -> BeforeValidator:
-    """The validator of a list of two numbers."""
+def expect_list(length: int, expected: str) -> BeforeValidator:
+    """The validator of a list of so many numbers."""
 
     def check(value: Any) -> Any:
-        if isinstance(value, list | tuple) and len(value) == 2:
+        if isinstance(value, list | tuple) and len(value) == length:
             return tuple(value)
-        raise EntryError(f"expected {expected}, not {value!r}")
+        raise EntryError(f"expected {expected}, not {show(value)}")
 
     return BeforeValidator(check)
 
@@ -108,9 +110,12 @@ def _join(value: Any, info: ValidationInfo) -> Any:
     return info.context / os.path.expanduser(value) if is_text and info.context else value
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """A name that may be part of the name of a folder; EntryError if it may not."""
     if re.search(r"[/\\\x00-\x1f]", name) or name.startswith(".") or len(name) > 100:
-        raise EntryError(f"expected a name of at most 100 letters, without / and \\, not {name!r}")
+        raise EntryError(
+            f"expected a name of at most 100 letters, without / and \\, not {show(name)}"
+        )
     return name
 
 
@@ -121,7 +126,7 @@ def name_of_folder(folder: Path) -> str:
 
 
 Text = Annotated[str, Field(pattern=r"\S")]
-FileName = Annotated[Text, AfterValidator(_check_name)]
+FileName = Annotated[Text, AfterValidator(check_name)]
 """Text that is part of the name of a folder, such as runs/NAME_fc56."""
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]

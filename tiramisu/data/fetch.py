@@ -20,7 +20,7 @@ from threading import Event, Thread
 from tqdm import tqdm
 
 from tiramisu.atomic import WriteError, write_then_rename
-from tiramisu.text import shorten
+from tiramisu.text import in_one_line
 
 _THREADS = 8
 _TIMEOUT = 30.0
@@ -160,7 +160,7 @@ def _fetch(file: RemoteFile, stop: Event) -> None:
             raise
         except (OSError, ValueError, http.client.HTTPException) as error:
             if pause is None or not _may_pass(error):
-                raise OSError(f"{file.url}: {shorten(error)}") from error
+                raise OSError(f"{file.url}: {in_one_line(error)}") from error
             if stop.wait(pause):
                 raise _StoppedError from None
         else:

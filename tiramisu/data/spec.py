@@ -28,7 +28,7 @@ from tiramisu.data.entry import (
     Positive,
     Text,
     check_color,
-    expect_pair,
+    expect_list,
     is_inside,
 )
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
@@ -49,8 +49,8 @@ from tiramisu.data.spec_parts import (
 )
 
 Task = Literal["segmentation", "classification"]
-_Size = Annotated[tuple[Positive, Positive], expect_pair("[height, width] in pixels")]
-_MAX_IMAGE_CLASSES = 100_000
+_Size = Annotated[tuple[Positive, Positive], expect_list(2, "[height, width] in pixels")]
+MAX_IMAGE_CLASSES = 100_000
 
 
 class DatasetSpec(Entry):
@@ -248,7 +248,7 @@ class ClassificationSpec(DatasetSpec):
     """A data set whose images have one class each."""
 
     task: Literal["classification"]
-    classes: Annotated[ListOf[ImageClass], Field(min_length=1, max_length=_MAX_IMAGE_CLASSES)]
+    classes: Annotated[ListOf[ImageClass], Field(min_length=1, max_length=MAX_IMAGE_CLASSES)]
     drawn: ObjectSize | None = None
     size: _Size | None = None
     published: ListOf[PublishedResult] = ()

@@ -18,7 +18,7 @@ from tiramisu.data.entry import (
     Percent,
     Text,
     check_inside,
-    expect_pair,
+    expect_list,
     is_inside,
 )
 
@@ -155,7 +155,7 @@ _Patterns = Annotated[
     BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value]),
 ]
 _Range = Annotated[
-    tuple[NotNegative, NotNegative], expect_pair("[first, end] (end is not included)")
+    tuple[NotNegative, NotNegative], expect_list(2, "[first, end] (end is not included)")
 ]
 
 

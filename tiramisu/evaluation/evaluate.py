@@ -25,7 +25,7 @@ from tiramisu.evaluation.metrics import Meter, Scores
 from tiramisu.evaluation.report import JSON_NAME, format_scores, save_scores
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
 from tiramisu.inference.averaging import as_logits, augmented_logits, random_dropout, run_passes
-from tiramisu.inference.predictor import Predictor, logits_for
+from tiramisu.inference.predictor import Predictor, check_finite, logits_for
 from tiramisu.shipped import WEIGHTS
 
 UNCERTAINTY_NAME = "uncertainty.png"
@@ -143,6 +143,7 @@ def evaluate(
                 logits = as_logits(run_passes(model, images, labels, passes=mc_dropout).mean)
             else:
                 logits = logits_for(model, images, labels)
+            check_finite(model, logits.amax(dim=1))
             meter.update(logits, labels)
     return meter.compute()
 

@@ -14,7 +14,7 @@ from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.inference.predictor import logits_for
-from tiramisu.text import one_line
+from tiramisu.text import escape_controls
 from tiramisu.visual import pictures
 from tiramisu.visual.pictures import BLACK, RED, WHITE, Colors, Label, Picture
 
@@ -219,7 +219,7 @@ def _draw_captions(
 
 def _shorten(text: str, font: FreeTypeFont, *, width: int) -> str:
     """As much of the text as fits into `width` pixels; an ellipsis stands for the rest."""
-    text = short = one_line(text)
+    text = short = escape_controls(text)
     while short and pictures.text_width(short, font) > width:
         text = text[:-1]
         short = f"{text}…" if text else ""

@@ -17,7 +17,7 @@ from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
 from tiramisu.inference.predict import read_rgb
-from tiramisu.inference.predictor import Predictor, check_model
+from tiramisu.inference.predictor import Predictor, check_finite, check_model
 from tiramisu.text import path_text, show_path
 from tiramisu.visual.pictures import Picture
 
@@ -72,9 +72,11 @@ def classify_batch(
         arrays = [resize_and_crop(array, size) for array in arrays]
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
     with torch.inference_mode():
-        probabilities = model(batch.to(model.device)).float().softmax(dim=1).cpu().numpy()
+        probabilities = model(batch.to(model.device)).float().softmax(dim=1).cpu()
+    check_finite(model, probabilities)
     return [
-        Classification(probabilities=p, class_names=model.info.class_names) for p in probabilities
+        Classification(probabilities=p, class_names=model.info.class_names)
+        for p in probabilities.numpy()
     ]
 
 

@@ -8,21 +8,27 @@ import dataclasses
 import functools
 import json
 import logging
-import textwrap
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.validation import parse_json, validate
+from tiramisu.checkpoints.weights_file import not_finite
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.packages import require_package
+from tiramisu.inference.predictor import MIN_SIDE
 from tiramisu.inference.pt2_archive import check_archive
+from tiramisu.text import in_one_line
 
 Array = npt.NDArray[np.float32]
 
@@ -33,6 +39,13 @@ KEPT_SHAPES = 4
 """Number of image shapes for which a compiled OpenVINO model is kept."""
 KEY = "tiramisu"
 """Name of the description within a file."""
+
+
+class _Fields(TypedDict):
+    """What the JSON of a description holds; that of older versions holds more."""
+
+    info: dict[str, Any]
+    precision: Literal["fp32", "int8"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,13 +67,15 @@ class Description:
             raise ValueError(
                 f"{path} was not written by `tiramisu export`: it does not name its classes"
             )
+        values = parse_json(text, origin=f"the description in {path}")
         try:
-            values = json.loads(text)
-            info = ModelInfo.from_dict(values["info"], origin=str(path))
-            # Files of older versions hold more than this.
-            return cls(info=info, precision=values["precision"])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} holds a damaged description ({error})") from None
+            fields = validate(_Fields, values)
+        except ValueError as error:
+            raise ValueError(
+                f"the description in {path} is damaged ({error}); export the model again"
+            ) from None
+        info = ModelInfo.from_dict(fields["info"], origin=f"the description in {path}")
+        return cls(info=info, precision=fields["precision"])
 
 
 class ExportedModel:
@@ -122,7 +137,35 @@ def load_exported(path: str | Path) -> ExportedModel:
             f"there is no {path.with_suffix('.bin')}: an OpenVINO model has two files; copy both"
         )
     run, text = {"onnx": _open_onnx, "openvino": _open_openvino, "pt2": _open_pt2}[format](path)
-    return ExportedModel(run, Description.from_json(text, path=path), path=path)
+    model = ExportedModel(run, Description.from_json(text, path=path), path=path)
+    _try_out(model)
+    return model
+
+
+def _try_out(model: ExportedModel) -> None:
+    """Raise ValueError if the graph of a model does not fit its description."""
+    side = 2 * MIN_SIDE
+    try:
+        logits = model(torch.zeros(1, 3, side, side))
+    except Exception as error:  # of many kinds, with no base class
+        raise _damaged(model.path, error) from None
+    num_classes = len(model.info.class_names)
+    sides = (side, side) if model.info.task == "segmentation" else ()
+    if logits.shape != (1, num_classes, *sides):
+        raise ValueError(
+            f"the description in {model.path} belongs to another model: it has {num_classes} "
+            f"classes for {model.info.task}, and the graph gives logits of the shape "
+            f"{tuple(logits.shape)}; export the model again"
+        )
+    if not logits.isfinite().all():
+        raise ValueError(not_finite(str(model.path), "its logits"))
+
+
+def _check_finite(weights: Iterable[tuple[str, Array]], *, path: Path) -> None:
+    """Raise ValueError if a weight of a graph is NaN or infinite; ReLU could hide it."""
+    for name, value in weights:
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(not_finite(str(path), name))
 
 
 def _open_onnx(path: Path) -> tuple[Callable[[Array], Array], str | None]:
@@ -131,14 +174,26 @@ def _open_onnx(path: Path) -> tuple[Callable[[Array], Array], str | None]:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors only
     try:
+        weights = _read_initializers(path)
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own
         raise _damaged(path, error) from None
+    _check_finite(weights, path=path)
 
     def run(images: Array) -> Array:
         return np.asarray(session.run(["logits"], {"images": images})[0])
 
     return run, session.get_modelmeta().custom_metadata_map.get(KEY)
+
+
+def _read_initializers(path: Path) -> list[tuple[str, Array]]:
+    """The weights in an ONNX file; none if there is no package to read them."""
+    try:
+        onnx = require_package("onnx", purpose="reading weights")
+    except ValueError:  # it is not needed to run a model
+        return []
+    weights = onnx.load(path, load_external_data=False).graph.initializer
+    return [(weight.name, onnx.numpy_helper.to_array(weight)) for weight in weights]
 
 
 def _open_openvino(path: Path) -> tuple[Callable[[Array], Array], str | None]:
@@ -151,9 +206,15 @@ def _open_openvino(path: Path) -> tuple[Callable[[Array], Array], str | None]:
         "INFERENCE_PRECISION_HINT": "f32",
     }
     try:
+        _, root = next(ElementTree.iterparse(path, events=("start",)))
+        if root.tag != "net" or not re.fullmatch("1[0-9]", root.get("version", "")):
+            # OpenVINO would try all other formats that it knows.
+            raise ValueError("it does not begin with <net ... version=...>")
         model = core.read_model(path)
-    except RuntimeError as error:
+    except (ElementTree.ParseError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from None
+    constants = (op for op in model.get_ordered_ops() if op.get_type_name() == "Constant")
+    _check_finite(((op.get_friendly_name(), op.data) for op in constants), path=path)
 
     # With open height and width, OpenVINO 2026.4 computes some int8 graphs wrongly (the logits of
     # an untrained network correlate with the right ones by 0.95, not by 0.999), and is a quarter
@@ -178,6 +239,8 @@ def _open_pt2(path: Path) -> tuple[Callable[[Array], Array], str | None]:
         program = torch.export.load(path, extra_files=files)
     except Exception as error:
         raise _damaged(path, error) from None
+    tensors = {name: t.detach() for name, t in program.state_dict.items() if t.is_floating_point()}
+    _check_finite(((name, t.float().numpy()) for name, t in tensors.items()), path=path)
     # Convolutions on the CPU are faster in the channels-last format. The guards check the size of
     # images; in older versions of torch, such as 2.11, they are wrong below 64 pixels.
     module = program.module(check_guards=False).to(memory_format=torch.channels_last)
@@ -191,8 +254,7 @@ def _open_pt2(path: Path) -> tuple[Callable[[Array], Array], str | None]:
 
 def _damaged(path: Path, error: Exception) -> ValueError:
     files = f"{path} or its .bin" if path.suffix == ".xml" else f"{path}"
-    # The messages of runtimes can be a page long; the beginning says enough.
-    reason = textwrap.shorten(str(error), 160, placeholder=" ...")
     return ValueError(
-        f"{files} is damaged or is no {path.suffix} file: copy or export it again ({reason})"
+        f"{files} is damaged or is no {path.suffix} file: copy or export it again "
+        f"({in_one_line(error)})"
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tiramisu.data.image_file import read_image
 from tiramisu.inference.averaging import augmented_logits
-from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_model
+from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tiles import (
     Rows,
     Tile,
@@ -153,7 +153,9 @@ def probabilities_by_rows(
     for top, logits in resize_rows(parts, seen=seen, size=rgb.shape[:2]):
         # The softmax in place: the logits of a large image alone take half a gigabyte.
         logits.sub_(logits.amax(dim=0)).exp_()
-        yield top, logits.div_(logits.sum(dim=0))
+        total = logits.sum(dim=0)
+        check_finite(model, total)
+        yield top, logits.div_(total)
 
 
 def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:

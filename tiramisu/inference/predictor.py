@@ -53,3 +53,12 @@ def check_model(model: Predictor, task: str) -> None:
         raise ValueError(
             "the model is in training mode, where dropout is random: call model.eval()"
         )
+
+
+def check_finite(model: Predictor, values: Tensor) -> None:
+    """Raise ValueError if values that were computed from a model's logits are not finite."""
+    if not values.isfinite().all():
+        raise ValueError(
+            f"the model ({model.info.arch}) gives NaN or infinity for this image: its weights are "
+            "damaged or too large; use another checkpoint"
+        )

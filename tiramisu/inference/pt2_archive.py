@@ -5,14 +5,18 @@ that could run any code. Before torch reads a file, all in it must be known to b
 """
 
 import io
-import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tiramisu.checkpoints.archive import check_unpacked
+from tiramisu.checkpoints.validation import parse_json
+from tiramisu.text import in_one_line
 
 # The files in an archive, without the folder that all of them are in.
 TENSORS = re.compile(r"data/(weights/weight|constants/tensor)_\d+")
@@ -36,6 +40,7 @@ WORDS = re.compile(
 def check_archive(path: Path) -> None:
     """Raise ValueError if a `.pt2` file is damaged, or holds anything that could run code."""
     try:
+        check_unpacked(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
         names = [member.partition("/")[2] for member in members]
@@ -45,7 +50,7 @@ def check_archive(path: Path) -> None:
         for name in names:
             problem = problem or _find_problem(reader, name)
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = in_one_line(error)
         raise ValueError(f"{path} is damaged or is no .pt2 file ({reason})") from None
     if problem:
         raise ValueError(
@@ -60,18 +65,22 @@ def _find_problem(reader: Any, name: str) -> str:
         return ""
     if SAMPLES.fullmatch(name):
         try:
-            torch.load(io.BytesIO(reader.get_record(name)), weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about formats that are refused anyway
+                torch.load(io.BytesIO(reader.get_record(name)), weights_only=True)
         except Exception:  # of many kinds, for what is no pickle of tensors
             return f"its part {name}"
         return ""
     if TABLES.fullmatch(name):
         # Weights may be pickles, and constants objects; ours are plain tensors.
-        entries = _find_values(json.loads(reader.get_record(name)), {"use_pickle", "path_name"})
+        entries = _find_values(
+            parse_json(reader.get_record(name), origin=name), {"use_pickle", "path_name"}
+        )
         plain = re.compile(r"(weight|tensor)_\d+")
         harmless = all(value is False or plain.fullmatch(str(value)) for _, value in entries)
         return "" if harmless else f"its part {name}"
     if GRAPHS.fullmatch(name):
-        graph = json.loads(reader.get_record(name))
+        graph = parse_json(reader.get_record(name), origin=name)
         for key, value in _find_values(graph, {"nodes", "expr_str"}):
             if key == "expr_str" and not _is_arithmetic(str(value)):
                 return f"the expression {str(value)[:60]!r}"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tiramisu.models.arguments import find_part
 from tiramisu.models.operators import CONVOLUTIONS
-from tiramisu.text import list_some, shorten
+from tiramisu.text import in_one_line, list_some
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -160,7 +160,7 @@ def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Tr
         ) from None
     except (OSError, HTTPException) as error:
         raise OSError(
-            f"the weights {found!r} cannot be downloaded ({shorten(error)}): go online once, "
+            f"the weights {found!r} cannot be downloaded ({in_one_line(error)}): go online once, "
             f"or put {found.url} into {torch.hub.get_dir()}/checkpoints"
         ) from None
     finally:

@@ -1,10 +1,10 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
 import os
+from typing import Any
 
 from torch import nn
 
-from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.free_memory import check_memory
@@ -14,9 +14,9 @@ from tiramisu.models import list_models, task_of
 from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta
 from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
-from tiramisu.training.history import HISTORY_NAME, read_history
 from tiramisu.training.loading import RunData
 from tiramisu.training.optim import lr_factor
+from tiramisu.training.resuming import count_epochs, read_state
 
 CHANGEABLE = (
     "epochs",
@@ -168,8 +168,11 @@ def check_whole_images(dataset: ImageDataset, config: TrainConfig) -> None:
         )
 
 
-def check_resume(config: TrainConfig) -> None:
+def check_resume(config: TrainConfig) -> dict[str, Any] | None:
     """Check that a run can be resumed with these settings; prints what another length means.
+
+    Returns:
+        The last checkpoint of the run; None if it was killed before it saved one.
 
     Raises:
         FileNotFoundError: there is no such run.
@@ -186,16 +189,16 @@ def check_resume(config: TrainConfig) -> None:
                 f"with {saved[name]}; a resumed run may change only {', '.join(CHANGEABLE)}. To "
                 "train on with other settings, start a new run with --init-from"
             )
-    if not (folder / LAST).is_file():  # it was killed before it saved anything
-        return
+    if not (folder / LAST).is_file():
+        return None
     # Its schedule is over, and Lightning counts epochs wrongly when it goes on from there.
-    steps = read_checkpoint(folder / LAST)["global_step"]
-    if config.max_steps is not None and steps >= config.max_steps:
+    state = read_state(folder)
+    if config.max_steps is not None and state["global_step"] >= config.max_steps:
         raise ValueError(
             f"the run {config.resume} is complete: it has done its --max-steps {config.max_steps}. "
             f"To train on, start a new run with --init-from {config.resume}"
         )
-    done = len(read_history(folder / HISTORY_NAME))
+    done = count_epochs(state)
     if config.epochs < done:
         raise ValueError(
             f"--epochs is {config.epochs}, but the run {config.resume} has done {done} epochs "
@@ -209,3 +212,4 @@ def check_resume(config: TrainConfig) -> None:
             f"follows the schedule of {config.epochs} epochs; it is {rate:.3g} after epoch {done}"
             + (". The final epochs are the last of all epochs" if config.final_epochs else "")
         )
+    return state

@@ -4,20 +4,40 @@ import csv
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from pydantic import Field
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from tiramisu.atomic import write_then_rename
+from tiramisu.checkpoints.validation import validate
 from tiramisu.evaluation.metrics import FIGURES
 
 HISTORY_NAME = "metrics.csv"
 COUNTS = ("epoch", "step")
 """Columns with whole numbers; the others are rounded to six digits."""
+REMEDY = (
+    "Copy the file again, or remove it: then the run can be resumed without the figures of its "
+    "first epochs"
+)
 
 Row = dict[str, float]
+_Count = Annotated[int, Field(ge=1)]
+_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Columns(TypedDict):
+    """The columns beside those of the validation, which may be NaN."""
+
+    epoch: _Count
+    step: _Count
+    lr: _Number
+    train_loss: Annotated[float, Field(allow_inf_nan=False)]
+    images_per_second: _Number
+    seconds: _Number
 
 
 class History(Callback):
@@ -34,15 +54,15 @@ class History(Callback):
         self.rows = read_history(self.path)
         self.images_per_second = 0.0
         self._validated = False
+        self._start, self._images, self._lr = time.monotonic(), 0, 0.0
+        self._loss: Tensor | float = 0.0  # sum over the images of the epoch
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Epochs after the checkpoint are trained again, so their rows are dropped.
         self.rows = [row for row in self.rows if row["step"] <= trainer.global_step]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.monotonic()
-        self._images = 0
-        self._loss: Tensor | float = 0.0  # sum over the images
+        self._start, self._images, self._loss = time.monotonic(), 0, 0.0
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._validated = False
 
@@ -92,6 +112,16 @@ class History(Callback):
         self._images, self._loss = state_dict["images"], state_dict["loss"]
         self._lr = state_dict["lr"]
 
+    def check_against(self, *, epochs: int, step: int) -> None:
+        """Raise ValueError if the rows are not those of a checkpoint after so many epochs."""
+        # A run that was killed while it saved the checkpoint has a row more.
+        done = max((row["epoch"] for row in self.rows if row["step"] <= step), default=0)
+        if self.rows and done != epochs:
+            raise ValueError(
+                f"{self.path} does not belong to the last checkpoint: up to step {step} it has "
+                f"{done:.0f} epochs, the checkpoint {epochs}. {REMEDY}"
+            )
+
     @property
     def best(self) -> float:
         """Highest validation score so far, in percent; NaN before the first validation."""
@@ -100,11 +130,43 @@ class History(Callback):
 
 
 def read_history(path: Path) -> list[Row]:
-    """Rows of a metrics.csv; none if there is no such file."""
+    """Rows of a metrics.csv; none if there is no such file.
+
+    Raises:
+        ValueError: it is damaged; the message has the line and the column.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = list(csv.DictReader(text.splitlines(), restkey="more", restval=""))
+        if not lines or not text.endswith("\n"):
+            raise ValueError("it ends too early")
+    except (ValueError, csv.Error) as error:  # also what is not UTF-8
+        raise ValueError(f"{path} is no table of numbers ({error}). {REMEDY}") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines, start=2):
+        try:
+            row = validate(dict[str, float], line)
+            _check_row(row, before=rows[-1] if rows else None)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}. {REMEDY}") from None
+        rows.append(row)
+    return rows
+
+
+def _check_row(row: Row, *, before: Row | None) -> None:
+    """Raise ValueError if a row lacks a column, or does not follow the row before it."""
+    validate(_Columns, row)
+    figures = [f"val_{figure.key}" for figures in FIGURES.values() for figure in figures]
+    if not any(name in row for name in figures):
+        raise ValueError(f"missing: one of {', '.join(figures)}")
+    if before is None:
+        return
+    if row.keys() != before.keys() or row["epoch"] != before["epoch"] + 1:
+        raise ValueError(f"epoch {row['epoch']:.0f} does not follow {before['epoch']:.0f}")
+    if row["step"] <= before["step"]:
+        raise ValueError(f"step {row['step']:.0f} does not follow {before['step']:.0f}")
 
 
 def write_history(path: Path, rows: list[Row]) -> None:

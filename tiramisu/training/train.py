@@ -42,6 +42,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, count_labels
 from tiramisu.training.losses import balance_classes, build_loss
+from tiramisu.training.resuming import check_classes, check_state
 from tiramisu.training.run_settings import (
     FOLDER_VARIABLE,
     FolderTakenError,
@@ -109,11 +110,12 @@ def plan(config: TrainConfig) -> TrainingPlan:
     """Check everything that can be wrong, and build all that a run needs. Writes no files."""
     check_machine(config)
     config = use_absolute_paths(config)
-    if config.resume is not None:
-        check_resume(config)
+    state = check_resume(config) if config.resume is not None else None
     spec = load_spec(config.data)
     check_task(spec, config)
     folder = choose_folder(config, data_name=spec.name)
+    if state is not None:
+        check_classes(state, spec, folder=folder)
     model = build_model_for(spec, config)
     check_crops(model.network, config)
     if config.check_data and not spec.drawn and is_main_process():
@@ -129,12 +131,15 @@ def plan(config: TrainConfig) -> TrainingPlan:
     check_image_size(model.network, data, config)
     task = build_task(model, data, config)
     history = History(folder, task=spec.task)
+    trainer = build_trainer(config, folder, history)
+    if state is not None:
+        check_state(state, folder=folder, task=task, trainer=trainer, history=history)
     return TrainingPlan(
         config=config,
         spec=spec,
         data=data,
         task=task,
-        trainer=build_trainer(config, folder, history),
+        trainer=trainer,
         history=history,
         folder=folder,
     )

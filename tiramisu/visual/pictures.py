@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tiramisu.atomic import write_file
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.text import one_line
+from tiramisu.text import escape_controls
 
 Picture = npt.NDArray[np.uint8]  # RGB (H, W, 3)
 Label = npt.NDArray[np.uint8]  # class ids (H, W), IGNORE_INDEX for void
@@ -78,10 +78,10 @@ def draw_legend(
             are listed, the largest first, with their shares; without it, all classes.
     """
     palette = [tuple(int(value) for value in color) for color in np.asarray(colors)]
-    names = map(one_line, class_names)
+    names = map(escape_controls, class_names)
     entries = [(name, "", color) for name, color in zip(names, palette, strict=True)]
     if shares is not None:
-        shares = {one_line(name): share for name, share in shares.items()}
+        shares = {escape_controls(name): share for name, share in shares.items()}
         present = [entry for entry in entries if shares.get(entry[0], 0) > 0]
         present.sort(key=lambda entry: -shares[entry[0]])
         entries = [(name, percent(shares[name]), color) for name, _, color in present]

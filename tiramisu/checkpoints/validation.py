@@ -1,0 +1,56 @@
+"""Files that describe a model: JSON is parsed within limits, and values are checked as a whole."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from tiramisu.data.mistakes import read_mistake
+
+MAX_BYTES = 50_000_000
+"""Largest JSON: the descriptions of a hundred thousand classes are smaller."""
+
+T = TypeVar("T")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises ValueError if it is none, too large or too deep."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"{path} is damaged: it has {size:,} bytes; expected {MAX_BYTES:,} at most"
+        )
+    return parse_json(path.read_bytes(), origin=str(path))
+
+
+def parse_json(text: str | bytes, *, origin: str) -> Any:
+    """The content of a JSON text; `origin` names it in errors.
+
+    Raises:
+        ValueError: it is no JSON, not UTF-8, or deeper than 200 levels.
+    """
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{origin} is damaged, not readable as JSON: {error}") from None
+
+
+def validate(kind: type[T], values: object) -> T:
+    """Values in the form of `kind`, which says what types and ranges they have.
+
+    Args:
+        kind: a type that pydantic can check, such as a `TypedDict`.
+        values: what a file holds.
+
+    Raises:
+        ValueError: a value has another type or range; the message begins with its place.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        place, problem, _ = read_mistake(error.errors(include_url=False)[0])
+        where = ".".join(map(str, place))
+        raise ValueError(f"{where}: {problem}" if where else problem) from None
+    except RecursionError:
+        raise ValueError("its values are nested too deep") from None
