@@ -10,15 +10,15 @@ from tiramisu import cli
 from tiramisu.training.config import TrainConfig
 
 WRONG = {
-    "empty": ("", "not nothing"),
+    "empty": ("", "is empty; expected a file that holds the recipe"),
     "only comments": ("# epochs: 3\n", "not nothing"),
     "null": ("null", "not nothing"),
     "list": ("- lr\n- 0.1\n", "line 1: expected a line such as"),
     "number": ("3", "not 3"),
     "word": ("hello", "not hello"),
-    "binary": (bytes(range(128, 255)), "not YAML"),
-    "latin-1": ("data: caf\xe9".encode("latin-1"), "not YAML"),
-    "utf-16": ("lr: 0.1".encode("utf-16"), "not YAML"),
+    "binary": (bytes(range(128, 255)), "not text in UTF-8"),
+    "latin-1": ("data: caf\xe9".encode("latin-1"), "not text in UTF-8"),
+    "utf-16": ("lr: 0.1".encode("utf-16"), "not text in UTF-8"),
     "nul": ("arch: fc56\0", "not YAML"),
     "broken": ("arch: [fc56\n", "line 2: not YAML: expected ',' or ']'"),
     "two documents": ("lr: 0.1\n---\nlr: 0.2\n", "another document"),

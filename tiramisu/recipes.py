@@ -51,7 +51,7 @@ def read_recipe(path: Path, parser: Parser) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path} is no recipe: it has more than {MAX_BYTES:,} bytes")
-        file = YamlFile(path)
+        file = YamlFile(path, kind="recipe")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if not isinstance(file.content, dict) or not file.content:

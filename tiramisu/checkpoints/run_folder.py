@@ -52,7 +52,7 @@ def read_settings(checkpoint: Path) -> dict[str, Any]:
     path = folder / CONFIG_NAME
     if not path.is_file():
         return {}
-    content = YamlFile(path).content
+    content = YamlFile(path, kind="settings of a run").content
     try:
         return cast(dict[str, Any], validate(_Settings, content))
     except ValueError as error:

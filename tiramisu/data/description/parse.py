@@ -16,7 +16,7 @@ def parse_spec(path: Path) -> DatasetSpec:
     Raises:
         ValueError: something is wrong in it; the message has the file, the line and the fix.
     """
-    file = YamlFile(path)
+    file = YamlFile(path, kind="description of a data set")
     task = file.content.get("task", "segmentation") if isinstance(file.content, dict) else None
     if task is not None and task not in get_args(Task):
         raise file.explain(("task",), f"expected {' or '.join(get_args(Task))}, not {task!r}")

@@ -21,16 +21,17 @@ class YamlFile:
 
     Args:
         path: the file.
+        kind: what it should hold, for messages.
 
     Raises:
         ValueError: the file is not YAML, or gives a key twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, kind: str) -> None:
         self.path = path
         self.lines: dict[Place, int] = {}
         try:
-            text = read_text(path, kind="description of a data set")
+            text = read_text(path, kind=kind)
             excess = _find_excess(text)
             if not excess:
                 self.content: Any = self._read(text)

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tiramisu.data.image_file import read_image
-from tiramisu.data.labels import LabelTable, read_label
+from tiramisu.data.labels import LabelTable
+from tiramisu.data.mask_file import read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
