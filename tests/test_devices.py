@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiramisu import cli
+from tiramisu import cli, commands
 from tiramisu.devices import (
     check_precision,
     count_devices,
@@ -74,7 +74,7 @@ def test_a_rank_that_is_no_number_is_named(
     assert f"the environment variable {name} is {value!r}; expected" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", commands.COMMANDS)
 def test_a_working_folder_that_is_gone(
     command: str,
     tmp_path: Path,

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import tiramisu
-from tiramisu import cli, commands
+from tiramisu import commands
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.models import list_models
 from tiramisu.shipped import find_shipped, list_shipped
@@ -48,7 +48,7 @@ def console(*arguments: str) -> subprocess.CompletedProcess[str]:
     return python("-c", CONSOLE, *arguments)
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", commands.COMMANDS)
 def test_help_is_complete_and_imports_nothing_slow(command: str) -> None:
     done = console(command, "--help")
     assert done.returncode == 0
@@ -61,7 +61,7 @@ def test_help_is_complete_and_imports_nothing_slow(command: str) -> None:
 def test_a_tool_is_the_command_by_another_door(tool: Path) -> None:
     # train_seg is `tiramisu train`, train_cls is `tiramisu train_cls`.
     command = tool.stem.removesuffix("_seg")
-    assert command in cli.COMMANDS
+    assert command in commands.COMMANDS
     assert len(tool.read_text().splitlines()) <= 10
     through_tool = python(tool, "--help")
     assert through_tool.returncode == 0
@@ -75,7 +75,7 @@ def test_there_is_a_tool_for_each_step_of_the_work() -> None:
     }
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", commands.COMMANDS)
 def test_an_unknown_flag_is_one_line(command: str) -> None:
     done = console(command, "--no-such-flag")
     assert done.returncode == 2
@@ -89,14 +89,14 @@ def test_an_unknown_command_is_one_line_that_names_the_known_ones() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    assert all(name in done.stderr for name in ("trian", *cli.COMMANDS))
+    assert all(name in done.stderr for name in ("trian", *commands.COMMANDS))
 
 
 def test_no_command_lists_them() -> None:
     for arguments, code in ([], 2), (["--help"], 0):
         done = console(*arguments)
         assert done.returncode == code
-        for name, command in cli.COMMANDS.items():
+        for name, command in commands.COMMANDS.items():
             assert f"{name:12}{command.__doc__}" in done.stdout
 
 
@@ -145,7 +145,7 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Parse:
     monkeypatch.setattr("tiramisu.training.train.train", started.append)
 
     def parse(*arguments: str, command: str = "train") -> TrainConfig:
-        cli.COMMANDS[command](arguments)
+        commands.COMMANDS[command](arguments)
         return started.pop()
 
     return parse

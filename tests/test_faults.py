@@ -15,7 +15,7 @@ from faults import run_limited, start, start_or_resume
 from PIL import Image
 from runs import assert_same_run, interrupt
 
-from tiramisu import cli
+from tiramisu import commands
 from tiramisu.atomic import PARTIAL
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import SegmentationModel
@@ -170,7 +170,7 @@ def test_an_error_at_any_write_leaves_no_half_file(
     def run(out: Path) -> None:
         places = {"model": tmp_path / "model", "data": rectangles, "out": out}
         command, *argv = (word.format(**places) for word in COMMANDS[name])
-        cli.COMMANDS[command](argv)
+        commands.COMMANDS[command](argv)
 
     run(tmp_path / "whole")
     writes = disk.written

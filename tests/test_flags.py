@@ -2,7 +2,7 @@
 
 import pytest
 
-from tiramisu import cli
+from tiramisu import cli, commands
 
 ARGUMENTS = {
     "train": [],
@@ -52,7 +52,7 @@ def fails(capsys, monkeypatch, tmp_path):
 
 
 def test_every_command_is_tried() -> None:
-    assert ARGUMENTS.keys() == ABBREVIATED.keys() == cli.COMMANDS.keys()
+    assert ARGUMENTS.keys() == ABBREVIATED.keys() == commands.COMMANDS.keys()
 
 
 @pytest.mark.parametrize("form", ["{} 3", "{}=3"])

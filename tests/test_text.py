@@ -12,7 +12,7 @@ def test_did_you_mean_names_the_closest_or_nothing() -> None:
 
 def test_a_text_of_others_is_one_line_and_not_long() -> None:
     assert in_one_line(" a\r\nb\tc ") == "a b c"
-    assert in_one_line("x" * 300, most=5) == "xxxxx..."
+    assert in_one_line("x" * 300, most=5) == "xxxxx ..."
 
 
 def test_list_some_counts_what_it_leaves_out() -> None:

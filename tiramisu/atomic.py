@@ -11,7 +11,7 @@ from pathlib import Path
 PARTIAL = ".partial"
 """Part of the name of a file that is being written; such names begin with a dot."""
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """A disk is full, a quota used up, a file too large, or the disk is damaged."""
 
 
@@ -52,12 +52,13 @@ def write_then_rename(path: Path, *, new: bool = False) -> Iterator[Path]:
         partial.touch(exist_ok=False)
         mode = (target if target.exists() else partial).stat().st_mode
         yield partial
-        partial.chmod(mode)  # some libraries write files that only their owner can read
+        with contextlib.suppress(PermissionError):  # some file systems have no modes
+            partial.chmod(mode)  # some libraries write files that only their owner can read
         move_into_place(partial, target, new=new)
-    except FileExistsError:
+    except (FileExistsError, WriteError):
         raise
     except OSError as error:
-        is_own = error.filename in (str(partial), str(target)) or error.errno in _DISK_ERRORS
+        is_own = error.filename in (str(partial), str(target)) or error.errno in DISK_ERRORS
         if not is_own:
             raise  # what the block reads from failed, such as another file or a connection
         raise WriteError(path, error.strerror or error) from error
@@ -66,7 +67,7 @@ def write_then_rename(path: Path, *, new: bool = False) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def write_file(path: Path, content: str | bytes, *, new: bool = False) -> None:
+def write_file(path: Path, content: str | bytes | memoryview, *, new: bool = False) -> None:
     """Write a whole file, text as UTF-8, by `write_then_rename`."""
     data = content.encode() if isinstance(content, str) else content
     with write_then_rename(path, new=new) as partial:
@@ -74,22 +75,32 @@ def write_file(path: Path, content: str | bytes, *, new: bool = False) -> None:
 
 
 def move_into_place(partial: Path, path: Path, *, new: bool = False) -> None:
-    """Give a complete file its name, in the same file system, once its content is on the disk."""
-    with partial.open("r+b") as file:
-        # Some file systems notice a full disk only now. Without it, a computer that loses power
-        # might keep the new name, but not the content.
-        os.fsync(file.fileno())
-    if not new:
-        partial.replace(path)
-        return
+    """Give a complete file its name, in the same file system, once its content is on the disk.
+
+    Raises:
+        FileExistsError: the file is not new.
+        WriteError: the content does not reach the disk, or the file cannot get its name.
+    """
     try:
-        os.link(partial, path)  # unlike a rename, this fails if the name is taken
+        with partial.open("r+b") as file:
+            # Some file systems notice a full disk only now. Without it, a computer that loses
+            # power might keep the new name, but not the content.
+            os.fsync(file.fileno())
+        if not new:
+            partial.replace(path)
+            return
+        try:
+            os.link(partial, path)  # unlike a rename, this fails if the name is taken
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if path.exists():
+                raise FileExistsError(f"{path} exists already") from None
+            partial.replace(path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
-        if path.exists():
-            raise FileExistsError(f"{path} exists already") from None
-        partial.replace(path)
+    except OSError as error:
+        raise WriteError(path, error.strerror) from error
 
 
 def make_folder(folder: Path) -> Path:
@@ -102,7 +113,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{secrets.token_hex(6)}{PARTIAL}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
             f"cannot write into the folder {folder} ({error.strerror or error}); give another --out"

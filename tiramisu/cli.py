@@ -6,51 +6,36 @@ A mistake of the user gives one line and exit code 2. TIRAMISU_TRACEBACK=1 shows
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
-from tiramisu import commands
 from tiramisu.environment import check_environment
-from tiramisu.interrupts import Terminated, raise_interrupt
+from tiramisu.interrupts import Terminated, ignore_stop_signals, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "train": commands.train,
-    "eval": commands.evaluate,
-    "predict": commands.predict,
-    "train_cls": commands.train_classifier,
-    "eval_cls": commands.evaluate_classifier,
-    "predict_cls": commands.predict_classes,
-    "export": commands.export,
-    "publish": commands.publish,
-    "benchmark": commands.benchmark,
-    "summary": commands.summary,
-    "check": commands.check,
-    "download": commands.download,
-}
+# The commands are imported only where errors and signals are answered in one line.
 
 
 def main() -> NoReturn:
     """The console command `tiramisu COMMAND ...`."""
-    protect_output()
     argv = sys.argv[1:]
-    if argv[:1] == ["--version"]:
-        from importlib.metadata import version
+    with _one_line("tiramisu"):
+        from tiramisu.commands import COMMANDS
 
-        print(f"tiramisu-seg {version('tiramisu-seg')}")
-        sys.exit(0)
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: tiramisu COMMAND [options]\n\nCommands:")
-        for name, command in COMMANDS.items():
-            print(f"  {name:12}{command.__doc__}")
-        print("\n`tiramisu COMMAND --help` lists a command's options.")
-        sys.exit(0 if argv else 2)
-    if argv[0] not in COMMANDS:
-        print(
-            f"tiramisu: error: unknown command {argv[0]!r}; the commands are {', '.join(COMMANDS)}",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        if argv[:1] == ["--version"]:
+            from importlib.metadata import version
+
+            print(f"tiramisu-seg {version('tiramisu-seg')}")
+            sys.exit(0)
+        if not argv or argv[0] in ("-h", "--help"):
+            print("usage: tiramisu COMMAND [options]\n\nCommands:")
+            for name, command in COMMANDS.items():
+                print(f"  {name:12}{command.__doc__}")
+            print("\n`tiramisu COMMAND --help` lists a command's options.")
+            sys.exit(0 if argv else 2)
+        if argv[0] not in COMMANDS:
+            raise ValueError(f"unknown command {argv[0]!r}; the commands are {', '.join(COMMANDS)}")
     run(argv[0], argv[1:])
 
 
@@ -59,19 +44,30 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
 
     0 is success, 2 a mistake of the user or a disk, 130 Ctrl-C, 143 SIGTERM.
     """
+    with _one_line(f"tiramisu {command}"):
+        check_environment()
+
+        from tiramisu.commands import COMMANDS
+
+        COMMANDS[command](sys.argv[1:] if argv is None else argv)
+    sys.exit(0)
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """End the process with one line and an exit code at a mistake, Ctrl-C or SIGTERM."""
     protect_output()
     quieten_decoders()
     signal.signal(signal.SIGTERM, raise_interrupt)
     try:
-        check_environment()
-        COMMANDS[command](sys.argv[1:] if argv is None else argv)
+        yield
     except KeyboardInterrupt as interrupt:
+        ignore_stop_signals()  # the process ends already
         said = str(interrupt) or "stopped: what was not complete was not written"
         print(f"\n{said}", file=sys.stderr)
         sys.exit(143 if isinstance(interrupt, Terminated) else 130)
     except (ValueError, OSError) as error:
         if os.environ.get("TIRAMISU_TRACEBACK"):
             raise
-        print(f"tiramisu {command}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(2)
-    sys.exit(0)

@@ -1,7 +1,7 @@
 """The commands, one function each, which take their arguments as on the command line."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -303,3 +303,19 @@ def _quieten_libraries() -> None:
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train,
+    "eval": evaluate,
+    "predict": predict,
+    "train_cls": train_classifier,
+    "eval_cls": evaluate_classifier,
+    "predict_cls": predict_classes,
+    "export": export,
+    "publish": publish,
+    "benchmark": benchmark,
+    "summary": summary,
+    "check": check,
+    "download": download,
+}

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from tiramisu.settings import describe, describe_range, explain, is_valid, show
-from tiramisu.text import did_you_mean
+from tiramisu.text import did_you_mean, in_one_line
 
 LONG_NUMBER = re.compile(r"\d{301}")
 PRINT_CONFIG = "--print_config"
-ONLY_FLAGS = ("help", "config", "print_config")
+ONLY_FLAGS = ("help", "config", "print_config", "download", "resume")
 METAVARS = {
     "crop": "[H,W]",
     "size": "[H,W]",
@@ -86,7 +86,8 @@ class Parser(ArgumentParser):
             if LONG_NUMBER.search(word):  # Python raises various errors for them
                 name = (word if "=" in word else before).partition("=")[0]
                 raise ValueError(f"{name} has a number of more than 300 digits; expected fewer")
-        given = [word.partition("=")[0] for word in argv if word.startswith("--")]
+        flags = argv[: argv.index("--")] if "--" in argv else argv  # inputs follow after --
+        given = [word.partition("=")[0] for word in flags if word.startswith("--")]
         actions = [self._option_string_actions.get(name) for name in given]
         for i, action in enumerate(actions):
             if action is not None and action in actions[:i]:
@@ -97,6 +98,8 @@ class Parser(ArgumentParser):
             values = dict(self.parse_args(argv).as_dict())
         except RecursionError:
             raise ValueError("a value has too many levels of brackets") from None
+        except (TypeError, AttributeError, LookupError) as error:  # such as --lr="!!int x"
+            raise ValueError(f"a value is not YAML ({in_one_line(error)})") from None
         for action in self._actions:
             kind = _type_of(action)
             if action.dest in values and kind and not is_valid(values[action.dest], kind):

@@ -19,6 +19,12 @@ def raise_interrupt(number: int, frame: FrameType | None = None) -> NoReturn:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
+def ignore_stop_signals() -> None:
+    """For a child process: a terminal and SLURM send it signals too, but its parent decides."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def restored_handlers() -> Iterator[None]:
     """Give both signals the handlers from before the block, whatever happens in it."""
@@ -28,4 +34,5 @@ def restored_handlers() -> Iterator[None]:
     finally:
         if current_thread() is main_thread():  # no other thread may set handlers
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if handler is not None:  # None: it was not set from Python
+                    signal.signal(number, handler)

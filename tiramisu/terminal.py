@@ -1,4 +1,4 @@
-"""Output that nobody can stop: closed pipes, full disks and narrow character sets end no work."""
+"""Standard output that survives closed pipes, full disks and narrow character sets."""
 
 import io
 import os
@@ -14,7 +14,9 @@ def protect_output() -> None:
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
+        if stream is None:  # it was closed before Python started
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
             setattr(sys, name, _Protected(stream))
 

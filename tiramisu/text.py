@@ -32,7 +32,10 @@ def escape_controls(text: str) -> str:
 
 def show(value: object, *, most: int = 80) -> str:
     """A value as it is written in Python, on one line and cut after `most` letters."""
-    written = " ".join(repr(value).split())
+    try:
+        written = " ".join(repr(value).split())
+    except (ValueError, RecursionError):
+        return "a value too long or too deep to show"
     return written if len(written) <= most else f"{written[:most]} ..."
 
 

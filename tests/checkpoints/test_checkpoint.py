@@ -1,6 +1,7 @@
 """Saving and loading models: what is saved is loaded again, and anything else is refused."""
 
 import dataclasses
+import errno
 import json
 import os
 import pickle
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiramisu.checkpoints import weights_file
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo, read_info, write_hub_config
 from tiramisu.checkpoints.model import ClassificationModel, ImageModel, SegmentationModel
@@ -115,12 +115,11 @@ def test_a_failed_save_keeps_the_earlier_model(
     save_model(make_model(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def fail(weights: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError("the disk is full")
+    def fail(file: int) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
 
-    monkeypatch.setattr(weights_file, "save_file", fail)
-    with pytest.raises(OSError, match="full"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"cannot write .*model\.safetensors: the disk is full"):
         save_model(make_model(num_classes=4), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -43,7 +43,7 @@ def test_what_does_not_fit_in_memory_is_refused_before_it_is_decoded(
     def decode(*_: object) -> None:
         pytest.fail("decoded")
 
-    monkeypatch.setattr("tiramisu.data.image_file.cv2.imdecode", decode)
+    monkeypatch.setattr("cv2.imdecode", decode)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
     write_bad(tmp_path / name, name)
     for read in (read_image, lambda path: read_mask(path, "index")):
@@ -126,7 +126,7 @@ def test_what_opencv_says_goes_with_the_name(
         raise cv2.error("Failed to\nallocate 9 bytes")
 
     (tmp_path / "a.png").write_bytes(PNG)
-    monkeypatch.setattr("tiramisu.data.image_file.cv2.imdecode", fail)
+    monkeypatch.setattr("cv2.imdecode", fail)
     with pytest.raises(ValueError, match=r"cannot read .*a\.png \(Failed to allocate 9 bytes"):
         read_image(tmp_path / "a.png")
 

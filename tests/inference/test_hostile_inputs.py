@@ -52,10 +52,10 @@ def run(
     out = tmp_path / "out"
 
     def predict(*sources: str | Path) -> None:
-        predict_files(channel_model, sources, config=PredictConfig(checkpoint="", out=str(out)))
+        predict_files(channel_model, sources, config=PredictConfig(checkpoint="run", out=str(out)))
 
     def classify(*sources: str | Path) -> None:
-        classify_files(classifier, sources, config=ClassifyConfig(checkpoint="", out=str(out)))
+        classify_files(classifier, sources, config=ClassifyConfig(checkpoint="run", out=str(out)))
 
     return predict if request.param == "predict" else classify
 
@@ -122,7 +122,7 @@ def test_an_image_that_the_network_does_not_take_is_one_that_failed(
 ) -> None:
     Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(PNG)
-    config = ClassifyConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = ClassifyConfig(checkpoint="run", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"1 of 2 files failed.*a\.png: expected at least 4x4"):
         classify_files(classifier, [tmp_path / "a.png", tmp_path / "b.png"], config=config)
     assert done(tmp_path / "out") == [str(tmp_path / "b.png")]
@@ -132,7 +132,7 @@ def test_earlier_results_stay_if_every_file_fails(
     classifier: ClassificationModel, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
-    config = ClassifyConfig(checkpoint="", out=str(tmp_path / "out"), overwrite=True)
+    config = ClassifyConfig(checkpoint="run", out=str(tmp_path / "out"), overwrite=True)
     classify_files(classifier, [tmp_path / "a.png"], config=config)
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(ValueError, match="1 of 1 files failed"):
@@ -149,7 +149,7 @@ def test_too_little_memory_to_classify_is_said(
 
     (tmp_path / "a.png").write_bytes(PNG)
     classifier.network.forward = fail  # type: ignore[method-assign]
-    config = ClassifyConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = ClassifyConfig(checkpoint="run", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.png: out of memory; give a smaller --batch-size"):
         classify_files(classifier, [tmp_path / "a.png"], config=config)
 

@@ -14,6 +14,7 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.image_file import LIMIT_VARIABLE
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
+from tiramisu.inference.video import predict_video
 
 
 def write_video(path: Path, *, codec: str) -> None:
@@ -192,7 +193,7 @@ def test_a_bad_video_does_not_stop_the_others(
     (folder / "good.png").write_bytes(hostile_images.PNG)
     whole = (folder / f"good.{suffix}").read_bytes()
     (folder / f"bad.{suffix}").write_bytes(BAD_VIDEOS[change](whole))
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="run", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=rf"1 of 3 files failed.*bad\.{suffix} is"):
         predict_files(channel_model, [folder], config=config)
     assert len(list((tmp_path / "out").glob("*good*.json"))) == 2
@@ -205,7 +206,7 @@ def test_what_is_no_file_is_no_video(
 ) -> None:
     video = tmp_path / "a.mp4"
     hostile_images.NO_FILES[name](video)
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="run", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"1 of 1 files failed.*a\.mp4"):
         predict_files(channel_model, [video], config=config)
 
@@ -219,7 +220,7 @@ def test_frames_that_would_not_fit_in_memory_are_refused(
     writer.write(np.zeros((1200, 1600, 3), np.uint8))
     writer.release()
     monkeypatch.setenv(LIMIT_VARIABLE, "1")
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="run", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"a\.mp4 declares 1200 x 1600 pixels .* at most 1 are"):
         predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
 
@@ -232,7 +233,7 @@ def test_videos_of_any_name_are_predicted(
     write_video(tmp_path / "a.mp4", codec="mp4v")
     (tmp_path / "in").mkdir()
     (tmp_path / "a.mp4").rename((tmp_path / "in" / name).with_suffix(".mp4"))
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="run", out=str(tmp_path / "out"))
     video, described = predict_files(channel_model, [tmp_path / "in"], config=config)
     assert len(read_frames(video)[0]) == 5
     assert json.loads(described.read_text())["frames"] == 5
@@ -241,9 +242,9 @@ def test_videos_of_any_name_are_predicted(
 def test_a_video_needs_a_folder_in_utf_8(channel_model: SegmentationModel, tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", codec="mp4v")
     out = tmp_path / os.fsdecode(b"\xff")
-    config = PredictConfig(checkpoint="", out=str(out))
+    out.mkdir()
     with pytest.raises(ValueError, match="writes videos only where the path is UTF-8"):
-        predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
+        predict_video(channel_model, tmp_path / "a.mp4", out=out / "a.mp4")
     assert not list(out.iterdir())
 
 
@@ -253,6 +254,6 @@ def test_a_name_is_no_pattern_for_other_files(
     """OpenCV would show f000.mp4 in place of f%03d.mp4."""
     (tmp_path / "f000.mp4").write_bytes(hostile_images.PNG)
     (tmp_path / "f%03d.mp4").write_bytes(b"\0\0\0\x1cftypisom")
-    config = PredictConfig(checkpoint="", out=str(tmp_path / "out"))
+    config = PredictConfig(checkpoint="run", out=str(tmp_path / "out"))
     with pytest.raises(ValueError, match=r"f%03d\.mp4 is damaged"):
         predict_files(channel_model, [tmp_path / "f%03d.mp4"], config=config)

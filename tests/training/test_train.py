@@ -109,9 +109,17 @@ def test_averaged_weights_are_the_published_ones(quick: Quick) -> None:
     assert torch.equal(published, last["state_dict"][name])
 
 
+@pytest.fixture
+def bad_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of every batch is NaN."""
+    step = TrainingTask.training_step
+    monkeypatch.setattr(TrainingTask, "training_step", lambda *args: step(*args) * math.nan)
+
+
+@pytest.mark.usefixtures("bad_loss")
 def test_run_that_fails_in_its_first_epoch_leaves_no_folder(quick: Quick, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="loss is"):
-        train(quick(optimizer="sgd", lr=1e30, epochs=1))
+        train(quick(epochs=1))
     assert not (tmp_path / "run").exists()
 
 
@@ -154,9 +162,10 @@ def test_same_seed_same_weights_and_another_seed_others(quick: Quick, tmp_path: 
     assert not torch.equal(runs[0][name], runs[2][name])
 
 
+@pytest.mark.usefixtures("bad_loss")
 def test_loss_that_is_not_finite_stops_the_run(quick: Quick) -> None:
-    with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch \d, batch \d.*train\d"):
-        train(quick(optimizer="sgd", lr=1e20))
+    with pytest.raises(ValueError, match=r"loss is nan in epoch 1, batch 1 .*train\d"):
+        train(quick())
 
 
 def test_weights_are_taken_from_another_run(

@@ -6,18 +6,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+from tiramisu.text import show
+
 MOST_PICKLES = 10
 """Most pickles in one file: the older format of torch has five."""
 
 
-def check_unpacked(path: Path) -> None:
-    """Raise ValueError if an archive is compressed: a small one could then fill the memory."""
+def check_zip(path: Path) -> None:
+    """Check an archive of torch before it is loaded; a file of another kind is left alone.
+
+    Raises:
+        ValueError: it is compressed, so a small one could fill the memory, or bytes are damaged.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
-    if size > path.stat().st_size:
-        raise ValueError(f"its content of {size:,} bytes is compressed")
+        if size > path.stat().st_size:
+            raise ValueError(f"its content of {size:,} bytes is compressed")
+        # torch itself does not look at the checksums.
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of its part {show(damaged)} differs")
 
 
 def holds_objects(path: Path) -> bool:

@@ -13,7 +13,7 @@ from tiramisu.atomic import write_file
 from tiramisu.checkpoints.validation import read_json, validate
 from tiramisu.data.entry import Color, Entry, ListOf, Percent, Text, check_name, expect_list
 from tiramisu.data.labels import MAX_CLASSES
-from tiramisu.data.spec import MAX_IMAGE_CLASSES, Task
+from tiramisu.data.spec import MAX_IMAGE_CLASSES, MAX_SIDE, Task
 from tiramisu.text import show
 
 INFO_NAME = "model.json"
@@ -26,7 +26,7 @@ HUB_KEYS = ("library_name", "tiramisu_version")
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _Scale = Annotated[float, Field(ge=0.01, le=1)]
-_Side = Annotated[int, Field(ge=1, le=10_000)]
+_Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 _Shift = Annotated[float, Field(ge=-1000, le=1000)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
 _rgb = expect_list(3, "a list of three numbers, one for each RGB channel")

@@ -14,7 +14,7 @@ from pydantic import PlainValidator
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from tiramisu.checkpoints.archive import check_unpacked, holds_objects
+from tiramisu.checkpoints.archive import check_zip, holds_objects
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
 from tiramisu.checkpoints.run_folder import BEST, LAST
@@ -113,7 +113,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: the file could run code when opened, is damaged, or is not from Tiramisu.
     """
     try:
-        check_unpacked(path)
+        check_zip(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about formats that are refused anyway
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -22,7 +22,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
 
     Files are written to ROOT.partial, each checked against its SHA-256. When all are there, the
     folder is renamed to root. After an error, the same call downloads only what is missing. If
-    root exists, its files are verified and nothing is changed. CIFAR is downloaded by torchvision,
+    root exists, its files are verified and nothing is changed. CIFAR is unpacked by torchvision,
     as one archive whose MD5 is checked.
 
     Args:

@@ -29,7 +29,7 @@ _SLOWEST = 100
 """Bytes a second, over _TIMEOUT seconds, below which a connection counts as stalled."""
 _PAUSES = (1.0, 4.0)
 """Seconds before the second and the third attempt."""
-_FAREWELL = 1.0
+_SECONDS_TO_END = 1.0
 """Seconds that threads get to end, before they are left behind."""
 _CHUNK = 2**16
 MAX_BYTES = 2**30
@@ -135,7 +135,7 @@ def _work(
 
 def _end(threads: Sequence[Thread], stop: Event) -> None:
     stop.set()
-    until = time.monotonic() + _FAREWELL
+    until = time.monotonic() + _SECONDS_TO_END
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
 

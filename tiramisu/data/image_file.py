@@ -1,4 +1,4 @@
-"""Image files, whoever made them: images, masks and frames are all opened through this file.
+"""Image files, from any source: images, masks and frames are all opened through this file.
 
 A header is read before anything is decoded, so a file that is no image, is cut off, or declares
 more pixels than the memory may hold is refused by its name.
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL.BmpImagePlugin import BmpImageFile
@@ -25,7 +24,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from tiramisu.data.plain_file import check_plain_file
-from tiramisu.text import show_path
+from tiramisu.text import in_one_line, show_path
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 """Endings of images in folders. What a file holds is read off its first bytes, not its ending."""
@@ -69,6 +68,8 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, too large or no image; the message names it.
     """
+    import cv2  # not needed to describe data sets and models, as torch.hub does
+
     content, file = _open(Path(path))
     if file.mode not in _IMAGE_MODES and not (file.mode == "I" and file.format == "PPM"):
         raise ValueError(
@@ -78,8 +79,7 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # such as too little memory
-        reason = " ".join(str(error).split())
-        raise ValueError(f"cannot read {show_path(path)} ({reason})") from error
+        raise ValueError(f"cannot read {show_path(path)} ({in_one_line(error)})") from error
     if image is None:
         raise _damaged(path)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
@@ -96,6 +96,8 @@ def open_image(path: Path) -> Iterator[ImageFile]:
     _, file = _open(path)
     try:
         yield file
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow raises errors of a dozen types for damaged files
         raise _damaged(path) from error
 

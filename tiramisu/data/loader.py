@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.sample import DataError, Sample, SampleKey
+from tiramisu.interrupts import ignore_stop_signals
 
 
 def make_loader(
@@ -111,7 +112,7 @@ class EpochSampler(Sampler[SampleKey]):
         self.epoch = epoch
 
     def resume(self, *, epoch: int, done: int) -> None:
-        """Choose the epoch; its first samples, as many as are done, are left out this time."""
+        """Choose the epoch; its first samples, as many as are done, are left out."""
         self.epoch = epoch
         self._started = (epoch, done)
 
@@ -145,4 +146,5 @@ def _collate(samples: list[Sample]) -> Any:
 
 
 def _init_worker(worker_id: int) -> None:
+    ignore_stop_signals()
     cv2.setNumThreads(0)  # the workers already use all cores

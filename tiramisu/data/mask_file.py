@@ -1,4 +1,4 @@
-"""Mask files, whoever made them: opened as all images, and decoded to class indices."""
+"""Mask files, from any source: opened as all images, and decoded to class indices."""
 
 from pathlib import Path
 from typing import Any

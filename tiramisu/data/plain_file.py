@@ -1,4 +1,4 @@
-"""Files that end when they are read, in contrast to pipes and devices."""
+"""Regular files: not pipes, devices or folders."""
 
 import os
 import stat

@@ -49,7 +49,10 @@ from tiramisu.data.spec_parts import (
 )
 
 Task = Literal["segmentation", "classification"]
-_Size = Annotated[tuple[Positive, Positive], expect_list(2, "[height, width] in pixels")]
+MAX_SIDE = 10_000
+"""Pixels of a side to which images are resized."""
+_Side = Annotated[Positive, Field(le=MAX_SIDE)]
+_Size = Annotated[tuple[_Side, _Side], expect_list(2, "[height, width] in pixels")]
 MAX_IMAGE_CLASSES = 100_000
 
 

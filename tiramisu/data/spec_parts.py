@@ -1,6 +1,7 @@
 """The parts of a DatasetSpec: classes, splits, the source, and published results."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -131,7 +132,9 @@ def capture_wildcards(glob: str) -> re.Pattern[str]:
         wildcard = match[0].replace("[!", "[^")
         regex += {"*": "([^/]*)", "?": "([^/])"}.get(wildcard, f"({wildcard})")
         end = match.end()
-    return re.compile(regex + re.escape(glob[end:]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about [[, which is a set of one bracket
+        return re.compile(regex + re.escape(glob[end:]))
 
 
 def _check_pattern(pattern: str) -> str:

@@ -54,6 +54,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _choose_folder(config, spec, batch_size=batch_size)
     dataset = open_split(spec, config.split, root=root, image_scale=info.image_scale)
+    make_folder(out)
     if config.bn != "running":
         if not isinstance(model, ImageModel):
             raise ValueError(
@@ -67,7 +68,6 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
                 spec, config.train_split, root=root, image_scale=info.image_scale
             )
             model = recalibrate_batch_norm(model, train_set)
-    make_folder(out)
     scores = evaluate(
         model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
     )

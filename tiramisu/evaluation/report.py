@@ -47,7 +47,7 @@ def save_scores(
     save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))
     if scores.reliability is not None:
         save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability))
-    # Last: where there is this file, the evaluation is complete.
+    # Last: where there is this file for the first time, the evaluation is complete.
     write_file(folder / JSON_NAME, scores_to_json(scores, spec, settings=settings) + "\n")
 
 

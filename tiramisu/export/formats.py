@@ -74,7 +74,7 @@ def export_model(
         # Not to the file itself: torch aborts the process where the disk is full.
         archive = io.BytesIO()
         torch.export.save(program, archive, extra_files={KEY: description})
-        write_file(path, archive.getvalue())
+        write_file(path, archive.getbuffer())
     return path
 
 

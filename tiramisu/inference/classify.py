@@ -110,31 +110,32 @@ def classify_files(
     failures: list[str] = []
     batch_size = config.batch_size if model.info.image_size else 1
     stopped: KeyboardInterrupt | None = None
-    with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
-        for start in range(0, len(inputs), batch_size):
-            batch: dict[Input, Picture] = {}
-            for item in inputs[start : start + batch_size]:
+    try:
+        with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
+            for start in range(0, len(inputs), batch_size):
+                batch: dict[Input, Picture] = {}
+                for item in inputs[start : start + batch_size]:
+                    try:
+                        batch[item] = read_image(item.path)
+                    except (ValueError, FileNotFoundError) as error:
+                        failures.append(describe_failure(item, error, smaller="--batch-size"))
                 try:
-                    batch[item] = read_image(item.path)
-                except (ValueError, FileNotFoundError) as error:
-                    failures.append(describe_failure(item, error, smaller="--batch-size"))
-            try:
-                found = classify_batch(model, list(batch.values())) if batch else []
-            except KeyboardInterrupt as interrupt:
-                stopped = interrupt
-                break
-            except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
-                failures += [describe_failure(i, error, smaller="--batch-size") for i in batch]
-            else:
-                results.update(zip((item.path for item in batch), found, strict=True))
-            bar.update(batch_size)
+                    found = classify_batch(model, list(batch.values())) if batch else []
+                except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
+                    failures += [describe_failure(i, error, smaller="--batch-size") for i in batch]
+                else:
+                    results.update(zip((item.path for item in batch), found, strict=True))
+                bar.update(batch_size)
+    except KeyboardInterrupt as interrupt:
+        stopped = interrupt
+    if results:
+        _write(out, results, top=config.top)
 
     width = max((len(show_path(path)) for path in results), default=0)
     for path, result in results.items():
         classes = "   ".join(f"{name} {100 * p:.1f} %" for name, p in result.top(config.top))
         print(f"{show_path(path):{width}}   {classes}")
     if results:
-        _write(out, results, top=config.top)
         print(f"{TABLE_NAME} and {JSON_NAME} are in {out}")
     if stopped is not None:
         raise type(stopped)(

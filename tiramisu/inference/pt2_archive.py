@@ -5,6 +5,7 @@ that could run any code. Before torch reads a file, all in it must be known to b
 """
 
 import io
+import math
 import re
 import warnings
 import zipfile
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tiramisu.checkpoints.archive import check_unpacked
+from tiramisu.checkpoints.archive import check_zip
 from tiramisu.checkpoints.validation import parse_json
 from tiramisu.text import in_one_line
 
@@ -30,6 +31,8 @@ OPERATIONS = re.compile(
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|getitem)"
 )
 """Operations of a graph: all of them compute numbers from numbers."""
+BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}
+"""Bytes of a number, for torch's codes of types in the tables of tensors."""
 WORDS = re.compile(
     r"Symbol|Integer|Rational|Add|Mul|Pow|Mod|PythonMod|FloorDiv|CleanDiv|Max|Min|Eq|Ne|Lt|Le|Gt|Ge"
     r"|True|False|positive|integer|nonnegative|nonzero|finite|real|int_oo|oo|[su]\d+"
@@ -40,7 +43,7 @@ WORDS = re.compile(
 def check_archive(path: Path) -> None:
     """Raise ValueError if a `.pt2` file is damaged, or holds anything that could run code."""
     try:
-        check_unpacked(path)
+        check_zip(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
         names = [member.partition("/")[2] for member in members]
@@ -73,12 +76,14 @@ def _find_problem(reader: Any, name: str) -> str:
         return ""
     if TABLES.fullmatch(name):
         # Weights may be pickles, and constants objects; ours are plain tensors.
-        entries = _find_values(
-            parse_json(reader.get_record(name), origin=name), {"use_pickle", "path_name"}
-        )
+        table = parse_json(reader.get_record(name), origin=name)
+        entries = _find_values(table, {"use_pickle", "path_name"})
         plain = re.compile(r"(weight|tensor)_\d+")
         harmless = all(value is False or plain.fullmatch(str(value)) for _, value in entries)
-        return "" if harmless else f"its part {name}"
+        if not harmless:
+            return f"its part {name}"
+        _check_lengths(reader, table, folder=name.rpartition("/")[0])
+        return ""
     if GRAPHS.fullmatch(name):
         graph = parse_json(reader.get_record(name), origin=name)
         for key, value in _find_values(graph, {"nodes", "expr_str"}):
@@ -90,6 +95,19 @@ def _find_problem(reader: Any, name: str) -> str:
                     return f"the operation {target[:60]!r}"
         return ""
     return f"its part {name[:60]!r}"
+
+
+def _check_lengths(reader: Any, table: Any, *, folder: str) -> None:
+    """Raise ValueError if a tensor has fewer bytes than values: torch would read beyond its end."""
+    try:
+        for name, entry in table["config"].items():
+            sizes = [size["as_int"] for size in entry["tensor_meta"]["sizes"]]
+            expected = math.prod(sizes) * BYTES[entry["tensor_meta"]["dtype"]]
+            found = len(reader.get_record(f"{folder}/{entry['path_name']}"))
+            if found < expected:
+                raise ValueError(f"{name} has {found:,} bytes; expected {expected:,}")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its table of {folder} lacks {error}") from None
 
 
 def _is_arithmetic(expression: str) -> bool:

@@ -68,7 +68,7 @@ def predict_video(
             even = ((0, height % 2), (0, width % 2), (0, 0))
             picture = np.pad(picture, even, constant_values=255)
             if not writer.isOpened():
-                _open(writer, partial, rate=video.rate, picture=picture)
+                _open(writer, partial, rate=video.rate, picture=picture, out=out)
             writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         if not shares:
             raise ValueError(
@@ -103,10 +103,10 @@ def _count_frames(path: Path) -> int:
     return count
 
 
-def _open(writer: cv2.VideoWriter, path: Path, *, rate: float, picture: Picture) -> None:
+def _open(writer: cv2.VideoWriter, path: Path, *, rate: float, picture: Picture, out: Path) -> None:
     size = (picture.shape[1], picture.shape[0])
     if not writer.open(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size):
         raise ValueError(
-            f"cannot write {path}: its folder is not writable, or this OpenCV has no mp4v codec; "
+            f"cannot write {out}: the disk is full, or this OpenCV has no mp4v codec; "
             "opencv-python-headless from PyPI has it"
         )

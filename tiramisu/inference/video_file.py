@@ -1,4 +1,4 @@
-"""Reading a video file, whoever made it."""
+"""Reading a video file, from any source."""
 
 import math
 from collections.abc import Iterator
@@ -48,8 +48,12 @@ def open_video(path: Path) -> Iterator[Video]:
             names it.
     """
     check_plain_file(path, kind="video")
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
         head = file.read(256)
+    except OSError as error:
+        raise ValueError(f"cannot read {show_path(path)} ({error.strerror})") from error
+    with file:
         if not any(head.startswith(magic, place) for place, magic in _STARTS):
             raise ValueError(
                 f"{show_path(path)} is damaged or is no video: it does not start like one"

@@ -14,6 +14,7 @@ from tiramisu.models import list_models, task_of
 from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta
 from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
+from tiramisu.training.history import HISTORY_NAME, read_history
 from tiramisu.training.loading import RunData
 from tiramisu.training.optim import lr_factor
 from tiramisu.training.resuming import count_epochs, read_state
@@ -190,7 +191,12 @@ def check_resume(config: TrainConfig) -> dict[str, Any] | None:
                 "train on with other settings, start a new run with --init-from"
             )
     if not (folder / LAST).is_file():
-        return None
+        if len(read_history(folder / HISTORY_NAME)) > 1:
+            raise FileNotFoundError(
+                f"{folder / LAST} is missing, so the run cannot go on: copy it again, or start a "
+                "new run"
+            )
+        return None  # it was killed before it saved its first step
     # Its schedule is over, and Lightning counts epochs wrongly when it goes on from there.
     state = read_state(folder)
     if config.max_steps is not None and state["global_step"] >= config.max_steps:

@@ -51,8 +51,11 @@ class _Loops(TypedDict):
     fit_loop: _FitLoop
 
 
+_Version = TypedDict("_Version", {"pytorch-lightning_version": str})
+
+
 @with_config(ConfigDict(strict=True))
-class _State(TypedDict):
+class _State(_Version):
     """The parts of a checkpoint that a training goes on from, beside the model's."""
 
     epoch: NotNegative
@@ -173,6 +176,13 @@ def _compare_optimizer(state: Mapping[str, Any], task: TrainingTask) -> None:
     _compare(schedule.state_dict(), found_schedule, "lr_schedulers.0")
     groups = optimizer.state_dict()["param_groups"]
     _compare(groups, found.get("param_groups"), "optimizer_states.0.param_groups")
+    for group, other in zip(groups, found["param_groups"], strict=True):
+        for name in group.keys() & other.keys() - {"lr", "initial_lr", "params", *OPTIONAL}:
+            if group[name] != other[name]:
+                raise ValueError(
+                    f"optimizer_states.0.param_groups: {name} is {show(other[name])}; expected "
+                    f"{show(group[name])}"
+                )
     # A step of length 0 makes the state that a parameter has.
     for group in optimizer.param_groups:
         group["lr"] = 0.0

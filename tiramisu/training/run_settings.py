@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tiramisu.atomic import is_leftover, write_file
+from tiramisu.atomic import WriteError, is_leftover, write_file
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
 from tiramisu.devices import is_main_process
 from tiramisu.shipped import list_shipped
@@ -71,7 +71,9 @@ def save_config(config: TrainConfig, folder: Path) -> None:
     text = yaml.safe_dump(settings_of(config), sort_keys=False)
     try:
         write_file(folder / CONFIG_NAME, text, new=config.resume is None)
-    except FileExistsError:
+    except (FileExistsError, WriteError):
+        if config.resume is not None or not (folder / CONFIG_NAME).exists():
+            raise
         raise FolderTakenError(
             f"another training has just started in {folder}; give another --out"
         ) from None

@@ -27,9 +27,9 @@ class CheckpointWriter(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
+        content = io.BytesIO()  # torch ends the process where it cannot write to a file
         torch.save(checkpoint, content)
-        write_file(Path(path), content.getvalue())
+        write_file(Path(path), content.getbuffer())
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -76,7 +76,7 @@ class SaveWhenStopped(Callback):
         self._signal: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning gives the signals their former handlers back when the run has ended.
+        # `restored_handlers` around the run gives the signals their former handlers back.
         if trainer.world_size == 1 and current_thread() is main_thread():
             for number in STOP_SIGNALS:
                 signal.signal(number, self._handle)
@@ -102,8 +102,11 @@ class SaveWhenStopped(Callback):
         )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.on_train_end(trainer, pl_module)
+        self._stop_if_asked()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
         if self._signal is not None:
             raise_interrupt(self._signal)

@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from tiramisu.atomic import WriteError, make_folder, remove_leftovers
+from tiramisu.atomic import DISK_ERRORS, WriteError, make_folder, remove_leftovers
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, build_image_model
@@ -197,10 +197,10 @@ def fit(planned: TrainingPlan) -> None:
     config, trainer, history = planned.config, planned.trainer, planned.history
     rows_before = list(history.rows)
     make_folder(planned.folder)
-    remove_leftovers(planned.folder)
     os.environ[FOLDER_VARIABLE] = str(planned.folder)
     if is_main_process():
-        save_config(config, planned.folder)
+        save_config(config, planned.folder)  # claims the folder of a new run
+        remove_leftovers(planned.folder)
         print(
             f"{config.arch} on {planned.spec.title}: {len(planned.data.train_set)} images, run in "
             f"{planned.folder}"
@@ -210,7 +210,7 @@ def fit(planned: TrainingPlan) -> None:
             _fit_with_lightning(planned)
         except BaseException:
             if trainer.is_global_zero:
-                if planned.checkpoint is None:
+                if planned.checkpoint is None and config.resume is None:
                     shutil.rmtree(planned.folder)
                 elif history.rows != rows_before:
                     with contextlib.suppress(WriteError):  # the first error is the one to show
@@ -225,7 +225,7 @@ def _explained(planned: TrainingPlan) -> Iterator[None]:
     """Add to an interrupt, and to the error of a full disk, what is kept and how to go on."""
 
     def how_to_go_on() -> str:
-        if planned.checkpoint is None:
+        if planned.checkpoint is None and planned.config.resume is None:
             return "start again: nothing was saved yet"
         return f"go on with --resume {planned.folder}"
 
@@ -234,8 +234,12 @@ def _explained(planned: TrainingPlan) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         epochs = f"stopped after {len(planned.history.rows)} of {planned.config.epochs} epochs"
         raise type(interrupt)(f"{str(interrupt) or epochs}; {how_to_go_on()}") from None
-    except WriteError as error:
-        raise OSError(f"{error}. Make room; then {how_to_go_on()}") from None
+    except OSError as error:
+        if error.errno in DISK_ERRORS:  # TensorBoard's files are not written by us
+            error = WriteError(planned.folder, error.strerror)
+        if not isinstance(error, WriteError):
+            raise
+        raise OSError(f"{error}. Once it can be written, {how_to_go_on()}") from None
 
 
 def _fit_with_lightning(planned: TrainingPlan) -> None:

@@ -71,7 +71,8 @@ class YamlFile:
         self._find_lines(node, ())
         try:
             return None if node is None else loader.construct_document(node)
-        except ValueError as error:  # such as the day 2024-13-45
+        # Such as the day 2024-13-45, or `!!int x`.
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
             raise yaml.YAMLError(str(error)) from error
 
     def _find_lines(self, node: yaml.Node | None, place: Place) -> None:
