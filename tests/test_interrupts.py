@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM as a user or a scheduler sends them to a command."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,12 +12,14 @@ import pytest
 COMMAND = [sys.executable, "-c", "from tiramisu.cli import main; main()"]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )
 def test_a_training_says_how_to_go_on(
-    rectangles: Path, tmp_path: Path, number: signal.Signals, code: int
+    rectangles: Path, tmp_path: Path, number: signal.Signals, code: int, workers: int
 ) -> None:
+    """A terminal sends the signal to the loading processes too."""
     run = tmp_path / "run"
     process = subprocess.Popen(
         [
@@ -35,12 +38,13 @@ def test_a_training_says_how_to_go_on(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch"):
             break
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == code
     how = "(after .* of 1000 epochs|in epoch .* of 1000, after .* batches); go on with --resume"

@@ -63,7 +63,19 @@ def test_closed_streams_are_no_error(start: Start) -> None:
     assert process.wait(timeout=120) == 0
 
 
-def test_names_that_a_terminal_cannot_show(start: Start, rectangles: Path) -> None:
+@pytest.mark.parametrize("closed", ["os.close(1)", "os.close(2)"])
+def test_work_goes_on_without_a_stream(tmp_path: Path, rectangles: Path, closed: str) -> None:
+    """Python then has None in the place of the stream."""
+    command = [*COMMAND, "check", str(rectangles)]
+    start = f"import os; {closed}; os.execv({COMMAND[0]!r}, {command!r})"
+    process = subprocess.run(
+        [sys.executable, "-c", start], timeout=120, check=False, capture_output=True
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_names_that_a_terminal_cannot_show(start: Start, tmp_path: Path, rectangles: Path) -> None:
+    rectangles = Path(shutil.copytree(rectangles, tmp_path / "data"))
     (rectangles / "classes.txt").write_text("Bäume\nStraße\nHäuser\n", encoding="utf-8")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     process = start("check", str(rectangles), env=environment)

@@ -9,7 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history
-from tiramisu.training.train import fit, plan
+from tiramisu.training.planning import plan
+from tiramisu.training.train import fit
 
 
 class _Interrupt(Callback):

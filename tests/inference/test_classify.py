@@ -12,6 +12,7 @@ from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
 from tiramisu.commands import predict_classes
+from tiramisu.data.image_file import read_image
 from tiramisu.inference.classify import classify, classify_files
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.predict import predict
@@ -122,3 +123,23 @@ def test_logits_that_are_no_numbers_are_an_error(model: ClassificationModel) -> 
     model.network.register_forward_hook(lambda *call: call[-1] * float("nan"))
     with pytest.raises(ValueError, match="gives NaN or infinity"):
         classify(model, paint((200, 10, 20)))
+
+
+def test_an_interrupt_keeps_what_is_classified(
+    model: ClassificationModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for path in paths:
+        Image.new("RGB", (40, 40), (9 * len(path.name), 20, 30)).save(path)
+
+    def read(path: Path) -> object:
+        if path == paths[3]:
+            raise KeyboardInterrupt
+        return read_image(path)
+
+    monkeypatch.setattr("tiramisu.inference.classify.read_image", read)
+    config = ClassifyConfig(checkpoint="run", out=str(tmp_path / "out"), batch_size=2)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped: \d of 4 files are done"):
+        classify_files(model, paths, config=config)
+    rows = (tmp_path / "out" / "classes.csv").read_text().splitlines()
+    assert len(rows) >= 3

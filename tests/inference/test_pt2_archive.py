@@ -137,6 +137,25 @@ def test_a_damaged_archive_is_named(tmp_path: Path, content: bytes) -> None:
         load_exported(tmp_path / "model.pt2")
 
 
+def test_damaged_bytes_are_found(exported: Path, tmp_path: Path) -> None:
+    content = bytearray(exported.read_bytes())
+    with zipfile.ZipFile(exported) as archive:
+        part = archive.getinfo(find(dict.fromkeys(archive.namelist(), b""), "weights/weight_1"))
+    content[part.header_offset + 200] ^= 1
+    (tmp_path / "model.pt2").write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged.*checksum of its part .*weight_1"):
+        load_exported(tmp_path / "model.pt2")
+
+
+def test_a_weight_without_its_values_is_found(exported: Path, tmp_path: Path) -> None:
+    def cut(members: dict[str, bytes], mark: Path) -> None:
+        members[find(members, "weights/weight_0")] = b""
+
+    path, _ = attack(exported, tmp_path, cut)
+    with pytest.raises(ValueError, match=r"damaged.*conv0\.weight has 0 bytes; expected 5,184"):
+        load_exported(path)
+
+
 def test_deeply_nested_json_is_no_crash(exported: Path, tmp_path: Path) -> None:
     nested = "[" * 100_000 + "]" * 100_000
     path, _ = attack(exported, tmp_path, edit_graph(lambda _: nested))

@@ -16,8 +16,9 @@ from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training import callbacks
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history
+from tiramisu.training.planning import plan
 from tiramisu.training.task import TrainingTask
-from tiramisu.training.train import fit, plan, train
+from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.train import plan, train
+from tiramisu.training.planning import plan
+from tiramisu.training.train import train
 
 WEIGHT = "model.network.classifier.weight"
 State = dict[str, Any]
@@ -62,7 +63,7 @@ def refuses(settings: dict[str, Any], run: Path) -> Callable[..., None]:
     def refuses(problem: str) -> None:
         before = files_in(run)
         config = TrainConfig(**{**settings, "out": None, "resume": str(run), "epochs": 3})
-        with pytest.raises(ValueError, match=rf"^[^\n]*{problem}[^\n]*$"):
+        with pytest.raises((ValueError, FileNotFoundError), match=rf"^[^\n]*{problem}[^\n]*$"):
             plan(config)
         assert files_in(run) == before
 
@@ -216,6 +217,19 @@ def test_damaged_metrics_are_named(
 def test_metrics_that_are_not_utf8_are_named(run: Path, refuses) -> None:
     (run / "metrics.csv").write_bytes(bytes(range(256)))
     refuses(r"metrics\.csv is no table of numbers")
+
+
+def test_damaged_bytes_of_a_checkpoint_are_found(run: Path, refuses) -> None:
+    path = run / "checkpoints/last.ckpt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refuses(r"last\.ckpt is damaged.*checksum")
+
+
+def test_a_run_that_lost_its_checkpoints_is_not_started_again(run: Path, refuses) -> None:
+    shutil.rmtree(run / "checkpoints")
+    refuses(r"last\.ckpt is missing")
 
 
 def test_without_metrics_a_run_goes_on(run: Path, settings: dict[str, Any]) -> None:

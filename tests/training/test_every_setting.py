@@ -29,7 +29,9 @@ from tiramisu.training import train as train_module
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.history import History, read_history
 from tiramisu.training.loading import RunData, pick_num_workers
-from tiramisu.training.train import build_model_for, build_task, build_trainer, train
+from tiramisu.training.planning import build_model_for, build_task
+from tiramisu.training.train import train
+from tiramisu.training.trainer import build_trainer
 
 Quick = Callable[..., TrainConfig]
 RATES = (1e-3, 3e-3)

@@ -14,7 +14,8 @@ from tiramisu.data import free_memory
 from tiramisu.training import checks
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.train import TrainingPlan, fit, plan, train
+from tiramisu.training.planning import TrainingPlan, plan
+from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
 

@@ -17,7 +17,8 @@ from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.evaluate import evaluate
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.train import fit, plan, publish, train
+from tiramisu.training.planning import plan
+from tiramisu.training.train import fit, publish, train
 
 Quick = Callable[..., TrainConfig]
 CLASSIFIER = "model.network.classifier.weight"

@@ -12,7 +12,8 @@ from runs import assert_same_run
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.interrupts import Terminated
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.train import fit, plan, train
+from tiramisu.training.planning import plan
+from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
 

@@ -20,8 +20,9 @@ from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.planning import plan
 from tiramisu.training.task import TrainingTask
-from tiramisu.training.train import fit, plan, train
+from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
 

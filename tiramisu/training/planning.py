@@ -1,0 +1,145 @@
+"""The plan of a run: everything that can fail before it starts; nothing is written."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, build_image_model
+from tiramisu.checkpoints.run_folder import LAST
+from tiramisu.data.catalog import load_spec
+from tiramisu.data.checking.check import check_dataset
+from tiramisu.data.spec import DatasetSpec
+from tiramisu.devices import is_main_process
+from tiramisu.training.checks import (
+    check_crops,
+    check_image_size,
+    check_machine,
+    check_resume,
+    check_task,
+    check_whole_images,
+    find_image_size,
+)
+from tiramisu.training.config import TrainConfig
+from tiramisu.training.history import History
+from tiramisu.training.loading import RunData, count_labels
+from tiramisu.training.losses import balance_classes, build_loss
+from tiramisu.training.resuming import check_classes, check_state
+from tiramisu.training.run_settings import (
+    choose_folder,
+    use_absolute_paths,
+)
+from tiramisu.training.task import TrainingTask
+from tiramisu.training.trainer import build_trainer
+from tiramisu.training.warm_start import warm_start
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """A run that is checked and built, and has written nothing yet."""
+
+    config: TrainConfig
+    """The settings, with absolute paths."""
+    spec: DatasetSpec
+    data: RunData
+    task: TrainingTask
+    trainer: pl.Trainer
+    history: History
+    """The epochs done so far: none, but for a resumed run."""
+    folder: Path
+    """The run's folder; a new run's does not exist yet, or is empty."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint to go on from; None for a run that has not saved its first step."""
+        last = self.folder / LAST
+        return last if last.is_file() else None
+
+
+def plan(config: TrainConfig) -> TrainingPlan:
+    """Check everything that can be wrong, and build all that a run needs. Writes no files."""
+    check_machine(config)
+    config = use_absolute_paths(config)
+    state = check_resume(config) if config.resume is not None else None
+    spec = load_spec(config.data)
+    check_task(spec, config)
+    folder = choose_folder(config, data_name=spec.name)
+    if state is not None:
+        check_classes(state, spec, folder=folder)
+    model = build_model_for(spec, config)
+    check_crops(model.network, config)
+    if config.check_data and not spec.drawn and is_main_process():
+        splits = [config.train_split, config.val_split]
+        checked = check_dataset(spec, root=config.data_root, splits=splits)
+        for warning in checked.warnings:
+            print(f"Warning: {warning}")
+    data = RunData(spec, config)
+    if spec.task == "classification":
+        size = find_image_size(data.val_set, config)
+        model.info = dataclasses.replace(model.info, image_size=size)
+    check_whole_images(data.train_set, config)
+    check_image_size(model.network, data, config)
+    task = build_task(model, data, config)
+    history = History(folder, task=spec.task)
+    trainer = build_trainer(config, folder, history)
+    if state is not None:
+        check_state(state, folder=folder, task=task, trainer=trainer, history=history)
+    return TrainingPlan(
+        config=config,
+        spec=spec,
+        data=data,
+        task=task,
+        trainer=trainer,
+        history=history,
+        folder=folder,
+    )
+
+
+def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
+    """The network of a run, freshly initialised or with the weights it starts from."""
+    pl.seed_everything(config.seed, verbose=False)
+    imagenet = config.normalize == "imagenet"
+    info = ModelInfo(
+        arch=config.arch,
+        class_names=spec.class_names,
+        colors=tuple((int(r), int(g), int(b)) for r, g, b in spec.colors),
+        mean=IMAGENET_MEAN if imagenet else (0.0, 0.0, 0.0),
+        std=IMAGENET_STD if imagenet else (1.0, 1.0, 1.0),
+        image_scale=config.image_scale,
+        dropout=config.dropout,
+        task=spec.task,
+        dataset=spec.name,
+    )
+    model = build_image_model(info, memory_efficient=config.memory_efficient)
+    is_fresh = config.resume is None or not Path(config.resume, LAST).is_file()
+    if config.init_from is not None and is_fresh:
+        warm_start(model, config.init_from)
+    if config.channels_last:
+        model.network.to(memory_format=torch.channels_last)
+    if config.compile:
+        model.network.compile()
+    return model
+
+
+def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> TrainingTask:
+    """The model with its loss, ready to be trained."""
+    weight = None
+    if config.class_weights != "none":
+        labels = count_labels(data.train_set)
+        weight = balance_classes(labels, capped=config.class_weights == "capped")
+    ignore_index = data.train_set.spec.ignore_index
+    build = functools.partial(
+        build_loss, ignore_index=ignore_index, weight=weight, label_smoothing=config.label_smoothing
+    )
+    return TrainingTask(
+        model,
+        config,
+        loss=build(config.loss),
+        final_loss=build(config.final_loss) if config.final_loss else None,
+        batches_per_epoch=data.batches_per_epoch,
+        names=data.train_set.names,
+        ignore_index=ignore_index,
+    )
