@@ -25,11 +25,12 @@ from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.sample import SampleKey
-from tiramisu.training import train as train_module
+from tiramisu.training import planning
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.history import History, read_history
 from tiramisu.training.loading import RunData, pick_num_workers
 from tiramisu.training.planning import build_model_for, build_task
+from tiramisu.training.task import TrainingTask
 from tiramisu.training.train import train
 from tiramisu.training.trainer import build_trainer
 
@@ -193,7 +194,7 @@ def test_check_data(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
     assert not Path(str(config.out)).exists()  # found before anything was made
     started: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "build_trainer", lambda *args: started.append(args) or 1 / 0)
+        patch.setattr(planning, "build_trainer", lambda *args: started.append(args) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(dataclasses.replace(config, check_data=False))
     assert started
@@ -508,7 +509,7 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.randn(2, 3, 8, 8, generator=generator), labels
 
 
-def task_of(config: TrainConfig) -> train_module.TrainingTask:
+def task_of(config: TrainConfig) -> TrainingTask:
     return build_task(tiny_model(config), data_of(config), config)
 
 
@@ -639,14 +640,14 @@ def test_eval_batch_size(plain: Quick) -> None:
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_keep(quick: Quick, keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last epoch is made the worst, so that best and last differ."""
-    build = train_module.build_trainer
+    build = planning.build_trainer
 
     def build_spoiled(*args):
         trainer = build(*args)
         trainer.callbacks.insert(0, SetWeights(from_epoch=2))
         return trainer
 
-    monkeypatch.setattr(train_module, "build_trainer", build_spoiled)
+    monkeypatch.setattr(planning, "build_trainer", build_spoiled)
     folder = folder_of(quick(keep=keep, epochs=3))
     saved = {n: load_model(folder / "checkpoints" / f"{n}.ckpt") for n in ("best", "last")}
     weights = {name: flat_weights(model.network) for name, model in saved.items()}
@@ -657,7 +658,7 @@ def test_keep(quick: Quick, keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- The machine
 
 
-def trainer_of(config: TrainConfig) -> train_module.pl.Trainer:
+def trainer_of(config: TrainConfig) -> planning.pl.Trainer:
     folder = Path(str(config.out))
     return build_trainer(config, folder, History(folder, task="segmentation"))
 

@@ -18,7 +18,6 @@ from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.planning import plan
 from tiramisu.training.task import TrainingTask
@@ -72,7 +71,7 @@ def test_final_epochs_have_whole_images_and_their_own_loss(quick: Quick, tmp_pat
             return super().training_step(batch, batch_index)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "TrainingTask", ShapesRecorded)
+        patch.setattr("tiramisu.training.planning.TrainingTask", ShapesRecorded)
         final = train(config)
     assert shapes == 4 * [(3, 3, 32, 32)] + 2 * [(3, 3, 64, 64)]
     losses, usual = ([row["train_loss"] for row in run.history] for run in (final, plain))
