@@ -103,8 +103,12 @@ def move_into_place(partial: Path, path: Path, *, new: bool = False) -> None:
         raise WriteError(path, error.strerror) from error
 
 
-def make_folder(folder: Path) -> Path:
-    """Make a folder for results, and its parents.
+def make_folder(folder: Path, *, flag: str = "--out") -> Path:
+    """Make a folder, and its parents.
+
+    Args:
+        folder: the folder.
+        flag: the flag by which the user gives another one.
 
     Raises:
         ValueError: it cannot be made, or files cannot be written there.
@@ -116,7 +120,8 @@ def make_folder(folder: Path) -> Path:
         probe.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"cannot write into the folder {folder} ({error.strerror or error}); give another --out"
+            f"cannot write into the folder {folder} ({error.strerror or error}); "
+            f"give another {flag}"
         ) from None
     return folder
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from tiramisu.atomic import remove_leftovers
+from tiramisu.atomic import make_folder, remove_leftovers
 from tiramisu.data.entry import is_inside
-from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest, make_partial
+from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest
 from tiramisu.data.readers.cifar_archive import download_cifar
 from tiramisu.data.spec import DatasetSpec
 
@@ -51,7 +51,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
         return root
     partial = root.with_name(root.name + ".partial")
     url = (source or spec.source.url or "").rstrip("/")
-    make_partial(partial)
+    make_folder(partial, flag="--data-root")
     fetch_files(
         spec.name,
         [

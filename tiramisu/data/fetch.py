@@ -94,16 +94,6 @@ def fetch_files(name: str, files: Sequence[RemoteFile], *, folder: Path) -> None
         raise type(interrupt)(_how_to_go_on(name, files, folder, "")) from None
 
 
-def make_partial(folder: Path) -> None:
-    """Make the folder that a download is written to. Raises ValueError if it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"cannot make the folder {folder} ({error.strerror}); give another --data-root"
-        ) from None
-
-
 def has_digest(path: Path, digest: str, *, algorithm: str = "SHA-256") -> bool:
     """Whether a file is there and has this digest."""
     if not path.is_file():

@@ -54,20 +54,17 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _choose_folder(config, spec, batch_size=batch_size)
     dataset = open_split(spec, config.split, root=root, image_scale=info.image_scale)
+    if config.bn != "running" and not isinstance(model, ImageModel):
+        raise ValueError(
+            f"--bn {config.bn}: {config.checkpoint} is an exported model, whose batch norm "
+            "cannot be changed; give the run's folder, or --bn running"
+        )
     make_folder(out)
-    if config.bn != "running":
-        if not isinstance(model, ImageModel):
-            raise ValueError(
-                f"--bn {config.bn}: {config.checkpoint} is an exported model, whose batch norm "
-                "cannot be changed; give the run's folder, or --bn running"
-            )
-        if config.bn == "batch":
-            model = use_batch_statistics(model)
-        else:
-            train_set = open_split(
-                spec, config.train_split, root=root, image_scale=info.image_scale
-            )
-            model = recalibrate_batch_norm(model, train_set)
+    if isinstance(model, ImageModel) and config.bn == "batch":
+        model = use_batch_statistics(model)
+    elif isinstance(model, ImageModel) and config.bn == "recalibrated":
+        train_set = open_split(spec, config.train_split, root=root, image_scale=info.image_scale)
+        model = recalibrate_batch_norm(model, train_set)
     scores = evaluate(
         model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
     )
@@ -133,6 +130,7 @@ def evaluate(
         dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0, indices=indices
     )
     dropout = random_dropout(model) if mc_dropout else nullcontext()
+    finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
             images = batch["image"].to(model.device)  # (B, 3, H, W)
@@ -143,8 +141,10 @@ def evaluate(
                 logits = as_logits(run_passes(model, images, labels, passes=mc_dropout).mean)
             else:
                 logits = logits_for(model, images, labels)
-            check_finite(model, logits.amax(dim=1))
+            # Collected on the device: to look at it after each batch is to wait for a GPU.
+            finite &= logits.isfinite().all()
             meter.update(logits, labels)
+    check_finite(model, torch.where(finite, 0.0, torch.nan))
     return meter.compute()
 
 

@@ -59,6 +59,6 @@ def check_finite(model: Predictor, values: Tensor) -> None:
     """Raise ValueError if values that were computed from a model's logits are not finite."""
     if not values.isfinite().all():
         raise ValueError(
-            f"the model ({model.info.arch}) gives NaN or infinity for this image: its weights are "
+            f"the model ({model.info.arch}) gives NaN or infinity: its weights are "
             "damaged or too large; use another checkpoint"
         )

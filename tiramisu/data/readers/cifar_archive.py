@@ -4,7 +4,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from tiramisu.data.fetch import RemoteFile, fetch_files, make_partial
+from tiramisu.atomic import make_folder
+from tiramisu.data.fetch import RemoteFile, fetch_files
 from tiramisu.data.spec import DatasetSpec
 
 
@@ -54,7 +55,7 @@ def download_cifar(spec: DatasetSpec, root: Path, *, source: str | None = None) 
     kind = _torchvision_class(spec)
     url = kind.url if source is None else f"{source.rstrip('/')}/{kind.filename}"
     partial = root.with_name(root.name + ".partial")
-    make_partial(partial)
+    make_folder(partial, flag="--data-root")
     archive = RemoteFile(url=url, path=partial / kind.filename, digest=kind.tgz_md5)
     fetch_files(spec.name, [archive], folder=partial)
     try:
