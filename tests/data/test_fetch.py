@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tiramisu.data import fetch
+from tiramisu.data import careful_http, fetch
 from tiramisu.data.download import read_checksums
 from tiramisu.data.fetch import RemoteFile, fetch_files
 
@@ -87,6 +87,27 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes([byte]))
             time.sleep(0.02)
 
+    def drip(self, text: bytes) -> None:
+        for byte in text * 100:
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.02)
+
+    def dripping_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        self.drip(b"x")
+
+    def endless_continue(self) -> None:
+        while True:
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def dripping_chunks(self) -> None:
+        self.send(b"", Transfer_Encoding="chunked")
+        self.drip(b"0")
+
+    def dripping_trailers(self) -> None:
+        self.send(b"5\r\nan im\r\n0\r\n", Transfer_Encoding="chunked")
+        self.drip(b"X: y\r\n")
+
     def missing(self) -> None:
         self.send_error(404)
 
@@ -134,7 +155,7 @@ def url() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "_PAUSES", (0.01, 0.01))
-    monkeypatch.setattr(fetch, "_TIMEOUT", 0.2)
+    monkeypatch.setattr(careful_http, "TIMEOUT", 0.2)
     monkeypatch.setattr(fetch, "MAX_BYTES", 10**6)
 
 
@@ -169,6 +190,10 @@ def test_what_is_right_is_kept(kind: str, url: str, tmp_path: Path) -> None:
         ("stalled", "timed out", 3),
         ("silent", "timed out", 3),
         ("dripping", "less than 100 bytes a second", 3),
+        ("dripping_headers", "headers do not end", 3),
+        ("endless_continue", "headers do not end", 3),
+        ("dripping_chunks", "less than 100 bytes a second", 3),
+        ("dripping_trailers", "less than 100 bytes a second", 3),
         ("missing", "404", 1),
         ("forbidden", "403", 1),
         ("broken", "500", 3),
@@ -247,12 +272,13 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
         import os, signal, threading
         from tiramisu import cli
         from tiramisu.data import fetch
-        opened, press = fetch._open, [threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))]
+        opened = fetch.open_url
+        press = [threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))]
         def open_and_press(url):
             if press:
                 press.pop().start()
             return opened(url)
-        fetch._open = open_and_press
+        fetch.open_url = open_and_press
         cli.run("download", ["tiny.yaml", "--data-root", "tiny"])
     """
     started = time.monotonic()

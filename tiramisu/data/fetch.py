@@ -20,13 +20,10 @@ from threading import Event, Thread
 from tqdm import tqdm
 
 from tiramisu.atomic import WriteError, write_then_rename
+from tiramisu.data.careful_http import open_url
 from tiramisu.text import in_one_line
 
 _THREADS = 8
-_TIMEOUT = 30.0
-"""Seconds without a byte."""
-_SLOWEST = 100
-"""Bytes a second, over _TIMEOUT seconds, below which a connection counts as stalled."""
 _PAUSES = (1.0, 4.0)
 """Seconds before the second and the third attempt."""
 _SECONDS_TO_END = 1.0
@@ -172,31 +169,13 @@ class _TooLargeError(OSError):
 def _fetch_once(file: RemoteFile, stop: Event) -> None:
     """Write what the server sends, and give it its name if it is the right content."""
     digest = _new_hash(file.algorithm)
-    with _open(file.url) as response, write_then_rename(file.path) as unfinished:
+    with open_url(file.url) as response, write_then_rename(file.path) as unfinished:
         with unfinished.open("wb") as output:
             for chunk in _read(response, file.path.parent, stop):
                 digest.update(chunk)
                 output.write(chunk)
         if digest.hexdigest() != file.digest:
             raise OSError(f"its {file.algorithm} differs from the expected one")
-
-
-def _open(url: str) -> http.client.HTTPResponse:
-    # Without urllib's other handlers: neither a url nor a redirection leads to files or to FTP.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    response = opener.open(url, timeout=_TIMEOUT)
-    assert isinstance(response, http.client.HTTPResponse)
-    return response
 
 
 def _read(response: http.client.HTTPResponse, folder: Path, stop: Event) -> Iterator[bytes]:
@@ -208,17 +187,13 @@ def _read(response: http.client.HTTPResponse, folder: Path, stop: Event) -> Iter
             f"at most {MAX_BYTES:,}" if declared > MAX_BYTES else f"{room:,} are free on the disk"
         )
         raise _TooLargeError(f"it has {declared:,} bytes; expected {most}")
-    received, before, since = 0, 0, time.monotonic()
+    received = 0
     while chunk := response.read1(_CHUNK):
         if stop.is_set():
             raise _StoppedError
         received += len(chunk)
         if received > MAX_BYTES:
             raise _TooLargeError(f"it has more than {MAX_BYTES:,} bytes, and was cut off")
-        if time.monotonic() - since > _TIMEOUT:
-            if received - before < _SLOWEST * _TIMEOUT:
-                raise TimeoutError(f"it comes at less than {_SLOWEST} bytes a second")
-            before, since = received, time.monotonic()
         yield chunk
     if declared is not None and received < declared:
         raise OSError(f"the connection ended after {received:,} of {declared:,} bytes")
