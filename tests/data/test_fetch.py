@@ -255,7 +255,8 @@ def test_a_file_larger_than_the_free_disk(url: str, tmp_path: Path, monkeypatch)
         fetch_files("x", [a_file(f"{url}/good", tmp_path)], folder=tmp_path)
 
 
-def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.2], ids=["first thread", "others", "all wait"])
+def test_ctrl_c_ends_it_at_once(tmp_path: Path, seconds: float) -> None:
     """A server that never answers, many files, and one SIGINT: exit 130, and how to go on."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     names = [f"{i}.png" for i in range(20)]
@@ -269,11 +270,11 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     )
     # The process presses Ctrl-C itself as soon as the first connection is there.
     script = """
-        import os, signal, threading
+        import os, signal, sys, threading
         from tiramisu import cli
         from tiramisu.data import fetch
         opened = fetch.open_url
-        press = [threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))]
+        press = [threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT))]
         def open_and_press(url):
             if press:
                 press.pop().start()
@@ -283,7 +284,7 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     """
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", textwrap.dedent(script), str(seconds)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from tiramisu.data.mistakes import read_mistake
 
 MAX_BYTES = 50_000_000
 """Largest JSON: the descriptions of a hundred thousand classes are smaller."""
+
+_ANYTHING = TypeAdapter(Any)
 
 T = TypeVar("T")
 
@@ -31,9 +32,10 @@ def parse_json(text: str | bytes, *, origin: str) -> Any:
         ValueError: it is no JSON, not UTF-8, or deeper than 200 levels.
     """
     try:
-        return from_json(text)
-    except ValueError as error:
-        raise ValueError(f"{origin} is damaged, not readable as JSON: {error}") from None
+        return _ANYTHING.validate_json(text)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: ")
+        raise ValueError(f"{origin} is damaged, not readable as JSON: {reason}") from None
 
 
 def validate(kind: type[T], values: object) -> T:

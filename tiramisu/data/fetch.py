@@ -81,7 +81,7 @@ def fetch_files(name: str, files: Sequence[RemoteFile], *, folder: Path) -> None
         for thread in threads:
             thread.start()
         for _ in tqdm(files, desc=f"downloading {name}", unit="file", disable=None):
-            problem = done.get()
+            problem = _wait_for(done)
             if problem is not None:
                 _end(threads, stop)
                 raise ValueError(_how_to_go_on(name, files, folder, f": {problem}")) from problem
@@ -120,10 +120,17 @@ def _work(
             done.put(None)
 
 
+def _wait_for(done: "SimpleQueue[Exception | None]") -> Exception | None:
+    while True:
+        # Ctrl-C wakes the main thread only if the system gives the signal to it, and not to others.
+        with suppress(Empty):
+            return done.get(timeout=0.2)
+
+
 def _end(threads: Sequence[Thread], stop: Event) -> None:
     stop.set()
     until = time.monotonic() + _SECONDS_TO_END
-    for thread in threads:
+    for thread in filter(Thread.is_alive, threads):  # Ctrl-C may come before all are started
         thread.join(max(0.0, until - time.monotonic()))
 
 
