@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from tiramisu.environment import check_environment
-from tiramisu.interrupts import Terminated, ignore_stop_signals, raise_interrupt
+from tiramisu.interrupts import Terminated, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
 
 # The commands are imported only where errors and signals are answered in one line.
@@ -62,7 +62,6 @@ def _one_line(name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        ignore_stop_signals()  # the process ends already
         said = str(interrupt) or "stopped: what was not complete was not written"
         print(f"\n{said}", file=sys.stderr)
         sys.exit(143 if isinstance(interrupt, Terminated) else 130)

@@ -1,5 +1,6 @@
 """Ctrl-C, and SIGTERM: the signal by which schedulers ask a process to end before they kill it."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ def raise_interrupt(number: int, frame: FrameType | None = None) -> NoReturn:
     raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
-def ignore_stop_signals() -> None:
-    """For a child process: a terminal and SLURM send it signals too, but its parent decides."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+def leave_process_group() -> None:
+    """For a child process: a terminal's Ctrl-C then reaches only its parent, which decides.
+
+    Signals that are sent to the child itself still end it, as its parent does at the end.
+    """
+    if hasattr(os, "setpgrp"):  # not on Windows
+        os.setpgrp()
 
 
 @contextmanager

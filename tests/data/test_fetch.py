@@ -273,6 +273,8 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path, seconds: float) -> None:
         import os, signal, sys, threading
         from tiramisu import cli
         from tiramisu.data import fetch
+        # A shell lets what runs in its background ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         opened = fetch.open_url
         press = [threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT))]
         def open_and_press(url):

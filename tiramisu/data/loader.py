@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.sample import DataError, Sample, SampleKey
-from tiramisu.interrupts import ignore_stop_signals
+from tiramisu.interrupts import leave_process_group
 
 
 def make_loader(
@@ -146,5 +146,5 @@ def _collate(samples: list[Sample]) -> Any:
 
 
 def _init_worker(worker_id: int) -> None:
-    ignore_stop_signals()
+    leave_process_group()
     cv2.setNumThreads(0)  # the workers already use all cores

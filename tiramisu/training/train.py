@@ -22,6 +22,7 @@ from tiramisu.evaluation.metrics import Scores
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.interrupts import Terminated, restored_handlers
+from tiramisu.text import in_one_line
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.planning import TrainingPlan, plan
 from tiramisu.training.run_settings import (
@@ -126,6 +127,12 @@ def _fit_with_lightning(planned: TrainingPlan) -> None:
         kind = Terminated if terminated else KeyboardInterrupt
         raise kind(*end.__context__.args if end.__context__ else ()) from None
     except RuntimeError as error:
+        if "DataLoader worker" in str(error):  # by a signal, or by the system
+            rest = f"; go on with --resume {folder}" if planned.checkpoint else ""
+            raise ValueError(
+                f"a loading process was ended from outside ({in_one_line(error)}): if the memory "
+                f"is too small, give fewer --num-workers{rest}"
+            ) from None
         if not is_out_of_memory(error):
             raise
         final_from = config.final_from

@@ -17,7 +17,7 @@ from tiramisu.data.mask_file import read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
-from tiramisu.interrupts import ignore_stop_signals
+from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
 
@@ -96,7 +96,7 @@ def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
 
 def _start_drawing() -> None:
     cv2.setNumThreads(0)  # OpenCV's own threads do not survive a fork
-    ignore_stop_signals()
+    leave_process_group()
 
 
 def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:
