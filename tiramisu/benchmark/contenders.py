@@ -6,12 +6,10 @@ from typing import Literal
 import torch
 import torchvision
 
-from tiramisu.data.free_memory import check_memory
 from tiramisu.devices import check_precision
 from tiramisu.models.smp import split_name
 from tiramisu.models.zoo import ZooEntry, build_model, find_entry
-from tiramisu.summary.meta_run import run_on_meta
-from tiramisu.training.checks import SURELY_FITS
+from tiramisu.training.checks import check_batch
 
 SOURCES = ("ours", "plain", "torchvision", "smp:DECODER/ENCODER")
 """This package's network; the literal FC-DenseNet of `tiramisu.models.reference`; torchvision's
@@ -61,14 +59,13 @@ def check_case(case: Case) -> None:
     """Raise ValueError if this machine cannot run a case: for want of a GPU, or of memory."""
     device = torch.device(case.device)
     check_precision(case.precision, device)
-    if case.batch * case.height * case.width <= SURELY_FITS:
-        return
-    network = build_model(case.arch, num_classes=case.entry.num_classes)
-    run = run_on_meta(network, height=case.height, width=case.width)
-    check_memory(
-        run.largest_output() * case.batch * (4 if case.precision == "fp32" else 2),
+    check_batch(
+        build_model(case.arch, num_classes=case.entry.num_classes),
+        size=(case.height, case.width),
+        batch=case.batch,
+        precision=case.precision,
         device=device,
-        what=f"--batch {case.batch} with --size [{case.height},{case.width}]",
+        flags=f"--batch {case.batch} with --size [{case.height},{case.width}]",
     )
 
 

@@ -31,12 +31,10 @@ def find_run(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no run.
-        ValueError: its settings are damaged.
     """
     folder = Path(path)
     if not (folder / CONFIG_NAME).is_file():
         raise FileNotFoundError(f"there is no run to resume in {folder}: {CONFIG_NAME} is missing")
-    read_settings(folder / CONFIG_NAME)
     return folder
 
 

@@ -45,11 +45,6 @@ class RemoteFile:
     digest: str
     """Its SHA-256, or with 32 characters its MD5, as lower-case hexadecimal."""
 
-    @property
-    def algorithm(self) -> str:
-        """The name of its kind of digest."""
-        return "MD5" if len(self.digest) == 32 else "SHA-256"
-
 
 class _StoppedError(Exception):
     """Another file has failed, or Ctrl-C was pressed."""
@@ -91,19 +86,20 @@ def fetch_files(name: str, files: Sequence[RemoteFile], *, folder: Path) -> None
         raise type(interrupt)(_how_to_go_on(name, files, folder, "")) from None
 
 
-def has_digest(path: Path, digest: str, *, algorithm: str = "SHA-256") -> bool:
+def has_digest(path: Path, digest: str) -> bool:
     """Whether a file is there and has this digest."""
     if not path.is_file():
         return False
-    found = _new_hash(algorithm)
+    found = _new_hash(digest)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             found.update(chunk)
     return found.hexdigest() == digest
 
 
-def _new_hash(algorithm: str) -> "hashlib._Hash":
-    return hashlib.new(algorithm.replace("-", ""), usedforsecurity=False)
+def _new_hash(digest: str) -> "hashlib._Hash":
+    """An empty hash of the kind that a digest is of."""
+    return hashlib.new("md5" if len(digest) == 32 else "sha256", usedforsecurity=False)
 
 
 def _work(
@@ -144,7 +140,7 @@ def _how_to_go_on(name: str, files: Sequence[RemoteFile], folder: Path, problem:
 
 def _fetch(file: RemoteFile, stop: Event) -> None:
     """Fetch one file unless it is there. Raises OSError after three attempts."""
-    if has_digest(file.path, file.digest, algorithm=file.algorithm):
+    if has_digest(file.path, file.digest):
         return
     file.path.parent.mkdir(parents=True, exist_ok=True)
     for pause in (*_PAUSES, None):
@@ -175,14 +171,15 @@ class _TooLargeError(OSError):
 
 def _fetch_once(file: RemoteFile, stop: Event) -> None:
     """Write what the server sends, and give it its name if it is the right content."""
-    digest = _new_hash(file.algorithm)
+    digest = _new_hash(file.digest)
     with open_url(file.url) as response, write_then_rename(file.path) as unfinished:
         with unfinished.open("wb") as output:
             for chunk in _read(response, file.path.parent, stop):
                 digest.update(chunk)
                 output.write(chunk)
         if digest.hexdigest() != file.digest:
-            raise OSError(f"its {file.algorithm} differs from the expected one")
+            kind = "MD5" if digest.name == "md5" else "SHA-256"
+            raise OSError(f"its {kind} differs from the expected one")
 
 
 def _read(response: http.client.HTTPResponse, folder: Path, stop: Event) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -118,24 +119,44 @@ def check_size(path: str | Path, *, height: int, width: int) -> None:
         )
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width as the header of an image file says; the rest of it is not read.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is too large or no image.
+    """
+    check_plain_file(path, kind="image")
+    with path.open("rb") as stream:
+        file = _read_header(path, stream)
+        return file.height, file.width
+
+
 def _open(path: Path) -> tuple[bytes, ImageFile]:
     """The bytes of an image file, and its header as read by Pillow."""
     content = _read_bytes(path)
-    start = content[:16]
-    format = next((kind for magic, kind in _FORMATS.items() if start.startswith(magic)), None)
-    if format is None:
-        raise _damaged(path)
     stream = io.BytesIO(content)
-    try:
-        file = format(stream)
-    except Exception as error:  # Pillow raises errors of a dozen types for damaged files
-        raise _damaged(path) from error
-    check_size(path, height=file.height, width=file.width)
+    file = _read_header(path, stream)
+    format = type(file)
     # OpenCV before version 5 fills what is missing of a JPEG with grey. Pillow has stopped where
     # the pixels start, so this is not the end of a thumbnail.
     if format in _ENDS and content.rfind(_ENDS[format], stream.tell()) < 0:
         raise ValueError(f"{show_path(path)} is damaged: its end is missing")
     return content, file
+
+
+def _read_header(path: Path, stream: BinaryIO) -> ImageFile:
+    start = stream.read(16)
+    stream.seek(0)
+    format = next((kind for magic, kind in _FORMATS.items() if start.startswith(magic)), None)
+    if format is None:
+        raise _damaged(path)
+    try:
+        file = format(stream)
+    except Exception as error:  # Pillow raises errors of a dozen types for damaged files
+        raise _damaged(path) from error
+    check_size(path, height=file.height, width=file.width)
+    return file
 
 
 def _read_bytes(path: Path) -> bytes:

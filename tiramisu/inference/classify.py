@@ -73,7 +73,7 @@ def classify_batch(
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
     with torch.inference_mode():
         probabilities = model(batch.to(model.device)).float().softmax(dim=1).cpu()
-    check_finite(model, probabilities)
+    check_finite(model, probabilities.isfinite().all())
     return [
         Classification(probabilities=p, class_names=model.info.class_names)
         for p in probabilities.numpy()

@@ -55,9 +55,9 @@ def check_model(model: Predictor, task: str) -> None:
         )
 
 
-def check_finite(model: Predictor, values: Tensor) -> None:
-    """Raise ValueError if values that were computed from a model's logits are not finite."""
-    if not values.isfinite().all():
+def check_finite(model: Predictor, is_finite: Tensor) -> None:
+    """Raise ValueError if outputs of a model are not finite; the bool may still be on a device."""
+    if not is_finite:
         raise ValueError(
             f"the model ({model.info.arch}) gives NaN or infinity: its weights are "
             "damaged or too large; use another checkpoint"

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import torch
 from torch import nn
 
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
@@ -70,7 +71,14 @@ def check_crops(network: nn.Module, config: TrainConfig) -> None:
     """Raise ValueError if a batch of crops cannot fit into memory, before anything is allocated."""
     if config.crop is not None:
         flags = f"--batch-size {config.batch_size} with --crop [{config.crop[0]},{config.crop[1]}]"
-        _check_batch(network, config, size=config.crop, batch=config.batch_size, flags=flags)
+        check_batch(
+            network,
+            size=config.crop,
+            batch=config.batch_size,
+            precision=config.precision,
+            device=pick_device(config.accelerator),
+            flags=flags,
+        )
 
 
 def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> None:
@@ -78,23 +86,24 @@ def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> 
 
     Only the first image of each split is looked at.
     """
-    height, width = _first_size(data.val_set)
+    val_size = height, width = _first_size(data.val_set)
     if config.image_scale < 1 and min(height, width) < SURELY_LARGE:
         try:
             run_on_meta(network, height=height, width=width)
         except ValueError as error:
             expected = f"a larger factor for this data: {error}"
             raise ValueError(explain("image_scale", config.image_scale, expected)) from None
-    batches = [("--eval-batch-size", config.eval_batch_size, data.val_set)]
+    batches = [("--eval-batch-size", config.eval_batch_size, data.val_set, val_size)]
     if config.crop is None:
-        batches.append(("--batch-size", config.batch_size, data.train_set))
-    for flag, batch, dataset in batches:
-        height, width = _first_size(dataset)
-        _check_batch(
+        train_size = _first_size(data.train_set)
+        batches.append(("--batch-size", config.batch_size, data.train_set, train_size))
+    for flag, batch, dataset, (height, width) in batches:
+        check_batch(
             network,
-            config,
             size=(height, width),
             batch=min(batch, len(dataset)),
+            precision=config.precision,
+            device=pick_device(config.accelerator),
             flags=f"{flag} {batch} with images of {height}x{width} pixels",
         )
 
@@ -105,15 +114,30 @@ def _first_size(dataset: ImageDataset) -> tuple[int, int]:
     return height, width
 
 
-def _check_batch(
-    network: nn.Module, config: TrainConfig, *, size: tuple[int, int], batch: int, flags: str
+def check_batch(
+    network: nn.Module,
+    *,
+    size: tuple[int, int],
+    batch: int,
+    precision: str,
+    device: torch.device,
+    flags: str,
 ) -> None:
+    """Raise ValueError if a batch of images cannot fit into memory; nothing is allocated.
+
+    Args:
+        network: the network that takes them.
+        size: height and width of the images.
+        batch: number of images.
+        precision: fp32, bf16 or fp16.
+        device: where it runs.
+        flags: what the user gave, for the message.
+    """
     height, width = size
     if batch * height * width <= SURELY_FITS:
         return
     values = run_on_meta(network, height=height, width=width).largest_output() * batch
-    bytes_each = 4 if config.precision == "fp32" else 2
-    check_memory(values * bytes_each, device=pick_device(config.accelerator), what=flags)
+    check_memory(values * (4 if precision == "fp32" else 2), device=device, what=flags)
 
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.image_file import read_image
+from tiramisu.data.image_file import open_image, read_image
 from tiramisu.data.labels import UNKNOWN, LabelTable
 from tiramisu.data.mask_file import read_mask
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
@@ -138,4 +138,6 @@ def _name(path: Path, root: Path) -> str:
 def _read_whole(path: Path) -> tuple[tuple[int, int], str]:
     """(height, width) of an image, and the SHA-256 of its file; ValueError if it is damaged."""
     size = read_image(path).shape[:2]
+    with open_image(path) as file:
+        file.load()  # OpenCV reads damaged TIFF files without an error
     return size, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from tiramisu.data.entry import name_of_folder
-from tiramisu.data.image_file import IMAGE_SUFFIXES, open_image
+from tiramisu.data.image_file import IMAGE_SUFFIXES, read_size
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some, path_text, show_path
@@ -142,7 +142,6 @@ def _are_of_one_size(paths: Iterable[Path]) -> bool:
 
 def _size(path: Path) -> tuple[int, int] | None:
     try:
-        with open_image(path) as file:  # reads only the header
-            return file.width, file.height
+        return read_size(path)
     except (OSError, ValueError):
         return None  # `tiramisu check` lists damaged files
