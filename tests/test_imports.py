@@ -12,7 +12,7 @@ import tiramisu
 PACKAGE = Path(tiramisu.__file__).parent
 # From the bottom up. Rooms of one level do not import each other.
 LEVELS = [
-    {"settings", "text", "atomic", "terminal", "interrupts", "environment"},
+    {"settings", "text", "atomic", "terminal", "interrupts", "environment", "free_memory"},
     {"shipped", "flags"},
     {"devices"},
     {"models", "streets"},

@@ -7,7 +7,7 @@ from .data.catalog import list_datasets as list_datasets
 from .data.catalog import load_spec as load_spec
 from .data.checking.check import check_dataset as check_dataset
 from .data.dataset import ImageDataset as ImageDataset
-from .data.download import download_dataset as download_dataset
+from .data.downloading.download import download_dataset as download_dataset
 from .data.labels import IGNORE_INDEX as IGNORE_INDEX
 from .data.loader import make_loader as make_loader
 from .data.transforms import TrainTransform as TrainTransform

@@ -291,7 +291,7 @@ def download(argv: Sequence[str]) -> None:
 
 def _download(data: str, data_root: str | None) -> None:
     from tiramisu.data.catalog import load_spec
-    from tiramisu.data.download import download_dataset
+    from tiramisu.data.downloading.download import download_dataset
 
     spec = load_spec(data)
     download_dataset(spec, Path(data_root or Path("data", spec.name)))

@@ -11,7 +11,7 @@ from tiny_classes import write_cifar10
 from torchvision import datasets
 
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.download import download_dataset
+from tiramisu.data.downloading.download import download_dataset
 from tiramisu.data.readers.cifar_archive import load_cifar
 
 

@@ -7,9 +7,9 @@ from threading import Thread
 
 import pytest
 
-from tiramisu.data import fetch
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.download import download_dataset, read_checksums
+from tiramisu.data.downloading import fetch
+from tiramisu.data.downloading.download import download_dataset, read_checksums
 from tiramisu.data.spec import DatasetSpec
 
 FILES = {f"{part}/{i}.png": f"{part} {i}".encode() * 50 for part in ("a", "b b") for i in range(6)}

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tiramisu.data import careful_http, fetch
-from tiramisu.data.download import read_checksums
-from tiramisu.data.fetch import RemoteFile, fetch_files
+from tiramisu.data.downloading import careful_http, fetch
+from tiramisu.data.downloading.download import read_checksums
+from tiramisu.data.downloading.fetch import RemoteFile, fetch_files
 
 CONTENT = b"an image" * 100
 
@@ -272,7 +272,7 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path, seconds: float) -> None:
     script = """
         import os, signal, sys, threading
         from tiramisu import cli
-        from tiramisu.data import fetch
+        from tiramisu.data.downloading import fetch
         # A shell lets what runs in its background ignore Ctrl-C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         opened = fetch.open_url

@@ -11,8 +11,8 @@ from PIL import Image
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.image_file import LIMIT_VARIABLE
 from tiramisu.data.loader import make_loader
+from tiramisu.data.readers.image_file import LIMIT_VARIABLE
 from tiramisu.data.sample import DataError
 from tiramisu.text import show_path
 

@@ -19,8 +19,8 @@ from hostile_images import (
 )
 from PIL import Image
 
-from tiramisu.data.image_file import LIMIT_VARIABLE, read_image
-from tiramisu.data.mask_file import read_mask
+from tiramisu.data.readers.image_file import LIMIT_VARIABLE, read_image
+from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.text import show_path
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tiramisu.data.labels import UNKNOWN, LabelTable
-from tiramisu.data.mask_file import read_label, read_mask
+from tiramisu.data.readers.mask_file import read_label, read_mask
 
 INDEX = LabelTable(encoding="index", raw=((0,), (1, 7), (300,)), ignore=(255,))
 RGB = LabelTable(encoding="rgb", raw=((0x010203,), (0xFF0000, 0x00FF00)), ignore=(0,))

@@ -12,7 +12,7 @@ from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
 from tiramisu.commands import predict_classes
-from tiramisu.data.image_file import read_image
+from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.classify import classify, classify_files
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.predict import predict

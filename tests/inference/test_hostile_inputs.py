@@ -14,7 +14,7 @@ from torch import nn
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
-from tiramisu.data.image_file import LIMIT_VARIABLE
+from tiramisu.data.readers.image_file import LIMIT_VARIABLE
 from tiramisu.inference.classify import classify_files
 from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.inference.files import predict_files

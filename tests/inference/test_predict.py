@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.data.image_file import read_image
+from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference import predict as predict_module
 from tiramisu.inference.predict import predict, predict_probabilities
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.data.image_file import LIMIT_VARIABLE
+from tiramisu.data.readers.image_file import LIMIT_VARIABLE
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
 from tiramisu.inference.video import predict_video

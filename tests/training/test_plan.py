@@ -10,7 +10,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
 
-from tiramisu.data import free_memory
+from tiramisu import free_memory
 from tiramisu.training import checks
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig

@@ -8,7 +8,9 @@ dataset     ImageDataset: images and labels as the network sees them; sample has
 loader      make_loader: batches
 transforms  TrainTransform: random scale, crop, flip and color
 checking    check_dataset: every problem of a data set's files in one message
-download    download_dataset: fetches and verifies the files
+downloading download_dataset: fetches and verifies the files
+plain_file  text files, and what is no file; mistakes the words for wrong values in descriptions
+config      the settings of `tiramisu check` and `tiramisu download`
 
 Import from the modules: this file imports nothing, so that reading a spec loads no torch.
 """

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from tiramisu.data.free_memory import free_memory
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import FileSplit, FolderSplit
+from tiramisu.free_memory import free_memory
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
 

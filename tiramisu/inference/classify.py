@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from tiramisu.atomic import make_folder, write_file, write_then_rename
-from tiramisu.data.image_file import read_image
 from tiramisu.data.readers.class_reader import resize_and_crop
+from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
 from tiramisu.inference.predict import read_rgb

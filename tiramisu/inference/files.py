@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tiramisu.atomic import make_folder, write_file, write_then_rename
-from tiramisu.data.image_file import read_image
+from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiramisu.data.image_file import IMAGE_SUFFIXES, most_megapixels
+from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, most_megapixels
 from tiramisu.devices import is_out_of_memory
 from tiramisu.text import list_some, show_path
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tiramisu.data.image_file import read_image
+from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.averaging import augmented_logits
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tiles import (

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tiramisu.data.image_file import check_size
 from tiramisu.data.plain_file import check_plain_file
+from tiramisu.data.readers.image_file import check_size
 from tiramisu.text import show_path
 from tiramisu.visual.pictures import Picture
 

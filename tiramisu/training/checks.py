@@ -8,9 +8,9 @@ from torch import nn
 
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.free_memory import check_memory
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import check_precision, count_devices, is_main_process, pick_device
+from tiramisu.free_memory import check_memory
 from tiramisu.models import list_models, task_of
 from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta

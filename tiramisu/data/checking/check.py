@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from tiramisu.data.checking.findings import DatasetReport, SplitReport
 from tiramisu.data.checking.scan import SHOWN, Job, Scan, plan_scans
-from tiramisu.data.image_file import most_megapixels
 from tiramisu.data.labels import IGNORE_INDEX
+from tiramisu.data.readers.image_file import most_megapixels
 from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.image_file import open_image, read_image
 from tiramisu.data.labels import UNKNOWN, LabelTable
-from tiramisu.data.mask_file import read_mask
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
 from tiramisu.data.readers.file_split import Pair, find_files
+from tiramisu.data.readers.image_file import open_image, read_image
+from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import Reader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tiramisu.data.entry import name_of_folder
-from tiramisu.data.image_file import open_image
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable
-from tiramisu.data.mask_file import read_mask
 from tiramisu.data.plain_file import read_text
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
+from tiramisu.data.readers.image_file import open_image
+from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import FileSplit, PixelClass
 from tiramisu.shipped import find_shipped

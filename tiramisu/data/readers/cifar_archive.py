@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tiramisu.atomic import make_folder
-from tiramisu.data.fetch import RemoteFile, fetch_files
+from tiramisu.data.downloading.fetch import RemoteFile, fetch_files
 from tiramisu.data.spec import DatasetSpec
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from tiramisu.data.entry import name_of_folder
-from tiramisu.data.image_file import IMAGE_SUFFIXES, read_size
+from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, read_size
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some, path_text, show_path

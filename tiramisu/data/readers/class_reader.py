@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.image_file import read_image
 from tiramisu.data.readers.cifar_archive import load_cifar
 from tiramisu.data.readers.class_folder import find_class_images
+from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.reader import require_classes
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.image_file import read_image
 from tiramisu.data.labels import LabelTable
-from tiramisu.data.mask_file import read_label
 from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
+from tiramisu.data.readers.image_file import read_image
+from tiramisu.data.readers.mask_file import read_label
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
 from tiramisu.interrupts import leave_process_group

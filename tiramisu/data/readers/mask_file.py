@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.image_file import open_image
 from tiramisu.data.labels import UNKNOWN, Encoding, LabelTable
+from tiramisu.data.readers.image_file import open_image
 from tiramisu.text import show_path
 
 _INDEX_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}

@@ -3,8 +3,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tiramisu.data import free_memory as memory
-from tiramisu.data.free_memory import free_memory
+from tiramisu import free_memory as memory
+from tiramisu.free_memory import free_memory
 
 GB = 10**9
 

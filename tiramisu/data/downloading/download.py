@@ -8,8 +8,8 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from tiramisu.atomic import make_folder, remove_leftovers
+from tiramisu.data.downloading.fetch import RemoteFile, fetch_files, has_digest
 from tiramisu.data.entry import is_inside
-from tiramisu.data.fetch import RemoteFile, fetch_files, has_digest
 from tiramisu.data.readers.cifar_archive import download_cifar
 from tiramisu.data.spec import DatasetSpec
 

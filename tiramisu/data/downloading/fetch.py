@@ -20,7 +20,7 @@ from threading import Event, Thread
 from tqdm import tqdm
 
 from tiramisu.atomic import WriteError, write_then_rename
-from tiramisu.data.careful_http import open_url
+from tiramisu.data.downloading.careful_http import open_url
 from tiramisu.text import in_one_line
 
 _THREADS = 8
