@@ -148,7 +148,7 @@ def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Tr
         OSError: the download failed.
     """
     found = _find_public(name, weights)
-    patience = socket.getdefaulttimeout()
+    timeout_before = socket.getdefaulttimeout()
     try:
         socket.setdefaulttimeout(TIMEOUT)  # torch.hub itself would wait for ever
         state = found.get_state_dict(progress=True, check_hash=True, weights_only=True)
@@ -164,7 +164,7 @@ def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Tr
             f"or put {found.url} into {torch.hub.get_dir()}/checkpoints"
         ) from None
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(timeout_before)
     return load_fitting(network, state)
 
 

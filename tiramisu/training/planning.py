@@ -58,6 +58,13 @@ class TrainingPlan:
         last = self.folder / LAST
         return last if last.is_file() else None
 
+    @property
+    def how_to_go_on(self) -> str:
+        """What the user does after the run was broken off, for messages."""
+        if self.checkpoint is None and self.config.resume is None:
+            return "start again: nothing was saved yet"
+        return f"go on with --resume {self.folder}"
+
 
 def plan(config: TrainConfig) -> TrainingPlan:
     """Check everything that can be wrong, and build all that a run needs. Writes no files."""

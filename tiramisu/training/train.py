@@ -92,23 +92,17 @@ def fit(planned: TrainingPlan) -> None:
 @contextlib.contextmanager
 def _explained(planned: TrainingPlan) -> Iterator[None]:
     """Add to an interrupt, and to the error of a full disk, what is kept and how to go on."""
-
-    def how_to_go_on() -> str:
-        if planned.checkpoint is None and planned.config.resume is None:
-            return "start again: nothing was saved yet"
-        return f"go on with --resume {planned.folder}"
-
     try:
         yield
     except KeyboardInterrupt as interrupt:
         epochs = f"stopped after {len(planned.history.rows)} of {planned.config.epochs} epochs"
-        raise type(interrupt)(f"{str(interrupt) or epochs}; {how_to_go_on()}") from None
+        raise type(interrupt)(f"{str(interrupt) or epochs}; {planned.how_to_go_on}") from None
     except OSError as error:
         if error.errno in DISK_ERRORS:  # TensorBoard's files are not written by us
             error = WriteError(planned.folder, error.strerror)
         if not isinstance(error, WriteError):
             raise
-        raise OSError(f"{error}. Once it can be written, {how_to_go_on()}") from None
+        raise OSError(f"{error}. Once it can be written, {planned.how_to_go_on}") from None
 
 
 def _fit_with_lightning(planned: TrainingPlan) -> None:
@@ -128,10 +122,9 @@ def _fit_with_lightning(planned: TrainingPlan) -> None:
         raise kind(*end.__context__.args if end.__context__ else ()) from None
     except RuntimeError as error:
         if "DataLoader worker" in str(error):  # by a signal, or by the system
-            rest = f"; go on with --resume {folder}" if planned.checkpoint else ""
             raise ValueError(
                 f"a loading process was ended from outside ({in_one_line(error)}): if the memory "
-                f"is too small, give fewer --num-workers{rest}"
+                f"is too small, give fewer --num-workers; {planned.how_to_go_on}"
             ) from None
         if not is_out_of_memory(error):
             raise
