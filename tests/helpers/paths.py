@@ -4,22 +4,22 @@ import copy
 
 from torch import nn
 
-from tiramisu.models.blocks import DenseLayer, TransitionDown
+from tiramisu.models.blocks import DenseBlock, TransitionDown
 
 
 def by_modules(network: nn.Module) -> nn.Module:
-    """The network as it runs on any device: an empty hook on each part keeps the fused path off."""
+    """The network as it runs on any device: an empty hook on each block keeps other ways off."""
     network = copy.deepcopy(network)
     for block in network.modules():
-        if isinstance(block, DenseLayer | TransitionDown):
-            for part in block.children():
-                part.register_forward_hook(lambda *_: None)
+        if isinstance(block, DenseBlock | TransitionDown):
+            block.register_forward_hook(lambda *_: None)
     return network
 
 
 def memory_efficient(network: nn.Module) -> nn.Module:
-    network = by_modules(network)
+    """The network that saves memory in training, where the fused way is not taken."""
+    network = copy.deepcopy(network)
     for module in network.modules():
-        if isinstance(module, DenseLayer | TransitionDown):
+        if isinstance(module, DenseBlock | TransitionDown):
             module.memory_efficient = True
     return network

@@ -13,7 +13,7 @@ from torchvision.models import DenseNet121_Weights
 
 import tiramisu
 from tiramisu.models import build_model, densenet121, load_fitting, task_of
-from tiramisu.models.blocks import DenseLayer
+from tiramisu.models.blocks import DenseBlock, DenseLayer
 
 ENCODERS = tiramisu.register_smp_encoders()
 STRIDES = [1, 2, 4, 8, 16, 32]
@@ -175,7 +175,8 @@ def test_our_encoder_takes_its_options() -> None:
         network = build_model("unet:densenet121", num_classes=3, dropout=0.3, memory_efficient=True)
     layers = [m for m in network.network.encoder.modules() if isinstance(m, DenseLayer)]
     assert len(layers) == 58
-    assert all(layer.memory_efficient for layer in layers)
+    blocks = [m for m in network.network.encoder.modules() if isinstance(m, DenseBlock)]
+    assert all(block.memory_efficient for block in blocks)
     assert {layer.dropout2.p for layer in layers} == {0.3}
     with torch.device("meta"):
         network = build_model("smp:fpn/tiramisu-densenet121", num_classes=3)

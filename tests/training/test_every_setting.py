@@ -713,8 +713,8 @@ def test_channels_last(quick: Quick) -> None:
 def test_memory_efficient(quick: Quick) -> None:
     for efficient in (False, True):
         network = model_of(quick(memory_efficient=efficient)).network
-        layer = network.get_submodule("features.denseblock1.denselayer1")
-        assert layer.memory_efficient is efficient
+        block = network.get_submodule("features.denseblock1")
+        assert block.memory_efficient is efficient
 
 
 def test_sync_bn(quick: Quick) -> None:

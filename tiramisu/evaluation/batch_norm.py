@@ -10,7 +10,7 @@ from tqdm import tqdm
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import make_loader
-from tiramisu.models.freezing import Freezable
+from tiramisu.models.network import Network
 
 
 def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageModel:
@@ -23,7 +23,7 @@ def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageMod
         ValueError: the images are so small that a channel has a single value.
     """
     model = copy.deepcopy(model)
-    if isinstance(model.network, Freezable):
+    if isinstance(model.network, Network):
         model.network.unfreeze()  # statistics of frozen parts would stay as they are
     device = model.device
     loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from tiramisu.models.operators import Activation, Dims
 
@@ -61,8 +62,11 @@ def find_part(network: nn.Module, name: str, *, purpose: str) -> nn.Module:
 def check_images(images: Tensor, *, in_channels: int, min_size: int, dims: int = 2) -> None:
     """Raise ValueError unless images are (B, in_channels, H, W) with sides of at least `min_size`.
 
-    If `dims` is 3, (B, in_channels, D, H, W) is expected.
+    If `dims` is 3, (B, in_channels, D, H, W) is expected. While torch.fx traces, nothing is known
+    of the images, and nothing is checked.
     """
+    if isinstance(images, Proxy):
+        return
     shape = tuple(images.shape)
     sides = shape[2:]
     if len(sides) != dims:

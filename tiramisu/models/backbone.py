@@ -6,14 +6,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from tiramisu.models.arguments import check_images
 from tiramisu.models.blocks import DenseBlock, TransitionDown
 from tiramisu.models.densenet import DenseNet
-from tiramisu.models.fast.fused import arrange, suits
-from tiramisu.models.freezing import Freezable
+from tiramisu.models.network import Network
 from tiramisu.models.operators import CONVOLUTIONS
 
 
@@ -26,7 +23,7 @@ class Level(NamedTuple):
     stride: int
 
 
-class Backbone(Freezable):
+class Backbone(Network):
     """The feature maps of a DenseNet at each scale, after BN and activation, the finest first.
 
     They are the output of the stem, of BN and activation of each transition, and of the last BN
@@ -36,8 +33,8 @@ class Backbone(Freezable):
 
     The modules are those of the network itself under the same names (`features.conv0`, ...), so
     weights are shared with it. Layers that no map needs are left out. `freeze()` freezes all of it,
-    or the parts that are named. A transition is run in two halves: put hooks on its `norm`, `relu`,
-    `conv` or `pool`, not on the transition itself.
+    or the parts that are named. A transition returns two tensors: the map that its BN and
+    activation make, and what the next block reads.
 
     Shapes: images (B, in_channels, H, W) -> a list of (B, channels[i], H / strides[i],
     W / strides[i]): the stem rounds up, transitions down. Volumes for a network with dims=3.
@@ -83,31 +80,41 @@ class Backbone(Freezable):
         """(B, in_channels, H, W) -> the chosen feature maps, the finest first."""
         return self.make_maps(images)
 
-    def make_maps(self, features: Tensor) -> list[Tensor]:
+    def make_maps(self, images: Tensor) -> list[Tensor]:
         """The same as `forward`, for subclasses: TorchScript does not support `super()`."""
-        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
-            check_images(
-                features, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims
-            )
-            features = arrange(features)
         maps: list[Tensor] = []
-        # `hasattr` tells the kinds of layers apart in a way that TorchScript supports: it unrolls
-        # the loop and drops the branches that a layer does not take.
+        features = images
         for name, layer in self.features.items():
-            if hasattr(layer, "pool"):  # a transition: norm, activation | convolution, pooling
-                features = layer.relu(layer.norm(features))
-            elif hasattr(layer, "new_channels"):  # a dense block
-                if torch.jit.is_scripting():  # type: ignore[attr-defined]
-                    features = layer.run_plainly(features)
-                else:
-                    features = _run_block(layer, features)
+            # TorchScript tells layers apart by their attributes, not by their classes.
+            if hasattr(layer, "pool"):
+                feature_map, features = layer(features)
             else:
                 features = layer(features)
+                feature_map = features
             if name in self._chosen:
-                maps.append(features)
-            if hasattr(layer, "pool"):
-                features = layer.pool(layer.dropout(layer.conv(features)))
+                maps.append(feature_map)
         return maps
+
+
+class MapAndTransition(nn.Module):
+    """A transition down whose BN and activation make a feature map.
+
+    Shapes: (B, in_channels, H, W) -> the map, of the same shape, and
+    (B, out_channels, H // 2, W // 2) for the next block.
+    """
+
+    def __init__(self, transition: TransitionDown) -> None:
+        super().__init__()
+        self.norm = transition.norm
+        self.relu = transition.relu
+        self.conv = transition.conv
+        self.dropout = transition.dropout
+        self.pool = transition.pool
+
+    def forward(self, stack: Tensor) -> tuple[Tensor, Tensor]:
+        """A stack -> a feature map, and the features that the next block reads."""
+        feature_map = self.relu(self.norm(stack))
+        return feature_map, self.pool(self.dropout(self.conv(feature_map)))
 
 
 def _find_levels(network: DenseNet) -> list[Level]:
@@ -132,17 +139,12 @@ def _take_until(network: DenseNet, last: str) -> nn.ModuleDict:
     assert isinstance(network.pool, nn.Sequential)
     layers: dict[str, nn.Module] = {}
     for name, layer in [*network.features.named_children(), ("relu5", network.pool[0])]:
+        if isinstance(layer, TransitionDown):
+            if name == last:
+                layer = nn.Sequential(OrderedDict(norm=layer.norm, relu=layer.relu))
+            else:
+                layer = MapAndTransition(layer)
         layers[name] = layer
         if name == last:
-            if isinstance(layer, TransitionDown):
-                layers[name] = nn.Sequential(OrderedDict(norm=layer.norm, relu=layer.relu))
             break
     return nn.ModuleDict(layers)
-
-
-def _run_block(block: DenseBlock, features: Tensor) -> Tensor:
-    """Run a dense block; while a graph for the CPU is compiled, without a break in the graph."""
-    if torch.compiler.is_compiling() and suits(features):
-        return block.run_plainly(features)
-    stack: Tensor = block(features)
-    return stack

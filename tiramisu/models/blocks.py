@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tiramisu.models.arguments import check_choice
 from tiramisu.models.fast import fused
+from tiramisu.models.fast.choice import Accelerated
 from tiramisu.models.fast.recompute import recompute
 from tiramisu.models.fast.stages import split_stages
 from tiramisu.models.operators import ACTIVATIONS, OPERATORS, Activation, Dims, Operators
@@ -63,6 +64,10 @@ class LayerStyle:
         """A new activation. It does not work in place, so that hooks see unchanged tensors."""
         return ACTIVATIONS[self.activation]()
 
+    def new_dropout(self) -> nn.Dropout:
+        """A new dropout."""
+        return nn.Dropout(float(self.dropout))  # TorchScript refuses a whole number
+
 
 class DenseLayer(nn.Sequential):
     """BN, ReLU, 3x3 convolution, dropout: makes the k new features of one layer.
@@ -83,7 +88,6 @@ class DenseLayer(nn.Sequential):
         style: LayerStyle,
     ) -> None:
         super().__init__()
-        self.memory_efficient = style.memory_efficient
         conv, norm = style.operators.conv, style.operators.norm
         # The names are torchvision's, so that its weights can be loaded; relu1 is so called for
         # every activation.
@@ -91,42 +95,24 @@ class DenseLayer(nn.Sequential):
         self.relu1 = style.new_activation()
         if bottleneck is None:
             self.conv1 = conv(in_channels, growth_rate, 3, padding=1, bias=style.bias)
-            self.dropout1 = nn.Dropout(style.dropout)
+            self.dropout1 = style.new_dropout()
         else:
             width = bottleneck * growth_rate
             self.conv1 = conv(in_channels, width, 1, bias=style.bias)
-            self.dropout1 = nn.Dropout(style.dropout)
+            self.dropout1 = style.new_dropout()
             self.norm2 = norm(width, eps=style.eps)
             self.relu2 = style.new_activation()
             self.conv2 = conv(width, growth_rate, 3, padding=1, bias=style.bias)
-            self.dropout2 = nn.Dropout(style.dropout)
-
-    @torch.jit.unused
-    def forward(self, *features: Tensor) -> Tensor:
-        """Take the stack (B, in_channels, H, W), whole or in parts that are concatenated here."""
-        if not self.memory_efficient:
-            made: Tensor = super().forward(torch.cat(features, dim=1))  # type: ignore[no-untyped-call]
-            return made
-        for stage in split_stages(list(self.children())):
-            convolved = recompute(stage.norm, stage.relu, stage.conv, *features)
-            features = (stage.dropout(convolved),)
-        return features[0]
-
-    def run_plainly(self, stack: Tensor) -> Tensor:
-        """The same as `forward`, for TorchScript, which does not support `*features`."""
-        for part in self:
-            stack = part(stack)
-        return stack
+            self.dropout2 = style.new_dropout()
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Accelerated, nn.Sequential):
     """Dense layers; each reads the stack of all features before it (1608.06993 equation 2).
 
-    `forward` returns the whole stack: the input, then the new features of layer 1, layer 2, ...
-    The last `new_channels` channels are the new features.
+    The output is the whole stack: the input, then the new features of layer 1, layer 2, ... The
+    last `new_channels` channels are the new features.
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H, W), out_channels = in_channels + L * k.
-    The input may come in several parts that are concatenated here, which saves a copy.
     """
 
     def __init__(
@@ -139,6 +125,7 @@ class DenseBlock(nn.Module):
         style: LayerStyle,
     ) -> None:
         super().__init__()
+        self.memory_efficient = style.memory_efficient
         self.in_channels = in_channels
         self.new_channels = num_layers * growth_rate
         self.out_channels = in_channels + self.new_channels
@@ -147,40 +134,34 @@ class DenseBlock(nn.Module):
             layer = DenseLayer(width, growth_rate=growth_rate, bottleneck=bottleneck, style=style)
             self.add_module(f"denselayer{i + 1}", layer)
 
-    @torch.jit.unused
-    def forward(self, *features: Tensor) -> Tensor:
-        """Input (B, in_channels, H, W), whole or in parts -> stack (B, out_channels, H, W)."""
-        if fused.suits(features[0]):
-            fused_stack: Tensor | None = self._run_fused(features)
-            if fused_stack is not None:
-                return fused_stack
-        stack = list(features)
-        for layer in self.children():
-            stack.append(layer(*stack))  # (B, C + i * k, H, W) -> (B, k, H, W)
-        return torch.cat(stack, dim=1)
+    def forward(self, stack: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> the stack (B, out_channels, H, W)."""
+        for layer in self:
+            stack = torch.cat([stack, layer(stack)], dim=1)  # (B, m, H, W) -> (B, m + k, H, W)
+        return stack
 
-    def run_plainly(self, features: Tensor) -> Tensor:
-        """The same as `forward` without the fast path, for TorchScript and the compiler."""
-        stack = [features]
-        for layer in self.children():
-            stack.append(layer.run_plainly(torch.cat(stack, dim=1)))  # type: ignore[operator]
-        return torch.cat(stack, dim=1)
+    def parts(self) -> list[nn.Module] | None:
+        """See `Accelerated`."""
+        if type(self) is not DenseBlock or any(type(layer) is not DenseLayer for layer in self):
+            return None
+        return [part for layer in self.children() for part in layer.children()]
 
-    # On the CPU, compiled dense blocks are slower than this.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _run_fused(self, features: tuple[Tensor, ...]) -> Tensor | None:
-        """The stack by the fast path of the CPU; None if a part was replaced or has a hook."""
-        layers = []
-        for layer in self.children():
-            parts = list(layer.children())
-            plain = type(layer) is DenseLayer and not fused.is_hooked(layer)
-            if not (plain and fused.are_plain(parts)):
-                return None
-            layers.append(split_stages(parts))
-        return fused.dense_block(features, layers)
+    def run_fused(self, stack: Tensor) -> Tensor:
+        """See `Accelerated`."""
+        return fused.dense_block(stack, [split_stages(layer.children()) for layer in self])
+
+    def run_recomputing(self, stack: Tensor) -> Tensor:
+        """See `Accelerated`."""
+        features = [stack]
+        for layer in self:
+            made = features
+            for stage in split_stages(layer.children()):
+                made = [recompute(stage, *made)]
+            features += made
+        return torch.cat(features, dim=1)
 
 
-class TransitionDown(nn.Sequential):
+class TransitionDown(Accelerated, nn.Sequential):
     """BN, ReLU, 1x1 convolution, dropout, 2x2 pooling: halves height and width, rounding down.
 
     FC-DenseNet keeps the number of channels and uses max pooling (1611.09326 table 1); DenseNet-C
@@ -201,37 +182,31 @@ class TransitionDown(nn.Sequential):
         self.norm = operators.norm(in_channels, eps=style.eps)
         self.relu = style.new_activation()
         self.conv = operators.conv(in_channels, self.out_channels, 1, bias=style.bias)
-        self.dropout = nn.Dropout(style.dropout)
+        self.dropout = style.new_dropout()
         self.pool = operators.max_pool(2) if pooling == "max" else operators.average_pool(2)
 
-    @torch.jit.unused
-    def forward(self, stack: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H // 2, W // 2)."""
-        if fused.suits(stack):
-            fused_features: Tensor | None = self._run_fused(stack)
-            if fused_features is not None:
-                return fused_features
-        features: Tensor
-        if self.memory_efficient:
-            convolved = recompute(self.norm, self.relu, self.conv, stack)
-            features = self.pool(self.dropout(convolved))
-        else:
-            features = super().forward(stack)  # type: ignore[no-untyped-call]
-        return features
+    def parts(self) -> list[nn.Module] | None:
+        """See `Accelerated`."""
+        *parts, _pool = self.children()
+        return parts if type(self) is TransitionDown else None
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _run_fused(self, stack: Tensor) -> Tensor | None:
-        """The features by the fast path of the CPU; None if a part was replaced or has a hook."""
+    def run_fused(self, stack: Tensor) -> Tensor:
+        """See `Accelerated`."""
         *parts, pool = self.children()
-        if not fused.are_plain(parts):
-            return None
         evaluating = not (self.training or self.dropout.training)
-        if isinstance(pool, nn.AvgPool2d) and evaluating and not fused.is_hooked(pool):
+        if isinstance(pool, nn.AvgPool2d) and evaluating:
             # Pooling and 1x1 convolution commute, and pooling first leaves a quarter of the work.
             features: Tensor = self.conv(pool(self.relu(self.norm(stack))))
         else:
             (stage,) = split_stages(parts)
             features = pool(fused.norm_relu_conv(stack, stage))
+        return features
+
+    def run_recomputing(self, stack: Tensor) -> Tensor:
+        """See `Accelerated`."""
+        *parts, pool = self.children()
+        (stage,) = split_stages(parts)
+        features: Tensor = pool(recompute(stage, stack))
         return features
 
 
@@ -249,6 +224,7 @@ class TransitionUp(nn.Module):
     def __init__(self, in_channels: int, *, dims: Dims = 2) -> None:
         super().__init__()
         self.in_channels = in_channels
+        self.last_axis = dims + 1
         self.conv = OPERATORS[dims].transposed_conv(in_channels, in_channels, 3, stride=2)
 
     def forward(self, stack: Tensor, skip: Tensor) -> Tensor:
@@ -258,7 +234,7 @@ class TransitionUp(nn.Module):
         # The skip has 2H or 2H + 1 rows, so at most one row is cut off; a centred crop, rounded
         # down, cuts off the last. Negative padding crops like a slice, but torch.export traces it
         # for even and odd sizes at once.
-        crop = []
-        for axis in range(skip.ndim - 1, 1, -1):  # F.pad starts with the last axis
+        crop: list[int] = []
+        for axis in range(self.last_axis, 1, -1):  # F.pad starts with the last axis
             crop += [0, skip.shape[axis] - upsampled.shape[axis]]
         return F.pad(upsampled, crop)

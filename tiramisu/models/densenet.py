@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts, check_images
+from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
-from tiramisu.models.fast.fused import arrange
-from tiramisu.models.freezing import Freezable
+from tiramisu.models.network import Network
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 from tiramisu.models.pretrained import PublicWeights, start_from_public
 from tiramisu.models.stem_and_head import STEM_STRIDES, Head, Stem, new_head, new_pool, new_stem
@@ -24,7 +23,7 @@ class DenseNetOptions(NetworkOptions, total=False):
     head: Head | None
 
 
-class DenseNet(Freezable):
+class DenseNet(Network):
     """A DenseNet (1608.06993): stem, dense blocks with transitions between them, head.
 
     `features` computes feature maps, `pool` averages them, and `classifier` is the head, which may
@@ -139,8 +138,7 @@ class DenseNet(Freezable):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> logits (B, num_classes)."""
-        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
-        stack = self.features(arrange(images))  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
+        stack = self.features(images)  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
         pooled = self.pool(stack)  # (B, m, h, w) -> (B, m)
         logits: Tensor = self.classifier(pooled)  # (B, m) -> (B, num_classes)
         return logits

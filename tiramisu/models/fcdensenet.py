@@ -4,16 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts, check_images
+from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
-from tiramisu.models.freezing import Freezable
+from tiramisu.models.network import Network
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 
 
-class FCDenseNet(Freezable):
+class DownsamplingPath(nn.ModuleDict):
+    """A convolution, then dense blocks and transitions down in turn (1611.09326 section 3.3)."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images (B, in_channels, H, W) -> features, and the skip connection of each block."""
+        skips: list[Tensor] = []
+        stack = images
+        for name, layer in self.items():
+            stack = layer(stack)
+            if name.startswith("denseblock"):
+                skips.append(stack)
+        return stack, skips
+
+
+class UpsamplingPath(nn.ModuleDict):
+    """Transitions up and dense blocks in turn (1611.09326 section 3.3)."""
+
+    def forward(self, stack: Tensor, skips: list[Tensor]) -> Tensor:
+        """Features of the bottleneck and all skip connections -> the stack of the last block."""
+        i = len(skips)
+        for layer in self.values():
+            # TorchScript tells a transition from a block by its attributes, not by its class.
+            if hasattr(layer, "new_channels"):
+                stack = layer(stack)
+            else:
+                i -= 1
+                # (B, m, H, W) -> (B, C, 2H, 2W) -> (B, C + m', 2H, 2W)
+                stack = torch.cat([layer(stack, skips[i]), skips[i]], dim=1)
+        return stack
+
+
+class FCDenseNet(Network):
     """A fully convolutional DenseNet for semantic segmentation (1611.09326 figure 1).
 
     Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W), for any height
@@ -76,25 +108,22 @@ class FCDenseNet(Freezable):
             dims=dims,
             memory_efficient=memory_efficient,
         )
-        self.features = nn.Sequential()
-        self.features.add_module(
-            "conv0", style.operators.conv(in_channels, stem_width, 3, padding=1)
-        )
+        self.features = DownsamplingPath()
+        self.features["conv0"] = style.operators.conv(in_channels, stem_width, 3, padding=1)
         width = stem_width
         skip_widths = []
         for i, num_layers in enumerate(down_blocks, start=1):
             block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
             width = block.out_channels
             skip_widths.append(width)
-            self.features.add_module(f"denseblock{i}", block)
-            down = TransitionDown(width, pooling="max", style=style)
-            self.features.add_module(f"transition{i}", down)
+            self.features[f"denseblock{i}"] = block
+            self.features[f"transition{i}"] = TransitionDown(width, pooling="max", style=style)
 
         num_layers = bottleneck_layers
         block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
         self.bottleneck = block
 
-        self.decoder = nn.ModuleDict()
+        self.decoder = UpsamplingPath()
         for i, num_layers in enumerate(up_blocks, start=1):
             self.decoder[f"transition{i}"] = TransitionUp(block.new_channels, dims=dims)
             width = block.new_channels + skip_widths.pop()
@@ -114,22 +143,9 @@ class FCDenseNet(Freezable):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
-        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
-        stack = images
-        skips = []
-        for layer in self.features:
-            stack = layer(stack)
-            if isinstance(layer, DenseBlock):
-                skips.append(stack)
-
+        stack, skips = self.features(images)
         stack = self.bottleneck(stack)  # (B, C, H / 32, W / 32) for five blocks
-
-        for i in range(1, len(skips) + 1):
-            skip = skips.pop()
-            # (B, m, H, W) -> (B, C, 2H, 2W) -> (B, m', 2H, 2W)
-            upsampled = self.decoder[f"transition{i}"](stack, skip)
-            stack = self.decoder[f"denseblock{i}"](upsampled, skip)
-
+        stack = self.decoder(stack, skips)  # (B, m, H, W)
         logits: Tensor = self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
         return logits
 

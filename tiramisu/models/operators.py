@@ -35,6 +35,10 @@ CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 class GlobalAveragePool(nn.Module):
     """The mean over all pixels or voxels: (B, C, H, W) or (B, C, D, H, W) -> (B, C)."""
 
+    def __init__(self, *, dims: Dims = 2) -> None:
+        super().__init__()
+        self.axes = list(range(2, 2 + dims))
+
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C)."""
-        return features.mean(dim=tuple(range(2, features.ndim)))
+        return features.mean(dim=self.axes)

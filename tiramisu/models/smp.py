@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
-from tiramisu.models.arguments import check_counts, check_images
+from tiramisu.models.arguments import check_counts
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import densenet121, densenet161, densenet169, densenet201, densenet264
-from tiramisu.models.freezing import Freezable
+from tiramisu.models.network import Network
 from tiramisu.models.pretrained import PublicWeights, adapt_channels, load_public
 
 _BUILDERS = (densenet121, densenet161, densenet169, densenet201, densenet264)
@@ -126,7 +126,7 @@ def register_smp_encoders() -> list[str]:
 register_smp_encoders()
 
 
-class AnySize(Freezable):
+class AnySize(Network):
     """A network of segmentation-models-pytorch for images of any size.
 
     Most of its networks need a height and width that are multiples of the stride of their encoder.
@@ -162,7 +162,6 @@ class AnySize(Freezable):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
-        check_images(images, in_channels=self.in_channels, min_size=self.min_size)
         height, width = images.shape[2:]
         # Of positive numbers only: ONNX rounds a negative quotient up.
         rows = (height + self.stride - 1) // self.stride * self.stride

@@ -53,7 +53,7 @@ def new_pool(head: Head | None, *, width: int, style: LayerStyle) -> nn.Sequenti
     if head == "embedding":
         layers["norm"] = style.operators.norm(width, eps=style.eps)
         layers["relu2"] = style.new_activation()
-    layers["average"] = GlobalAveragePool()
+    layers["average"] = GlobalAveragePool(dims=style.dims)
     return nn.Sequential(layers)
 
 
@@ -68,7 +68,7 @@ def new_head(head: Head | None, *, width: int, num_classes: int, style: LayerSty
                 OrderedDict[str, nn.Module](
                     hidden=nn.Linear(width, width // 2),
                     relu=style.new_activation(),
-                    dropout=nn.Dropout(style.dropout),
+                    dropout=style.new_dropout(),
                     logits=nn.Linear(width // 2, num_classes),
                 )
             )

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tiramisu.models.fast.stages import Stage
 
-def recompute(norm: nn.Module, relu: nn.Module, conv: nn.Module, *features: Tensor) -> Tensor:
-    """Concatenation, BN, ReLU and convolution; all but the last are repeated in the backward pass.
 
-    The backward pass needs the input of the convolution, so recomputation stops before it. Running
-    statistics are updated once, in the forward pass.
+def recompute(stage: Stage, *features: Tensor) -> Tensor:
+    """Run a stage on the concatenation of features; the backward pass repeats what is cheap.
+
+    That is concatenation, BN and ReLU: it needs the input of the convolution, so recomputation
+    stops before the convolution. Running statistics are updated once, in the forward pass.
 
     Shapes: features (B, C1, H, W), (B, C2, H, W), ... -> (B, K, H, W); volumes likewise.
     """
 
     def run(*features: Tensor) -> Tensor:
-        convolved: Tensor = conv(relu(norm(torch.cat(features, dim=1))))
+        convolved: Tensor = stage.conv(stage.relu(stage.norm(torch.cat(features, dim=1))))
         return convolved
 
-    if not torch.is_grad_enabled():
-        return run(*features)
-    if torch.compiler.is_compiling():
-        # The compiler repeats computations, but never the update of a buffer.
-        return checkpoint(run, *features, use_reentrant=False, preserve_rng_state=False)
-
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _keep_statistics(norm)
+        return nullcontext(), _keep_statistics(stage.norm)
 
-    return checkpoint(
-        run, *features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
-    )
+    recomputing: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+    # The compiler repeats computations, but never the update of a buffer.
+    if not torch.compiler.is_compiling():
+        recomputing["context_fn"] = contexts
+    kept: Tensor = stage.dropout(checkpoint(run, *features, **recomputing))
+    return kept
 
 
 @contextmanager

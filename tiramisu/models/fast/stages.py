@@ -5,7 +5,7 @@ Tensors here are (B, H, W, C): the order of channels-last memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,19 +30,19 @@ class Stage(NamedTuple):
         return self.norm.weight, self.norm.bias, self.conv.weight, self.conv.bias
 
 
-def split_stages(parts: Sequence[nn.Module]) -> list[Stage]:
+def split_stages(parts: Iterable[nn.Module]) -> list[Stage]:
     """The modules of a dense layer as one stage, or two with a bottleneck."""
-    return [Stage._make(parts[i : i + 4]) for i in range(0, len(parts), 4)]
+    modules = list(parts)
+    return [Stage._make(modules[i : i + 4]) for i in range(0, len(modules), 4)]
 
 
-def new_stack(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> tuple[Tensor, int]:
-    """A buffer (B, H, W, C + L * k) that begins with the input of a dense block, and C."""
-    batch, _, *size = features[0].shape
-    width = sum(part.shape[1] for part in features)
+def new_stack(features: Tensor, layers: Sequence[Sequence[Stage]]) -> Tensor:
+    """A buffer (B, H, W, C + L * k) that begins with the input (B, C, H, W) of a dense block."""
+    batch, width, *size = features.shape
     new_channels = sum(layer[-1].conv.out_channels for layer in layers)
-    stack = features[0].new_empty(batch, *size, width + new_channels)
-    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
-    return stack, width
+    stack = features.new_empty(batch, *size, width + new_channels)
+    stack[..., :width] = features.permute(0, 2, 3, 1)
+    return stack
 
 
 class Features:
@@ -57,30 +57,40 @@ class Features:
     def measure(self, start: int, end: int) -> None:
         """Compute the statistics of channels that have just been written."""
         if self.measured:
-            new = self.values[..., start:end].contiguous().permute(0, 3, 1, 2)
-            mean, variance = torch.batch_norm_update_stats(new, None, None, 0.0)
-            self.mean[start:end], self.variance[start:end] = mean, variance
+            new = self.values[..., start:end]
+            mean = new.mean(dim=(0, 1, 2))
+            # Of centred values, because sums of large ones round off the differences between them.
+            total, total_square = new.new_zeros(2, end - start)
+            for images, rows in split_pieces(new):
+                centred = new[images, rows] - mean
+                total += centred.sum(dim=(0, 1, 2))
+                total_square += centred.square_().sum(dim=(0, 1, 2))
+            rest = total / new[..., 0].numel()
+            self.mean[start:end] = mean + rest
+            self.variance[start:end] = total_square / new[..., 0].numel() - rest.square()
 
 
 class Gradients:
     """Gradients (B, H, W, C) of features, summed over all stages that read them.
 
     The part of the gradient that comes through the mean and variance of a channel is a linear
-    function of the feature, the same for the whole channel. So stages sum only its two
-    coefficients.
+    function of the feature's distance from its mean, the same for the whole channel. So stages sum
+    only its two coefficients.
     """
 
     def __init__(self, values: Tensor, features: Tensor) -> None:
         self.values = values
         self.features = features
-        self.constant = values.new_zeros(values.shape[3])
-        self.slope = values.new_zeros(values.shape[3])
+        self.mean, self.constant, self.slope = values.new_zeros(3, values.shape[3])
 
     def settle(self, start: int, end: int) -> Tensor:
         """The gradient of some channels, after all stages that read them have added theirs."""
         gradient = self.values[..., start:end]
-        gradient += self.constant[start:end]
-        return gradient.addcmul_(self.features[..., start:end], self.slope[start:end])
+        for images, rows in split_pieces(gradient):
+            centred = self.features[images, rows, :, start:end] - self.mean[start:end]
+            gradient[images, rows].addcmul_(centred, self.slope[start:end])
+            gradient[images, rows] += self.constant[start:end]
+        return gradient
 
 
 class Step(NamedTuple):
@@ -152,7 +162,8 @@ def undo_stage(
     windows, taps = _as_pointwise(gradient, weight)
     of_taps = torch.zeros_like(taps)
     width = source.shape[3]
-    total, total_product = source.new_zeros(2, width)  # of gradient, of gradient * source
+    # Sums of the gradient, and of the gradient times the centred source.
+    total, total_product = source.new_zeros(2, width)
     for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
@@ -165,13 +176,15 @@ def undo_stage(
         torch.ops.aten.threshold_backward.grad_input(passed, piece, 0, grad_input=passed)
         into.values[images, rows, :, :width].addcmul_(passed, scale)
         total += passed.sum(dim=(0, 1, 2))
-        total_product += torch.mul(passed, source[images, rows], out=piece).sum(dim=(0, 1, 2))
+        centred = torch.sub(source[images, rows], mean, out=piece)
+        total_product += centred.mul_(passed).sum(dim=(0, 1, 2))
 
-    of_norm_weight = (total_product - mean * total) * inverse_std
+    of_norm_weight = total_product * inverse_std
     if from_batch:
-        slope = scale * of_norm_weight * inverse_std / source[..., 0].numel()
-        into.slope[:width] -= slope
-        into.constant[:width] += mean * slope - scale * total / source[..., 0].numel()
+        count = source[..., 0].numel()
+        into.mean[:width] = mean  # of the batch, so the same for all stages
+        into.slope[:width] -= scale * of_norm_weight * inverse_std / count
+        into.constant[:width] -= scale * total / count
     of_bias = None if stage.conv.bias is None else gradient.sum(dim=(0, 1, 2))
     return of_norm_weight, total, _from_pointwise(of_taps, weight), of_bias
 

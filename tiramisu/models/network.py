@@ -1,22 +1,36 @@
-"""Freezing: parts of a network keep their weights while the rest is trained."""
+"""What all networks of this package share: a check of their input, and frozen parts."""
 
-from __future__ import annotations
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import Self
 
-from tiramisu.models.arguments import find_part
+from tiramisu.models.arguments import check_images, find_part
 
 
-class Freezable(nn.Module):
-    """A network of which parts can be frozen, its `features` by default.
+class Network(nn.Module):
+    """A network that says what is wrong with its input, and of which parts can be frozen.
 
     A frozen part gets no gradients and stays in evaluation mode after `train()` too: the running
     statistics of batch norm do not change, and dropout is off.
     """
 
+    in_channels: int
+    min_size: int
+    dims: int = 2
+
+    # Here and not in `forward`, which tracers can follow only if it does not depend on shapes.
+    def __call__(self, images: Tensor) -> Any:
+        """Check the input, then run `forward`.
+
+        Raises:
+            ValueError: images have the wrong number of channels or are too small.
+        """
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
+        return super().__call__(images)
+
     def freeze(self, *names: str) -> Self:
-        """Freeze parts by their names, such as "features" or "features.denseblock1".
+        """Freeze parts by their names, such as "features.denseblock1"; `features` by default.
 
         Raises:
             ValueError: the network has no part of that name.

@@ -1,0 +1,147 @@
+"""Which way a block is computed: this is the one place that decides.
+
+`forward` of a block is plain PyTorch. Another way to the same numbers stands in for it only where
+nobody can see the difference: not for a tensor of another class, not under a hook, a mode or a
+transform of torch.func, and not while a graph is traced or compiled.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as all_modules
+
+Way = Literal["plain", "fused", "recomputing"]
+"""plain: `forward`; fused: `fused`, on a CPU; recomputing: `recompute`, in less memory."""
+
+STAGE = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
+"""The modules of a stage of the fused way, in order."""
+
+ORDINARY = (Tensor, nn.Parameter)
+"""PyTorch's own classes of tensors: others may see every operation."""
+
+
+class Accelerated(nn.Module):
+    """A block with faster ways to the numbers of its `forward`.
+
+    They are taken in `__call__`, so that `forward` is nothing but the block's definition, which
+    torch.fx and TorchScript can follow.
+    """
+
+    memory_efficient: bool
+    """Whether training saves memory, where the fused way, which always does, is not taken."""
+
+    def __call__(self, stack: Tensor) -> Tensor:
+        """Run `forward`, or another way to its numbers."""
+        way = choose_way(self, stack)
+        if way == "fused":
+            return self.run_fused(stack)
+        if way == "recomputing":
+            return self.run_recomputing(stack)
+        made: Tensor = super().__call__(stack)
+        return made
+
+    def parts(self) -> list[nn.Module] | None:
+        """The modules that the other ways run, stage by stage; None if one was replaced."""
+        raise NotImplementedError
+
+    def run_fused(self, stack: Tensor) -> Tensor:
+        """The numbers of `forward` by the fused functions for the CPU."""
+        raise NotImplementedError
+
+    def run_recomputing(self, stack: Tensor) -> Tensor:
+        """The numbers of `forward`; the backward pass computes what is cheap again."""
+        raise NotImplementedError
+
+
+def choose_way(block: Accelerated, stack: Tensor) -> Way:
+    """The fastest way through a block that nobody can tell from its `forward`."""
+    saves_memory = block.memory_efficient and torch.is_grad_enabled()
+    if torch.compiler.is_compiling():
+        return "recomputing" if saves_memory and not torch.compiler.is_exporting() else "plain"
+    if not is_ordinary(stack) or is_observed():
+        return "plain"
+    parts = block.parts()
+    if parts is None or _has_hooks(block):
+        return "plain"
+    if _suits_fused(stack) and _can_fuse(parts, stack.dtype):
+        return "fused"
+    return "recomputing" if saves_memory else "plain"
+
+
+def is_ordinary(tensor: Tensor) -> bool:
+    """Whether a tensor is PyTorch's own, and not a batch that `is_grads_batched` has made."""
+    return type(tensor) in ORDINARY and not torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def is_observed() -> bool:
+    """Whether operations are traced, transformed or counted, or hooks of all modules run."""
+    # PyTorch has no public functions for these; `torch.autograd.Function` asks in the same way.
+    return bool(
+        torch._C._get_tracing_state() is not None
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or forward_ad._current_level >= 0
+        or all_modules._has_any_global_hook()  # type: ignore[no-untyped-call]
+    )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether somebody sees or replaces the call of a module or of one of its parts."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or module._compiled_call_impl is not None
+        or "forward" in module.__dict__
+        or any(part is not None and _has_hooks(part) for part in module._modules.values())
+    )
+
+
+def _suits_fused(features: Tensor) -> bool:
+    """Whether features are images that the fused functions can read.
+
+    They run on a CPU, in full precision; and batch norm refuses a single value per channel.
+    """
+    return (
+        features.ndim == 4
+        and features.device.type == "cpu"
+        and features.layout == torch.strided
+        and features.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and features.numel() > features.shape[1]
+    )
+
+
+def _can_fuse(parts: list[nn.Module], dtype: torch.dtype) -> bool:
+    """Whether modules form stages of the usual settings, with ordinary tensors of one type."""
+    kinds = [type(part) for part in parts]
+    if kinds != [*STAGE] * (len(parts) // len(STAGE)) or not all(map(_is_usual, parts)):
+        return False
+    tensors = [
+        tensor
+        for part in parts
+        for own in (part._parameters, part._buffers)
+        for name, tensor in own.items()
+        if tensor is not None and name != "num_batches_tracked"
+    ]
+    return all(
+        type(tensor) in ORDINARY and tensor.dtype == dtype and tensor.is_cpu for tensor in tensors
+    )
+
+
+def _is_usual(part: nn.Module) -> bool:
+    """Whether a module has the settings that stages support."""
+    if isinstance(part, nn.Conv2d):
+        margin = part.kernel_size[0] // 2
+        return (
+            part.kernel_size in ((1, 1), (3, 3))
+            and part.padding == (margin, margin)
+            and part.stride == part.dilation == (1, 1)
+            and part.groups == 1
+            and part.padding_mode == "zeros"
+        )
+    return not isinstance(part, nn.BatchNorm2d) or part.affine
