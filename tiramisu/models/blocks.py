@@ -146,17 +146,16 @@ class DenseBlock(Accelerated, nn.Sequential):
             return None
         return [part for layer in self.children() for part in layer.children()]
 
-    def run_fused(self, stack: Tensor) -> Tensor:
-        """See `Accelerated`."""
-        return fused.dense_block(stack, [split_stages(layer.children()) for layer in self])
+    def run_fused(self, *features: Tensor) -> Tensor:
+        """See `Accelerated`; the input may come in parts."""
+        return fused.dense_block(features, [split_stages(layer.children()) for layer in self])
 
-    def run_recomputing(self, stack: Tensor) -> Tensor:
-        """See `Accelerated`."""
-        features = [stack]
+    def run_recomputing(self, *features: Tensor) -> Tensor:
+        """See `Accelerated`; the input may come in parts."""
         for layer in self:
             made = features
             for stage in split_stages(layer.children()):
-                made = [recompute(stage, *made)]
+                made = (recompute(stage, *made),)
             features += made
         return torch.cat(features, dim=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
+from tiramisu.models.fast.choice import Accelerated
 from tiramisu.models.network import Network
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 
@@ -28,8 +29,12 @@ class DownsamplingPath(nn.ModuleDict):
         return stack, skips
 
 
-class UpsamplingPath(nn.ModuleDict):
+class UpsamplingPath(Accelerated, nn.ModuleDict):
     """Transitions up and dense blocks in turn (1611.09326 section 3.3)."""
+
+    def __init__(self, *, memory_efficient: bool) -> None:
+        super().__init__()
+        self.memory_efficient = memory_efficient
 
     def forward(self, stack: Tensor, skips: list[Tensor]) -> Tensor:
         """Features of the bottleneck and all skip connections -> the stack of the last block."""
@@ -42,6 +47,31 @@ class UpsamplingPath(nn.ModuleDict):
                 i -= 1
                 # (B, m, H, W) -> (B, C, 2H, 2W) -> (B, C + m', 2H, 2W)
                 stack = torch.cat([layer(stack, skips[i]), skips[i]], dim=1)
+        return stack
+
+    def parts(self) -> list[nn.Module] | None:
+        """See `Accelerated`."""
+        parts: list[nn.Module] = []
+        for block in list(self.values())[1::2]:
+            of_block = block.parts() if isinstance(block, DenseBlock) else None
+            if of_block is None:
+                return None
+            parts += of_block
+        return parts
+
+    def run_fused(self, stack: Tensor, skips: list[Tensor]) -> Tensor:
+        """See `Accelerated`."""
+        return self._run(DenseBlock.run_fused, stack, skips)
+
+    def run_recomputing(self, stack: Tensor, skips: list[Tensor]) -> Tensor:
+        """See `Accelerated`."""
+        return self._run(DenseBlock.run_recomputing, stack, skips)
+
+    def _run(self, run_block: Callable[..., Tensor], stack: Tensor, skips: list[Tensor]) -> Tensor:
+        """The same as `forward`, but the blocks concatenate their inputs, which saves a copy."""
+        layers = iter(self.values())
+        for transition, block, skip in zip(layers, layers, reversed(skips), strict=False):
+            stack = run_block(block, transition(stack, skip), skip)
         return stack
 
 
@@ -123,7 +153,7 @@ class FCDenseNet(Network):
         block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
         self.bottleneck = block
 
-        self.decoder = UpsamplingPath()
+        self.decoder = UpsamplingPath(memory_efficient=memory_efficient)
         for i, num_layers in enumerate(up_blocks, start=1):
             self.decoder[f"transition{i}"] = TransitionUp(block.new_channels, dims=dims)
             width = block.new_channels + skip_widths.pop()

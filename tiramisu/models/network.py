@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from tiramisu.models.arguments import check_images, find_part
+from tiramisu.models.fast.choice import arrange
 
 
 class Network(nn.Module):
@@ -27,7 +28,7 @@ class Network(nn.Module):
             ValueError: images have the wrong number of channels or are too small.
         """
         check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
-        return super().__call__(images)
+        return super().__call__(arrange(self, images))
 
     def freeze(self, *names: str) -> Self:
         """Freeze parts by their names, such as "features.denseblock1"; `features` by default.

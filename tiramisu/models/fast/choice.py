@@ -5,7 +5,7 @@ nobody can see the difference: not for a tensor of another class, not under a ho
 transform of torch.func, and not while a graph is traced or compiled.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,25 +32,25 @@ class Accelerated(nn.Module):
     memory_efficient: bool
     """Whether training saves memory, where the fused way, which always does, is not taken."""
 
-    def __call__(self, stack: Tensor) -> Tensor:
+    def __call__(self, stack: Tensor, *others: Any) -> Tensor:
         """Run `forward`, or another way to its numbers."""
-        way = choose_way(self, stack)
-        if way == "fused":
-            return self.run_fused(stack)
-        if way == "recomputing":
-            return self.run_recomputing(stack)
-        made: Tensor = super().__call__(stack)
+        match choose_way(self, stack):
+            case "fused":
+                return self.run_fused(stack, *others)
+            case "recomputing":
+                return self.run_recomputing(stack, *others)
+        made: Tensor = super().__call__(stack, *others)
         return made
 
     def parts(self) -> list[nn.Module] | None:
         """The modules that the other ways run, stage by stage; None if one was replaced."""
         raise NotImplementedError
 
-    def run_fused(self, stack: Tensor) -> Tensor:
+    def run_fused(self, *inputs: Any) -> Tensor:
         """The numbers of `forward` by the fused functions for the CPU."""
         raise NotImplementedError
 
-    def run_recomputing(self, stack: Tensor) -> Tensor:
+    def run_recomputing(self, *inputs: Any) -> Tensor:
         """The numbers of `forward`; the backward pass computes what is cheap again."""
         raise NotImplementedError
 
@@ -68,6 +68,19 @@ def choose_way(block: Accelerated, stack: Tensor) -> Way:
     if _suits_fused(stack) and _can_fuse(parts, stack.dtype):
         return "fused"
     return "recomputing" if saves_memory else "plain"
+
+
+def arrange(network: nn.Module, images: Tensor) -> Tensor:
+    """Images in the memory order of the fused way, channels-last, where nobody can see it."""
+    if (
+        torch.compiler.is_compiling()
+        or not is_ordinary(images)
+        or is_observed()
+        or not _suits_fused(images)
+        or _has_hooks(network)
+    ):
+        return images
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def is_ordinary(tensor: Tensor) -> bool:

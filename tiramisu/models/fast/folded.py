@@ -31,10 +31,9 @@ def suits(layers: Sequence[Sequence[Stage]]) -> bool:
     )
 
 
-def run_layers(features: Tensor, layers: Sequence[Sequence[Stage]]) -> Tensor:
+def run_layers(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
     """The stack (B, H, W, C + L * k) of a dense block; arguments as for `fused.dense_block`."""
-    stack = new_stack(features, layers)
-    width = features.shape[1]
+    stack, width = new_stack(features, layers)
     scales_and_shifts = _fold([stage.norm for layer in layers for stage in layer])
     for layer in layers:
         end = width + layer[-1].conv.out_channels

@@ -47,17 +47,17 @@ from tiramisu.models.fast.stages import (
 )
 
 
-def dense_block(features: Tensor, layers: Sequence[Sequence[Stage]]) -> Tensor:
-    """Run a dense block: (B, C, H, W) -> the stack (B, C + L * k, H, W), channels-last.
+def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
+    """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
 
     Args:
-        features: input of the block.
+        features: input of the block, in parts (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
     if folded.suits(layers):
         return folded.run_layers(features, layers).permute(0, 3, 1, 2)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
-    stack: Tensor = _DenseBlock.apply(features, layers, *parameters)
+    stack: Tensor = _DenseBlock.apply(layers, len(features), *features, *parameters)
     return stack
 
 
@@ -70,18 +70,20 @@ def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
 class _DenseBlock(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, layers: Sequence[Sequence[Stage]], *parameters: Tensor | None
+        ctx: Any, layers: Sequence[Sequence[Stage]], num_features: int, *tensors: Tensor
     ) -> Tensor:
+        features, parameters = tensors[:num_features], tensors[num_features:]
         stack, steps = _run_layers(features, layers)
         out = stack.values.permute(0, 3, 1, 2)
         ctx.layers = layers
+        ctx.widths = [part.shape[1] for part in features]
         _save(ctx, steps, out, *parameters)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         steps, (out, *parameters) = _restore(ctx)
-        width = steps[0].source.shape[3]
+        width = sum(ctx.widths)
         if is_differentiated(gradient):
 
             def run(features: Tensor, *parameters: Tensor | None) -> Tensor:
@@ -89,11 +91,13 @@ class _DenseBlock(torch.autograd.Function):
 
             # The stack begins with the block's input, so this is the input, and autograd knows it.
             inputs = (out[:, :width], *parameters)
-            of_features, *of_parameters = differentiate(run, inputs, gradient)
-            return of_features, None, *of_parameters
+            of_stack, *found = differentiate(run, inputs, gradient)
+            if of_stack is None:
+                return None, None, *([None] * len(ctx.widths)), *found
+            return None, None, *torch.split(of_stack, ctx.widths, dim=1), *found
         values = out.permute(0, 2, 3, 1)
         stack = Gradients(torch.empty_like(values).copy_(gradient.permute(0, 2, 3, 1)), values)
-        found: list[Tensor | None] = []
+        found = []
         end = values.shape[3]
         for first, *others in reversed(ctx.layers):
             start = end - [first, *others][-1].conv.out_channels
@@ -105,7 +109,8 @@ class _DenseBlock(torch.autograd.Function):
                 made = narrow.settle(0, narrow.values.shape[3])
             found[:0] = undo_stage(first, steps.pop(), made, stack)
             end = start
-        return stack.settle(0, width).permute(0, 3, 1, 2), None, *found
+        of_features = torch.split(stack.settle(0, width).permute(0, 3, 1, 2), ctx.widths, dim=1)
+        return None, None, *of_features, *found
 
 
 class _NormReluConv(torch.autograd.Function):
@@ -135,9 +140,11 @@ class _NormReluConv(torch.autograd.Function):
         return source.settle(0, step.source.shape[3]).permute(0, 3, 1, 2), None, *found
 
 
-def _run_layers(features: Tensor, layers: Sequence[Sequence[Stage]]) -> tuple[Features, list[Step]]:
+def _run_layers(
+    features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]
+) -> tuple[Features, list[Step]]:
     """Compute the stack of a dense block; also returns what the backward pass needs."""
-    values, width = new_stack(features, layers), features.shape[1]
+    values, width = new_stack(features, layers)
     stack = Features(values, measured=any(uses_batch(layer[0].norm) for layer in layers))
     stack.measure(0, width)
     steps = []

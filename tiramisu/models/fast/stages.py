@@ -36,13 +36,14 @@ def split_stages(parts: Iterable[nn.Module]) -> list[Stage]:
     return [Stage._make(modules[i : i + 4]) for i in range(0, len(modules), 4)]
 
 
-def new_stack(features: Tensor, layers: Sequence[Sequence[Stage]]) -> Tensor:
-    """A buffer (B, H, W, C + L * k) that begins with the input (B, C, H, W) of a dense block."""
-    batch, width, *size = features.shape
+def new_stack(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> tuple[Tensor, int]:
+    """A buffer (B, H, W, C + L * k) that begins with the input of a dense block, and C."""
+    batch, _, *size = features[0].shape
+    width = sum(part.shape[1] for part in features)
     new_channels = sum(layer[-1].conv.out_channels for layer in layers)
-    stack = features.new_empty(batch, *size, width + new_channels)
-    stack[..., :width] = features.permute(0, 2, 3, 1)
-    return stack
+    stack = features[0].new_empty(batch, *size, width + new_channels)
+    torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
+    return stack, width
 
 
 class Features:
@@ -58,16 +59,17 @@ class Features:
         """Compute the statistics of channels that have just been written."""
         if self.measured:
             new = self.values[..., start:end]
-            mean = new.mean(dim=(0, 1, 2))
-            # Of centred values, because sums of large ones round off the differences between them.
+            count = new[..., 0].numel()
+            # Sums of distances from a value near the mean: sums of the values themselves would
+            # round off the differences between them where the mean is large.
+            near = new[:, new.shape[1] // 2].mean(dim=(0, 1))
             total, total_square = new.new_zeros(2, end - start)
             for images, rows in split_pieces(new):
-                centred = new[images, rows] - mean
-                total += centred.sum(dim=(0, 1, 2))
-                total_square += centred.square_().sum(dim=(0, 1, 2))
-            rest = total / new[..., 0].numel()
-            self.mean[start:end] = mean + rest
-            self.variance[start:end] = total_square / new[..., 0].numel() - rest.square()
+                distances = new[images, rows] - near
+                total += distances.sum(dim=(0, 1, 2))
+                total_square += distances.square_().sum(dim=(0, 1, 2))
+            self.mean[start:end] = near + total / count
+            self.variance[start:end] = total_square / count - (total / count).square()
 
 
 class Gradients:
@@ -162,8 +164,10 @@ def undo_stage(
     windows, taps = _as_pointwise(gradient, weight)
     of_taps = torch.zeros_like(taps)
     width = source.shape[3]
-    # Sums of the gradient, and of the gradient times the centred source.
+    # Sums of the gradient, and of the gradient times the centred source. Centring takes time; the
+    # mean may be subtracted from the sum instead if that does not cancel most of its digits.
     total, total_product = source.new_zeros(2, width)
+    is_centred = bool(((mean * inverse_std).abs() > 2).any())
     for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
@@ -176,8 +180,12 @@ def undo_stage(
         torch.ops.aten.threshold_backward.grad_input(passed, piece, 0, grad_input=passed)
         into.values[images, rows, :, :width].addcmul_(passed, scale)
         total += passed.sum(dim=(0, 1, 2))
-        centred = torch.sub(source[images, rows], mean, out=piece)
-        total_product += centred.mul_(passed).sum(dim=(0, 1, 2))
+        factor = source[images, rows]
+        if is_centred:
+            factor = torch.sub(factor, mean, out=piece)
+        total_product += torch.mul(factor, passed, out=piece).sum(dim=(0, 1, 2))
+    if not is_centred:
+        total_product -= mean * total
 
     of_norm_weight = total_product * inverse_std
     if from_batch:
