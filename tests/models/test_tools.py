@@ -36,7 +36,7 @@ def is_telling(result: Any) -> bool:
     """Whether there is something in a result to be wrong."""
     for value in pytree.tree_leaves(result):
         if isinstance(value, Tensor):
-            if value.is_meta or value.numel() == 0 or value.detach().abs().max() > 1e-9:
+            if value.is_meta or value.detach().ne(0).any():
                 return True
         elif value:
             return True
@@ -70,7 +70,7 @@ def test_tool(name: str, kind: str) -> None:
         check_made_network(tool, kind, ours, plain)
         return
     torch.manual_seed(0)
-    expected = tool.run(plain, make_images(kind))
+    expected = (tool.plain or tool.run)(plain, make_images(kind))
     assert is_telling(expected)
     torch.manual_seed(0)
     check_same(tool.run(ours, make_images(kind)), expected, tool)

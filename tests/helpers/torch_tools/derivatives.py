@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.autograd import functional as AF  # noqa: N812
 from torch.autograd.gradcheck import gradcheck, gradgradcheck
-from torch_tools.tool import gradients, loss, of_first_norm, signature, state, tensors, tool
+from torch_tools.tool import gradients, loss, of_norm, signature, state, tensors, tool
 
 
 def second_derivatives(network: nn.Module, images: Tensor) -> list[Tensor | None]:
@@ -84,19 +84,20 @@ def vhp_of_images(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def hessian(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return AF.hessian(lambda w: compute(w).sum(), weight)
 
 
 @tool()
 def hessian_vectorized(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return AF.hessian(lambda w: compute(w).sum(), weight, vectorize=True)
 
 
 @tool()
 def hessian_forward_over_reverse(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    # A norm of the last block: this mode does not support max pooling.
+    compute, weight = of_norm(network, images, index=-2)
     return AF.hessian(
         lambda w: compute(w).sum(),
         weight,
@@ -107,17 +108,17 @@ def hessian_forward_over_reverse(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def jacobian(network: nn.Module, images: Tensor) -> Any:
-    return AF.jacobian(*of_first_norm(network, images))
+    return AF.jacobian(*of_norm(network, images))
 
 
 @tool()
 def jacobian_in_training(network: nn.Module, images: Tensor) -> Any:
-    return AF.jacobian(*of_first_norm(network.train(), images))
+    return AF.jacobian(*of_norm(network.train(), images))
 
 
 @tool()
 def jacobian_with_graph(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     weight.requires_grad_()
     AF.jacobian(compute, weight, create_graph=True).square().sum().backward()
     return weight.grad
@@ -125,12 +126,13 @@ def jacobian_with_graph(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def jacobian_vectorized(network: nn.Module, images: Tensor) -> Any:
-    return AF.jacobian(*of_first_norm(network, images), vectorize=True)
+    return AF.jacobian(*of_norm(network, images), vectorize=True)
 
 
 @tool()
 def jacobian_forward_mode(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    # As above.
+    compute, weight = of_norm(network, images, index=-2)
     return AF.jacobian(compute, weight, vectorize=True, strategy="forward-mode")
 
 
@@ -172,7 +174,7 @@ def forward_mode_in_training(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def forward_mode_of_weights(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     with forward_ad.dual_level():
         numbers = compute(forward_ad.make_dual(weight, weight.flip(0)))
         return forward_ad.unpack_dual(numbers).tangent.clone()
@@ -189,19 +191,19 @@ def forward_over_reverse(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def gradcheck_in_evaluation(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return gradcheck(compute, weight.requires_grad_()), compute(weight)
 
 
 @tool()
 def gradcheck_in_training(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network.train(), images)
+    compute, weight = of_norm(network.train(), images)
     return gradcheck(compute, weight.requires_grad_()), compute(weight)
 
 
 @tool()
 def gradcheck_of_forward_mode(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     checked = gradcheck(
         compute, weight.requires_grad_(), check_forward_ad=True, check_backward_ad=False
     )
@@ -210,6 +212,6 @@ def gradcheck_of_forward_mode(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def gradgradcheck_of_weights(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     checked = gradgradcheck(lambda w: compute(w).sum(), weight.requires_grad_())
     return checked, compute(weight)

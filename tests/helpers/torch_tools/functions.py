@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch_tools.tool import loss, of_first_norm, signature, tool
+from torch_tools.tool import loss, of_norm, signature, tool
 
 
 def loss_of_weights(network: nn.Module, images: Tensor) -> Callable[[dict[str, Tensor]], Tensor]:
@@ -33,9 +33,11 @@ def func_grad(network: nn.Module, images: Tensor) -> Any:
 def func_grad_in_training(network: nn.Module, images: Tensor) -> Any:
     network.train()
     buffers = {name: values.clone() for name, values in network.named_buffers()}
-    compute = loss_of_weights(network, images)
-    computed = torch.func.grad(lambda weights: compute(weights | buffers))(detached(network))
-    return in_order(network, computed)
+
+    def compute(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        return loss(functional_call(network, (weights, buffers), (images,)))
+
+    return in_order(network, torch.func.grad(compute)(detached(network), buffers))
 
 
 @tool()
@@ -105,25 +107,25 @@ def func_vjp(network: nn.Module, images: Tensor) -> Any:
 
 @tool()
 def jacrev(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return torch.func.jacrev(compute)(weight)
 
 
 @tool()
 def jacfwd(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return torch.func.jacfwd(compute)(weight)
 
 
 @tool()
 def func_hessian(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return torch.func.hessian(lambda w: compute(w).sum())(weight)
 
 
 @tool()
 def hessian_reverse_over_reverse(network: nn.Module, images: Tensor) -> Any:
-    compute, weight = of_first_norm(network, images)
+    compute, weight = of_norm(network, images)
     return torch.func.jacrev(torch.func.jacrev(lambda w: compute(w).sum()))(weight)
 
 
@@ -133,7 +135,12 @@ def hvp_forward_over_reverse(network: nn.Module, images: Tensor) -> Any:
     return torch.func.jvp(slope, (images,), (images.flip(0),))
 
 
-@tool()
+def two_jvps(network: nn.Module, images: Tensor) -> Any:
+    output, first = torch.func.jvp(network, (images,), (images.flip(0),))
+    return output, first, torch.func.jvp(network, (images,), (images.square(),))[1]
+
+
+@tool(plain=two_jvps)
 def linearize(network: nn.Module, images: Tensor) -> Any:
     output, push = torch.func.linearize(network, images)
     return output, push(images.flip(0)), push(images.square())
@@ -195,10 +202,14 @@ def make_fx_graph(network: nn.Module, images: Tensor) -> Any:
 
 @tool(makes_network=True, any_size=True)
 def make_fx_symbolic_sizes(network: nn.Module, images: Tensor) -> Any:
-    return make_fx(network, tracing_mode="symbolic")(images)
+    return make_fx(network, tracing_mode="symbolic", _allow_non_fake_inputs=True)(images)
 
 
-@tool()
+def gradient_of_flipped(network: nn.Module, images: Tensor) -> Any:
+    return torch.func.grad(lambda x: loss(network(x)))(images.flip(0))
+
+
+@tool(plain=gradient_of_flipped)
 def make_fx_of_a_gradient(network: nn.Module, images: Tensor) -> Any:
     slope = torch.func.grad(lambda x: loss(network(x)))
     return make_fx(slope)(images)(images.flip(0))

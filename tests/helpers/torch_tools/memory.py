@@ -1,5 +1,6 @@
 """What autograd keeps: checkpoints, packed and offloaded tensors; and modes of running."""
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 from torch_tools.tool import gradients, loss, state, tensors, tool
+
+from tiramisu.models import DenseBlock, DenseLayer, TransitionDown
 
 
 class Checkpointed(nn.Module):
@@ -63,7 +66,7 @@ def selective_checkpoint(network: nn.Module, images: Tensor) -> Any:
 
 
 @tool()
-def checkpoint_of_each_block(network: nn.Module, images: Tensor) -> Any:
+def checkpoint_of_each_part(network: nn.Module, images: Tensor) -> Any:
     def wrap(module: nn.Module) -> None:
         original = module.forward
         module.forward = lambda *args: checkpoint(  # type: ignore[method-assign]
@@ -71,23 +74,23 @@ def checkpoint_of_each_block(network: nn.Module, images: Tensor) -> Any:
         )
 
     for module in network.modules():
-        # One of the paper's dense layers is a plain `Sequential`.
-        if "DenseLayer" in type(module).__name__ or type(module) is nn.Sequential:
+        # Only of ours: torchvision's layers take a list that they change.
+        if isinstance(module, DenseBlock | DenseLayer | TransitionDown):
             wrap(module)
     return gradients(network, images)
 
 
 @tool()
 def saved_tensors_hooks(network: nn.Module, images: Tensor) -> Any:
-    def pack(tensor: Tensor) -> tuple[Tensor, Tensor]:
-        packed.append(tensor.numel())
-        return tensor.detach().half(), tensor.detach() - tensor.detach().half()
+    def pack(tensor: Tensor) -> bytes:
+        file = io.BytesIO()
+        torch.save(tensor.detach(), file)
+        return file.getvalue()
 
-    packed: list[int] = []
-    with graph.saved_tensors_hooks(pack, lambda parts: parts[0].double() + parts[1].double()):
+    with graph.saved_tensors_hooks(pack, lambda packed: torch.load(io.BytesIO(packed))):
         value = loss(network.train()(images))
     value.backward()
-    return [parameter.grad for parameter in network.parameters()], len(packed) > 0
+    return [parameter.grad for parameter in network.parameters()]
 
 
 @tool()

@@ -323,13 +323,6 @@ def static_graph_of_ddp(network: nn.Module, images: Tensor) -> Any:
         return [torch.as_tensor(gradient).clone() for gradient in gradients(wrapped, images)]
 
 
-@tool()
-def synchronized_norms_of_ddp(network: nn.Module, images: Tensor) -> Any:
-    with one_process():
-        converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return DistributedDataParallel(converted)(images)
-
-
 def whole(values: Any) -> Any:
     return values.full_tensor() if isinstance(values, DTensor) else values
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_map, tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 from torch_tools.networks import new_like
 from torch_tools.tool import loss, tensors, tool, with_weights
@@ -32,7 +32,8 @@ class Named(Tensor):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = super().__torch_function__(func, types, args, kwargs or {})
-        names = [arg.name_of_image for arg in args if isinstance(arg, cls) and arg.has_name()]
+        given = tree_leaves((args, kwargs))
+        names = [arg.name_of_image for arg in given if isinstance(arg, cls) and arg.has_name()]
         for made in result if isinstance(result, list | tuple) else [result]:
             if isinstance(made, cls) and names:
                 made.name_of_image = names[0]
@@ -223,8 +224,8 @@ def fake_tensors(network: nn.Module, images: Tensor) -> Any:
 @tool()
 def fake_tensors_in_training(network: nn.Module, images: Tensor) -> Any:
     with FakeTensorMode():
-        fake = new_like(network).double()
-        loss(fake(torch.empty(images.shape, dtype=images.dtype))).backward()
+        fake = new_like(network)
+        loss(fake(torch.empty(images.shape))).backward()
         grads = [parameter.grad for parameter in fake.parameters()]
     return [(type(grad).__name__, tuple(grad.shape)) for grad in grads if grad is not None]
 

@@ -18,6 +18,9 @@ class Tool:
     """Returns tensors and values, which must be the same for our network and the plain one; or, if
     `makes_network`, a function of images that must compute what the plain network does."""
 
+    plain: Run | None = None
+    """What is run with the plain network, where that is not the same."""
+
     makes_network: bool = False
     trains: bool = False
     """Whether the made network is compared in training too: gradients and running statistics."""
@@ -79,17 +82,15 @@ def state(network: nn.Module) -> list[Tensor]:
     return [values.clone() for values in network.state_dict().values()]
 
 
-def first_norm(network: nn.Module) -> tuple[str, nn.BatchNorm2d]:
-    """The first batch norm: few parameters, on which everything after it depends."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.BatchNorm2d):
-            return name, module
-    raise AssertionError("the network has no batch norm")
+def of_norm(
+    network: nn.Module, images: Tensor, *, index: int = 0
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """The signature as a function of the weight of a batch norm, and that weight.
 
-
-def of_first_norm(network: nn.Module, images: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """The signature as a function of the first batch norm's weight, and that weight."""
-    name, norm = first_norm(network)
+    It is small, and everything after it depends on it.
+    """
+    norms = [pair for pair in network.named_modules() if isinstance(pair[1], nn.BatchNorm2d)]
+    name, norm = norms[index]
 
     def compute(weight: Tensor) -> Tensor:
         output = torch.func.functional_call(network, {f"{name}.weight": weight}, (images,))

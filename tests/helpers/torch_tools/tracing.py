@@ -12,7 +12,7 @@ from torch.ao.quantization import get_default_qconfig_mapping, quantize_dynamic
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
-from torch_tools.tool import gradients, tool
+from torch_tools.tool import gradients, state, tool
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 NO_LINEAR = "there is no linear layer to quantise"
@@ -92,15 +92,16 @@ def graph_node_names(network: nn.Module, images: Tensor) -> Any:
     ]
 
 
-@tool(rtol=0.1, atol=0.1, makes_network=True)
+@tool(rtol=0.3, atol=0.3)
 def fx_quantization(network: nn.Module, images: Tensor) -> Any:
+    network, images = network.float(), images.float()
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
-    prepared = prepare_fx(network.float(), mapping, (images.float(),))
-    for batch in (images, images.flip(0), images.roll(1, 2)):
-        prepared(batch.float())
+    prepared = prepare_fx(network, mapping, (images,))
+    for batch in (images, images.flip(0), images.flip(3)):
+        prepared(batch)
     quantized = convert_fx(prepared)
     assert any("quantized" in type(module).__module__ for module in quantized.modules())
-    return lambda x: as_double(quantized(x.float()))
+    return quantized(images)
 
 
 @tool(unfit={"Backbone": NO_LINEAR, "FCDenseNet": NO_LINEAR}, rtol=0.05, atol=0.05)
@@ -108,10 +109,6 @@ def dynamic_quantization(network: nn.Module, images: Tensor) -> Any:
     quantized = quantize_dynamic(network.float(), {nn.Linear})
     assert any("quantized" in type(module).__module__ for module in quantized.modules())
     return quantized(images.float())
-
-
-def as_double(output: Any) -> Any:
-    return output.double() if isinstance(output, Tensor) else [part.double() for part in output]
 
 
 @tool(unfit={"FCDenseNet": PRE_ACTIVATION}, makes_network=True, any_size=True)
@@ -125,9 +122,15 @@ def fuse_modules(network: nn.Module, images: Tensor) -> Any:
     return torch.ao.quantization.fuse_modules(network, pairs)
 
 
-@tool(makes_network=True, trains=True)
+@tool(makes_network=True)
 def jit_trace(network: nn.Module, images: Tensor) -> Any:
     return torch.jit.trace(network, images)
+
+
+@tool()
+def jit_trace_in_training(network: nn.Module, images: Tensor) -> Any:
+    traced = torch.jit.trace(network.train(), images, check_trace=False)
+    return [torch.as_tensor(gradient) for gradient in gradients(traced, images)], state(network)
 
 
 @tool(makes_network=True, any_size=True)
@@ -194,19 +197,6 @@ def compile_inductor(network: nn.Module, images: Tensor) -> Any:
 def module_compile(network: nn.Module, images: Tensor) -> Any:
     network.compile(fullgraph=True, backend="eager")
     return network
-
-
-@tool()
-def compiled_gradient_function(network: nn.Module, images: Tensor) -> Any:
-    # torchvision's network and that of the paper are compiled here too.
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
-    return gradients(compiled, images)
-
-
-@tool()
-def dynamo_explain(network: nn.Module, images: Tensor) -> Any:
-    explained = torch._dynamo.explain(network)(images)
-    return explained.graph_count, explained.graph_break_count
 
 
 @tool(makes_network=True)
