@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch_tools import TOOLS, Tool
+from torch_tools.hooks import callable_modules
 from torch_tools.networks import KINDS, PlainDenseNet, make_images, make_pair
 from torch_tools.tool import gradients, loss, state, tensors
 
@@ -87,3 +88,24 @@ def test_the_plain_densenet_is_torchvisions() -> None:
     torch.testing.assert_close(plain(images), theirs.eval()(images), rtol=0, atol=0)
     expected = gradients(theirs.train(), images)
     torch.testing.assert_close(gradients(plain.train(), images), expected)
+
+
+@pytest.mark.parametrize("kind", ["DenseNet", "Backbone"])
+def test_hooks_see_under_each_name_what_they_see_at_torchvisions(kind: str) -> None:
+    ours, plain = make_pair(kind)
+    names = [name for name, _ in callable_modules(plain)]
+    seen: list[dict[str, Any]] = []
+    for network in (ours, plain):
+        values: dict[str, Any] = {}
+        for name in names:
+            network.get_submodule(name).register_forward_hook(
+                lambda _module, _args, output, name=name, values=values: values.update(
+                    {name: output}
+                )
+            )
+        with torch.no_grad():
+            network(make_images(kind))
+        seen.append(values)
+    assert set(seen[1]) == set(names)
+    assert len(names) > 30
+    torch.testing.assert_close(seen[0], seen[1])

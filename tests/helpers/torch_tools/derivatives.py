@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.autograd import functional as AF  # noqa: N812
+from torch.autograd import functional as AF
 from torch.autograd.gradcheck import gradcheck, gradgradcheck
+
 from torch_tools.tool import gradients, loss, of_norm, signature, state, tensors, tool
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
+
 from torch_tools.tool import loss, of_norm, signature, tool
 
 
@@ -198,11 +199,6 @@ def functionalize(network: nn.Module, images: Tensor) -> Any:
 @tool(makes_network=True)
 def make_fx_graph(network: nn.Module, images: Tensor) -> Any:
     return make_fx(network)(images)
-
-
-@tool(makes_network=True, any_size=True)
-def make_fx_symbolic_sizes(network: nn.Module, images: Tensor) -> Any:
-    return make_fx(network, tracing_mode="symbolic", _allow_non_fake_inputs=True)(images)
 
 
 def gradient_of_flipped(network: nn.Module, images: Tensor) -> Any:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
-from torch_tools.tool import gradients, loss, tensors, tool, with_weights
 
 from tiramisu.models import Backbone
+from torch_tools.tool import gradients, loss, tensors, tool, with_weights
 
 GROUPS = (nn.ModuleDict, nn.ModuleList)
 """Containers that are never called."""
@@ -45,11 +45,12 @@ class Seen:
         self.calls[name] += 1
         self.values[name] = values
 
-    def result(self) -> tuple[list[str], list[Any], list[int]]:
-        """Modules without a call, and what was seen at those with weights, in order."""
+    def result(self) -> tuple[str, list[int], list[Any]]:
+        """Modules without a call; and of those with weights, in order, calls and values."""
         missed = [name for name, _ in callable_modules(self.network) if not self.calls[name]]
         names = [name for name, _ in with_weights(self.network)]
-        return missed, [self.values.get(name) for name in names], [self.calls[n] for n in names]
+        calls = [self.calls[name] for name in names]
+        return ", ".join(missed), calls, [self.values.get(name) for name in names]
 
 
 def first(values: Any) -> Any:
@@ -337,7 +338,7 @@ def summary_by_hooks(network: nn.Module, images: Tensor) -> Any:
 def patched_forward_of_leaves(network: nn.Module, images: Tensor) -> Any:
     def patch(module: nn.Module) -> None:
         original = module.forward
-        module.forward = lambda x: original(x) * 0.9  # type: ignore[method-assign]
+        module.forward = lambda x: original(x) * 0.9
 
     for _, module in with_weights(network):
         patch(module)
@@ -350,7 +351,7 @@ def patched_forward_of_activations(network: nn.Module, images: Tensor) -> Any:
     for name, module in network.named_modules():
         # The last activations are functions in the plain networks.
         if isinstance(module, nn.ReLU) and ("denselayer" in name or "block" in name):
-            module.forward = lambda x: F.leaky_relu(x, 0.3)  # type: ignore[method-assign]
+            module.forward = lambda x: F.leaky_relu(x, 0.3)
             names.append(name)
     return network(images), len(names)
 
@@ -364,7 +365,7 @@ def patched_forward_of_containers(network: nn.Module, images: Tensor) -> Any:
             calls.append(module)
             return original(*args, **keywords)
 
-        module.forward = forward  # type: ignore[method-assign]
+        module.forward = forward
 
     calls: list[nn.Module] = []
     containers = [m for _, m in callable_modules(network) if next(m.children(), None) is not None]
@@ -376,11 +377,11 @@ def patched_forward_of_containers(network: nn.Module, images: Tensor) -> Any:
 @tool()
 def patched_class(network: nn.Module, images: Tensor) -> Any:
     original = nn.BatchNorm2d.forward
-    nn.BatchNorm2d.forward = lambda self, x: original(self, x) * 0.9  # type: ignore[method-assign]
+    nn.BatchNorm2d.forward = lambda self, x: original(self, x) * 0.9
     try:
         return network(images)
     finally:
-        nn.BatchNorm2d.forward = original  # type: ignore[method-assign]
+        nn.BatchNorm2d.forward = original
 
 
 @tool()

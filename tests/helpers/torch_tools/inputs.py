@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
 from torch_tools.tool import gradients, loss, tensors, tool
 
 

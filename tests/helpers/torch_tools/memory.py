@@ -13,9 +13,9 @@ from torch.utils.checkpoint import (
     checkpoint,
     create_selective_checkpoint_contexts,
 )
-from torch_tools.tool import gradients, loss, state, tensors, tool
 
 from tiramisu.models import DenseBlock, DenseLayer, TransitionDown
+from torch_tools.tool import gradients, loss, state, tensors, tool
 
 
 class Checkpointed(nn.Module):
@@ -69,9 +69,7 @@ def selective_checkpoint(network: nn.Module, images: Tensor) -> Any:
 def checkpoint_of_each_part(network: nn.Module, images: Tensor) -> Any:
     def wrap(module: nn.Module) -> None:
         original = module.forward
-        module.forward = lambda *args: checkpoint(  # type: ignore[method-assign]
-            original, *args, use_reentrant=False
-        )
+        module.forward = lambda *args: checkpoint(original, *args, use_reentrant=False)
 
     for module in network.modules():
         # Only of ours: torchvision's layers take a list that they change.

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
+
 from torch_tools.networks import new_like
 from torch_tools.tool import loss, tensors, tool, with_weights
 
@@ -50,7 +51,7 @@ class Wrapped(Tensor):
 
     @staticmethod
     def __new__(cls, inner: Tensor) -> "Wrapped":
-        wrapped: Wrapped = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        wrapped: Wrapped = Tensor._make_wrapper_subclass(
             cls,
             inner.size(),
             strides=inner.stride(),

@@ -12,8 +12,9 @@ from torch.ao.quantization import get_default_qconfig_mapping, quantize_dynamic
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
-from torch_tools.tool import gradients, state, tool
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from torch_tools.tool import gradients, state, tool
 
 NO_LINEAR = "there is no linear layer to quantise"
 PRE_ACTIVATION = "no batch norm comes right after a convolution"
@@ -209,17 +210,12 @@ def export_not_strict(network: nn.Module, images: Tensor) -> Any:
     return torch.export.export(network, (images,), strict=False).module()
 
 
-def export_any_size(network: nn.Module, images: Tensor) -> Any:
-    auto = torch.export.Dim.AUTO
-    larger = torch.cat([images, images, images], dim=2)  # not of a size that needs a special case
-    return torch.export.export(
-        network, (larger,), dynamic_shapes=({0: auto, 2: auto, 3: auto},), strict=False
-    )
-
-
 @tool(makes_network=True, any_size=True)
 def export_dynamic_shapes(network: nn.Module, images: Tensor) -> Any:
-    return export_any_size(network, images).module()
+    auto = torch.export.Dim.AUTO
+    larger = torch.cat([images, images, images], dim=2)  # not of a size that needs a special case
+    sizes = ({0: auto, 2: auto, 3: auto},)
+    return torch.export.export(network, (larger,), dynamic_shapes=sizes).module()
 
 
 @tool(makes_network=True)
@@ -243,9 +239,3 @@ def export_unflatten(network: nn.Module, images: Tensor) -> Any:
     names = {name for name, _ in unflattened.named_modules()}
     assert {name for name, module in network.named_modules() if is_conv(module)} <= names
     return unflattened
-
-
-@tool(makes_network=True)
-def fx_of_the_export(network: nn.Module, images: Tensor) -> Any:
-    graph = torch.export.export(network, (images,)).module()
-    return fx.Interpreter(graph).run
