@@ -191,7 +191,8 @@ def compile_any_size(network: nn.Module, images: Tensor) -> Any:
 def compile_inductor(network: nn.Module, images: Tensor) -> Any:
     if not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         pytest.skip("there is no C++ compiler")
-    return torch.compile(network, fullgraph=True)
+    # In this process: others would first have to import torch.
+    return torch.compile(network, fullgraph=True, options={"compile_threads": 1})
 
 
 @tool(makes_network=True)
