@@ -3,7 +3,19 @@
 Each tool takes a network in double precision and evaluation mode, and images.
 """
 
-from torch_tools import derivatives, functions, hooks, inputs, memory, modules, subclasses, tracing
+from torch_tools import (
+    derivatives,
+    functions,
+    hooks,
+    inputs,
+    memory,
+    modules,
+    optimizers,
+    patches,
+    subclasses,
+    tracing,
+    wrappers,
+)
 from torch_tools.tool import TOOLS, Tool
 
 __all__ = [
@@ -15,6 +27,9 @@ __all__ = [
     "inputs",
     "memory",
     "modules",
+    "optimizers",
+    "patches",
     "subclasses",
     "tracing",
+    "wrappers",
 ]
