@@ -1,7 +1,5 @@
 """A DenseNet without its head: feature maps at every scale, for decoders and detectors."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -1,7 +1,5 @@
 """The blocks that DenseNet (arXiv 1608.06993) and FC-DenseNet (arXiv 1611.09326) share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """DenseNet for classification and as a backbone (arXiv 1608.06993)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """FC-DenseNet, the One Hundred Layers Tiramisu (arXiv 1611.09326)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """PyTorch's layers for images and for volumes, by the number of dimensions."""
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The layers of a DenseNet before its dense blocks (stem) and after them (head)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from typing import Literal
 

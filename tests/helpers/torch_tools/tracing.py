@@ -14,7 +14,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from torch_tools.tool import gradients, state, tool
+from torch_tools.tool import gradients, signature, state, tool
 
 NO_LINEAR = "there is no linear layer to quantise"
 PRE_ACTIVATION = "no batch norm comes right after a convolution"
@@ -93,7 +93,7 @@ def graph_node_names(network: nn.Module, images: Tensor) -> Any:
     ]
 
 
-@tool(rtol=0.3, atol=0.3)
+@tool(rtol=0.2, atol=0.01)
 def fx_quantization(network: nn.Module, images: Tensor) -> Any:
     network, images = network.float(), images.float()
     mapping = get_default_qconfig_mapping(torch.backends.quantized.engine)
@@ -102,7 +102,7 @@ def fx_quantization(network: nn.Module, images: Tensor) -> Any:
         prepared(batch)
     quantized = convert_fx(prepared)
     assert any("quantized" in type(module).__module__ for module in quantized.modules())
-    return quantized(images)
+    return signature(quantized(images))  # single values may be far off in int8
 
 
 @tool(unfit={"Backbone": NO_LINEAR, "FCDenseNet": NO_LINEAR}, rtol=0.05, atol=0.05)

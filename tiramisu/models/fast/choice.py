@@ -8,6 +8,7 @@ transform of torch.func, and not while a graph is traced or compiled.
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as all_modules
@@ -20,6 +21,12 @@ STAGE = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
 
 ORDINARY = (Tensor, nn.Parameter)
 """PyTorch's own classes of tensors: others may see every operation."""
+
+_REPLACEABLE = [
+    *((kind, "forward", kind.forward) for kind in STAGE),
+    *((F, name, getattr(F, name)) for name in ("batch_norm", "relu", "conv2d", "dropout")),
+]
+"""What some tools replace in PyTorch itself, to count or change operations."""
 
 
 class Accelerated(nn.Module):
@@ -89,7 +96,7 @@ def is_ordinary(tensor: Tensor) -> bool:
 
 
 def is_observed() -> bool:
-    """Whether operations are traced, transformed or counted, or hooks of all modules run."""
+    """Whether operations are traced, transformed or replaced, or all modules have a hook."""
     # PyTorch has no public functions for these; `torch.autograd.Function` asks in the same way.
     return bool(
         torch._C._get_tracing_state() is not None
@@ -98,6 +105,7 @@ def is_observed() -> bool:
         or torch._C._len_torch_function_stack()
         or forward_ad._current_level >= 0
         or all_modules._has_any_global_hook()  # type: ignore[no-untyped-call]
+        or any(getattr(owner, name) is not own for owner, name, own in _REPLACEABLE)
     )
 
 
