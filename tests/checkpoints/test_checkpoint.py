@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo, read_info, write_hub_config
@@ -46,6 +48,15 @@ def test_saved_and_loaded_gives_the_same_logits(tmp_path: Path) -> None:
         assert not loaded.training
         with torch.inference_mode():
             assert torch.equal(loaded(images), model(images))
+
+
+def test_weights_say_that_they_are_of_pytorch_and_may_be_silent(tmp_path: Path) -> None:
+    path = save_model(make_model(), tmp_path)
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == {"format": "pt"}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(weights, path)  # as it was written before
+    assert load_model(tmp_path).info == make_model().info
 
 
 def test_uint8_images_are_normalised_by_the_model() -> None:

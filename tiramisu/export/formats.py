@@ -134,6 +134,7 @@ def _write_onnx(
             dynamo=True,
             input_names=["images"],
             output_names=["logits"],
+            dynamic_shapes={"images": {0: "batch", 2: "height", 3: "width"}},  # their names
             opset_version=OPSET,
             verbose=False,
         )
@@ -152,6 +153,7 @@ def _write_openvino(
     with without_telemetry():
         model = ov.convert_model(program)
     _crop_by_slicing(model)
+    model.reshape([-1, 3, -1, -1])  # the conversion leaves all four open
     model.inputs[0].get_tensor().set_names({"images"})
     model.outputs[0].get_tensor().set_names({"logits"})
     if images:
