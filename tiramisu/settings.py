@@ -14,6 +14,11 @@ from typing import Annotated, Any, Literal, Union
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 
+MIN_CLASSES = 2
+"""Smallest number of classes of data sets, of models with names for their logits, and of
+--num-classes: with a single one there is nothing to learn. Networks in Python have no class names;
+there `num_classes=1` is one output, such as of a regression."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:

@@ -77,7 +77,7 @@ def test_logits_have_the_requested_size() -> None:
 
 
 def test_a_network_for_another_task_is_refused() -> None:
-    info = ModelInfo(arch="fc56", class_names=("a",), colors=((0, 0, 0),))
+    info = ModelInfo(arch="fc56", class_names=("a", "b"), colors=((0, 0, 0),) * 2)
     with pytest.raises(ValueError, match=r"fc56 is a network for segm.*for class.*densenet121"):
         ClassificationModel.build(info)
 
