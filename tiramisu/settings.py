@@ -137,6 +137,16 @@ def describe_range(kind: Any) -> str:
     return describe_range(parts[0]) if origin in (tuple, list) else ""
 
 
+def list_words(kind: Any) -> list[str]:
+    """The words that are values of a type, as they are written on the command line."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return [word for part in parts for word in list_words(part)]
+    if origin is Literal:
+        return [str(word) for word in parts]
+    return {bool: ["true", "false"], type(None): ["null"]}.get(kind, [])
+
+
 def is_valid(value: object, kind: Any) -> bool:
     """Whether a setting of this type may have this value."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
