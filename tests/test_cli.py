@@ -1,5 +1,6 @@
 """What users do wrong: one clear line, exit code 2, no traceback, and nothing overwritten."""
 
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -195,7 +196,21 @@ def test_unknown_command(capsys, monkeypatch) -> None:
     with pytest.raises(SystemExit) as exit_info:
         cli.main()
     assert exit_info.value.code == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("tiramisu: error: unknown command 'trian'; expected one of train, eval")
+    assert line.endswith("download; did you mean train?")
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["eval", "--help"], ["trian"]], ids=str)
+def test_python_runs_the_package_as_the_command(argv: list[str], capsys, monkeypatch) -> None:
+    shown = []
+    for start in (cli.main, lambda: runpy.run_module("tiramisu", run_name="__main__")):
+        monkeypatch.setattr(sys, "argv", ["__main__.py", *argv])
+        with pytest.raises(SystemExit) as exit_info:
+            start()
+        shown.append((exit_info.value.code, *capsys.readouterr()))
+    assert shown[0] == shown[1]
+    assert "__main__" not in str(shown)
 
 
 def test_settings_come_from_recipe_then_file_then_flags(capsys, tmp_path: Path) -> None:

@@ -45,11 +45,11 @@ def imported_packages() -> set[str]:
 
 
 def declared_distributions() -> set[str]:
-    """Distributions in `dependencies` and in the extra `export`."""
+    """Distributions in `dependencies` and in the extras `completion` and `export`."""
     found = set()
     for requirement in requires("tiramisu-seg") or []:
         extra = re.search(r'extra == "(\w+)"', requirement)
-        if extra is None or extra[1] == "export":
+        if extra is None or extra[1] in ("completion", "export"):
             found.add(normalize(re.split(r"[\s<>=!\[;]", requirement, maxsplit=1)[0]))
     return found
 

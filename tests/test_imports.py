@@ -24,6 +24,7 @@ LEVELS = [
     {"benchmark", "recipes"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL_OF = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 

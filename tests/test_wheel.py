@@ -100,8 +100,8 @@ def scripts(environment: Path) -> Path:
 
 
 def test_the_sdist_holds_what_the_clone_holds(sdist: Path) -> None:
-    for name in FILES:
-        assert (sdist / name).is_file(), name
+    made = {"PKG-INFO", "setup.cfg", "tiramisu_seg.egg-info"}  # by setuptools
+    assert {path.name for path in sdist.iterdir()} == {*FILES, *FOLDERS, *made}
     for folder in ("tiramisu", "datasets", "configs", "tests", "tools"):
         expected = {
             path.relative_to(CLONE)
@@ -110,6 +110,11 @@ def test_the_sdist_holds_what_the_clone_holds(sdist: Path) -> None:
         }
         held = {path.relative_to(sdist) for path in (sdist / folder).rglob("*") if path.is_file()}
         assert held == expected
+
+
+def test_the_tests_of_the_sdist_find_all_that_they_import(sdist: Path) -> None:
+    collect = ("-m", "pytest", "--collect-only", "-p", "no:cacheprovider")
+    assert "tests/test_wheel.py" in run(sys.executable, "-B", *collect, cwd=sdist)
 
 
 def test_holds_the_package_its_tables_and_nothing_else(wheel: Path) -> None:
@@ -145,7 +150,8 @@ def test_the_new_environment_uses_the_wheel(environment: Path, tmp_path: Path) -
 def test_version_and_summary(environment: Path, tmp_path: Path) -> None:
     tiramisu = scripts(environment) / "tiramisu"
     version = importlib.metadata.version("tiramisu-seg")
-    assert run(tiramisu, "--version", cwd=tmp_path) == f"tiramisu-seg {version}\n"
+    for command in ((tiramisu,), (scripts(environment) / "python", "-m", "tiramisu")):
+        assert run(*command, "--version", cwd=tmp_path) == f"tiramisu-seg {version}\n"
     assert "1,376,795" in run(tiramisu, "summary", "--arch", "fc56", cwd=tmp_path)
 
 

@@ -6,13 +6,16 @@ A mistake of the user gives one line and exit code 2. TIRAMISU_TRACEBACK=1 shows
 import os
 import signal
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import NoReturn
 
 from tiramisu.environment import check_environment
 from tiramisu.interrupts import Terminated, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
+from tiramisu.text import did_you_mean
 
 # The commands are imported only where errors and signals are answered in one line.
 
@@ -23,6 +26,8 @@ def main() -> NoReturn:
     with _one_line("tiramisu"):
         from tiramisu.commands import COMMANDS
 
+        if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete"):
+            _complete()
         if argv[:1] == ["--version"]:
             from importlib.metadata import version
 
@@ -35,7 +40,10 @@ def main() -> NoReturn:
             print("\n`tiramisu COMMAND --help` lists a command's options.")
             sys.exit(0 if argv else 2)
         if argv[0] not in COMMANDS:
-            raise ValueError(f"unknown command {argv[0]!r}; the commands are {', '.join(COMMANDS)}")
+            raise ValueError(
+                f"unknown command {argv[0]!r}; expected one of {', '.join(COMMANDS)}"
+                + did_you_mean(argv[0], COMMANDS)
+            )
     run(argv[0], argv[1:])
 
 
@@ -51,6 +59,25 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
 
         COMMANDS[command](sys.argv[1:] if argv is None else argv)
     sys.exit(0)
+
+
+def _complete() -> None:
+    """Answer a shell that asks, by argcomplete, how a line goes on; this ends the process."""
+    import argcomplete
+    from argcomplete.lexers import split_line
+
+    from tiramisu.commands import COMMANDS
+
+    first = int(os.environ["_ARGCOMPLETE"])  # the place of the command, after `tiramisu`
+    line, cursor = os.environ["COMP_LINE"], int(os.environ["COMP_POINT"])
+    words = split_line(line, cursor)[3]  # those before the one to complete
+    if len(words) > first and words[first] in COMMANDS:
+        os.environ["_ARGCOMPLETE"] = str(first + 1)
+        COMMANDS[words[first]]([])  # jsonargparse answers when the flags are parsed
+    parser = ArgumentParser()
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("command", choices=COMMANDS)
+    argcomplete.autocomplete(parser)
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """The command line's parser: a flag for each setting, help and errors that can be read."""
 
-import copy
 import re
 from argparse import SUPPRESS, Action
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from tiramisu.settings import describe, describe_range, explain, is_valid, show
+from tiramisu.settings import describe, describe_range, explain, is_valid, list_words, show
 from tiramisu.text import did_you_mean, in_one_line
 
 LONG_NUMBER = re.compile(r"\d{301}")
@@ -33,12 +33,6 @@ class Formatter(DefaultHelpFormatter):
             notes.append("default: %(default)s")
         note = "; ".join(filter(None, notes))
         return f"{action.help} ({note})" if note else str(action.help)
-
-    def _format_action_invocation(self, action: Action) -> str:
-        # jsonargparse adds --NAME+ to every list, which appends to it: it works, but is not shown.
-        shown = copy.copy(action)
-        shown.option_strings = [n for n in action.option_strings if not n.endswith("+")]
-        return super()._format_action_invocation(shown)
 
 
 class Parser(ArgumentParser):
@@ -66,6 +60,8 @@ class Parser(ArgumentParser):
                 action.metavar = METAVARS[action.dest]
             elif action.metavar is None and not isinstance(action.default, bool):
                 action.metavar = {int: "N", float: "X"}.get(type(action.default), "VALUE")
+            # jsonargparse adds --NAME+, which appends to a list: it works, but is not shown.
+            action.option_strings = [n for n in action.option_strings if not n.endswith("+")]
             # The field `data_root` is called so in YAML, and --data-root on the command line.
             names = [n for n in action.option_strings if "_" in n and n != PRINT_CONFIG]
             for name in names:
@@ -94,6 +90,8 @@ class Parser(ArgumentParser):
                 raise ValueError(f"{given[i]} is given twice; give it once")
             if action is None and "." in given[i]:  # jsonargparse takes --NAME.PART
                 self.error(f"unrecognized arguments: {given[i]}")
+        for action in self._actions:  # jsonargparse's own completers have no words for a Literal
+            action.completer = partial(_complete, _type_of(action))  # type: ignore[attr-defined]
         try:
             values = dict(self.parse_args(argv).as_dict())
         except RecursionError:
@@ -148,6 +146,15 @@ class Parser(ArgumentParser):
         name, value = found.groups()
         action = next(action for action in self._actions if action.dest == name)
         return explain(name, value, describe(_type_of(action)))
+
+
+def _complete(kind: Any, *, prefix: str, **_: object) -> list[str]:
+    """What argcomplete offers as a value of this type: its words, or files where it is text."""
+    if kind is not None and not is_valid("text", kind):
+        return list_words(kind)
+    from argcomplete.completers import FilesCompleter
+
+    return sorted(FilesCompleter()(prefix))
 
 
 def _type_of(action: Action) -> Any:

@@ -14,6 +14,11 @@ from typing import Annotated, Any, Literal, Union
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 
+MIN_CLASSES = 2
+"""Smallest number of classes of data sets, of models with names for their logits, and of
+--num-classes: with a single one there is nothing to learn. Networks in Python have no class names;
+there `num_classes=1` is one output, such as of a regression."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
@@ -130,6 +135,16 @@ def describe_range(kind: Any) -> str:
         ranges = list(dict.fromkeys(filter(None, map(describe_range, parts))))
         return " or ".join([*ranges, *words]) if ranges else ", ".join(words)
     return describe_range(parts[0]) if origin in (tuple, list) else ""
+
+
+def list_words(kind: Any) -> list[str]:
+    """The words that are values of a type, as they are written on the command line."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return [word for part in parts for word in list_words(part)]
+    if origin is Literal:
+        return [str(word) for word in parts]
+    return {bool: ["true", "false"], type(None): ["null"]}.get(kind, [])
 
 
 def is_valid(value: object, kind: Any) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo, read_info, write_hub_config
@@ -48,6 +50,15 @@ def test_saved_and_loaded_gives_the_same_logits(tmp_path: Path) -> None:
             assert torch.equal(loaded(images), model(images))
 
 
+def test_weights_say_that_they_are_of_pytorch_and_may_be_silent(tmp_path: Path) -> None:
+    path = save_model(make_model(), tmp_path)
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == {"format": "pt"}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(weights, path)  # as it was written before
+    assert load_model(tmp_path).info == make_model().info
+
+
 def test_uint8_images_are_normalised_by_the_model() -> None:
     model = make_model()
     seen = []
@@ -66,7 +77,7 @@ def test_logits_have_the_requested_size() -> None:
 
 
 def test_a_network_for_another_task_is_refused() -> None:
-    info = ModelInfo(arch="fc56", class_names=("a",), colors=((0, 0, 0),))
+    info = ModelInfo(arch="fc56", class_names=("a", "b"), colors=((0, 0, 0),) * 2)
     with pytest.raises(ValueError, match=r"fc56 is a network for segm.*for class.*densenet121"):
         ClassificationModel.build(info)
 

@@ -207,7 +207,9 @@ def test_a_mistake_is_named_with_its_line(
     assert str(caught.value).startswith(str(path))
 
 
-@pytest.mark.parametrize(("classes", "found"), [("[]", 0), (f"[{', '.join('a' * 255)}]", 255)])
+@pytest.mark.parametrize(
+    ("classes", "found"), [("[]", 0), ("[a]", 1), (f"[{', '.join('a' * 255)}]", 255)]
+)
 def test_the_number_of_classes_is_checked(tmp_path: Path, classes: str, found: int):
     (tmp_path / "a.yaml").write_text(f"name: a\ntitle: A\nclasses: {classes}\nsplits: {{}}\n")
     with pytest.raises(ValueError, match=rf"line 3: classes: expected .* or .*, not {found}"):
@@ -215,7 +217,7 @@ def test_the_number_of_classes_is_checked(tmp_path: Path, classes: str, found: i
 
 
 def test_a_data_set_has_a_split(tmp_path: Path):
-    (tmp_path / "a.yaml").write_text("name: a\ntitle: A\nclasses: [a]\nsplits: {}\n")
+    (tmp_path / "a.yaml").write_text("name: a\ntitle: A\nclasses: [a, b]\nsplits: {}\n")
     with pytest.raises(ValueError, match="line 4: splits: no split; a data set needs at least tr"):
         load_spec(str(tmp_path / "a.yaml"))
 
@@ -223,7 +225,7 @@ def test_a_data_set_has_a_split(tmp_path: Path):
 def test_what_chooses_the_kind_of_splits_is_named_before_them(tmp_path: Path):
     splits = "splits:\n  train: {first_seed: 0, count: 3}\n"
     (tmp_path / "a.yaml").write_text(
-        f"name: a\ntitle: A\nclasses: [a]\n{splits}drawn: {{height: 9}}\n"
+        f"name: a\ntitle: A\nclasses: [a, b]\n{splits}drawn: {{height: 9}}\n"
     )
     with pytest.raises(ValueError, match="line 6: drawn: missing: width"):
         load_spec(str(tmp_path / "a.yaml"))

@@ -61,7 +61,7 @@ def test_segmentation_is_the_task_if_none_is_named():
         (
             YAML[YAML.index("  - cat") : YAML.index("splits")],
             "  []\n",
-            r"line 4: classes: .*1 or more",
+            r"line 4: classes: expected 2 classes or more, not 0: what belongs to no other class",
         ),
         ("  - cat", "  - n02", r"line 6: classes: the folder 'n02' is used already in line 5"),
         ("  - cat", "  - dog", r"line 6: classes: the name 'dog' is used already in line 5"),
@@ -97,7 +97,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, me
 def test_a_range_holds_images(tmp_path: Path, range_: str, message: str):
     path = tmp_path / "a.yaml"
     path.write_text(
-        "name: a\ntitle: A\ntask: classification\ntorchvision: CIFAR10\nclasses: [a]\n"
+        "name: a\ntitle: A\ntask: classification\ntorchvision: CIFAR10\nclasses: [a, b]\n"
         f"splits:\n  train: {{part: train, range: {range_}}}\n"
     )
     with pytest.raises(ValueError, match=rf"line 7: splits.train.range: .*{message}"):

@@ -89,6 +89,9 @@ def test_a_download_is_complete(spec: DatasetSpec, server: Server, tmp_path: Pat
     root = tmp_path / "new/data/tiny"
     assert download_dataset(spec, root, source=server.url) == root
     assert_complete(root)
+    (tmp_path / "usual").touch()
+    modes = {path.stat().st_mode for path in (tmp_path / "usual", *root.rglob("*.png"))}
+    assert len(modes) == 1
     assert not root.with_name("tiny.partial").exists()
     assert set(server.served.values()) == {1}
 

@@ -10,7 +10,7 @@ import torch
 
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
@@ -23,7 +23,7 @@ from tiramisu.inference.exported import Description, ExportedModel, load_exporte
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predict import predict
 from tiramisu.inference.uncertainty import predict_uncertainty
-from tiramisu.models import FCDenseNet
+from tiramisu.models import DenseNet, FCDenseNet
 
 FORMATS = {"onnx": "onnxruntime", "openvino": "openvino", "pt2": "torch"}
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
@@ -58,6 +58,12 @@ def model() -> SegmentationModel:
     return SegmentationModel(network, info).eval()
 
 
+@pytest.fixture(scope="module")
+def classifier(model: SegmentationModel) -> ClassificationModel:
+    network = DenseNet(growth_rate=4, block_config=(1, 1), num_classes=3)
+    return ClassificationModel(network, model.info).eval()
+
+
 @pytest.fixture(scope="module", params=FORMATS)
 def exported(request: pytest.FixtureRequest, model: SegmentationModel, tmp_path_factory) -> Path:
     needs(FORMATS[request.param], *(["onnxscript"] if request.param == "onnx" else []))
@@ -74,6 +80,23 @@ def test_equals_the_model_at_any_size(exported: Path, model, shape) -> None:
     runs = load_exported(exported)
     torch.testing.assert_close(runs(images), expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(runs(images, size=(40, 50)), resized, rtol=0, atol=1e-4)
+
+
+def test_onnx_files_name_their_axes(model, classifier, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    needs("onnxscript", "onnxruntime")
+    images = ["batch", 3, "height", "width"]
+    for number, (exported, logits) in enumerate(
+        ((model, ["batch", 3, "height", "width"]), (classifier, ["batch", 3]))
+    ):
+        graph = onnx.load(export_model(exported, tmp_path / f"{number}.onnx")).graph
+        axes = {
+            value.name: [
+                axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim
+            ]
+            for value in (*graph.input, *graph.output)
+        }
+        assert axes == {"images": images, "logits": logits}
 
 
 def test_predicts_in_the_models_place(exported: Path, model) -> None:
@@ -216,10 +239,16 @@ def test_int8_is_calibrated_and_evaluated(run_folder: Path, tmp_path: Path, smal
     assert torch.corrcoef(torch.stack([first.flatten(), expected.flatten()]))[0, 1] > 0.99
 
 
-def test_openvino_files_keep_channels_known(model, tmp_path: Path) -> None:
+def test_openvino_files_keep_channels_known(model, classifier, tmp_path: Path) -> None:
     """Other programs run the graph of open sizes; int8 is wrong where channels are unknown."""
     ov = pytest.importorskip("openvino")
+    other = ov.Core().read_model(export_model(classifier, tmp_path / "classifier.xml"))
+    assert str(other.input("images").partial_shape) == "[?,3,?,?]"
+    assert str(other.output("logits").partial_shape) == "[?,3]"
     graph = ov.Core().read_model(export_model(model, tmp_path / "model.xml"))
+    assert str(graph.input("images").partial_shape) == "[?,3,?,?]"
+    classes = graph.output("logits").partial_shape
+    assert [axis.get_length() if axis.is_static else None for axis in classes][:2] == [None, 3]
     convolutions = [op for op in graph.get_ops() if op.get_type_name().startswith("Convolution")]
     assert len(convolutions) > 20
     assert all(op.input(0).get_partial_shape()[1].is_static for op in convolutions)

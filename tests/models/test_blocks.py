@@ -53,6 +53,12 @@ def test_transition_down_pools_and_compresses(pooling, pool) -> None:
     torch.testing.assert_close(out, expected)
 
 
+def test_transition_down_leaves_a_channel() -> None:
+    with pytest.raises(ValueError, match=r"compression is 0\.1.* none of 9 .*above 1 / 9, or give"):
+        TransitionDown(9, compression=0.1, pooling="average", style=PLAIN)
+    assert TransitionDown(9, compression=0.12, pooling="average", style=PLAIN).out_channels == 1
+
+
 @pytest.mark.parametrize(("height", "width"), [(6, 8), (7, 8), (6, 9), (7, 9)])
 def test_transition_up_meets_the_skip(height: int, width: int) -> None:
     transition = TransitionUp(5)

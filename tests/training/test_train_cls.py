@@ -159,11 +159,6 @@ def test_network_and_data_must_be_for_the_same_task(quick) -> None:
         train(quick(data="streets"))
 
 
-def test_a_single_class_is_refused(quick, colored_classes: Write) -> None:
-    with pytest.raises(ValueError, match=r"has the class red and no other.*two classes or more"):
-        train(quick(data=str(colored_classes("red", name="one"))))
-
-
 def test_images_of_several_sizes(quick, tmp_path: Path) -> None:
     root = tmp_path / "several"
     for split, change in (("train", 0), ("val", 5)):

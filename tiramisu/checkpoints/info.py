@@ -11,7 +11,16 @@ from pydantic import AfterValidator, Field, create_model
 
 from tiramisu.atomic import write_file
 from tiramisu.checkpoints.validation import read_json, validate
-from tiramisu.data.entry import Color, Entry, ListOf, Percent, Text, check_name, expect_list
+from tiramisu.data.entry import (
+    Classes,
+    Color,
+    Entry,
+    ListOf,
+    Percent,
+    Text,
+    check_name,
+    expect_list,
+)
 from tiramisu.data.labels import MAX_CLASSES
 from tiramisu.data.spec import MAX_IMAGE_CLASSES, MAX_SIDE, Task
 from tiramisu.text import show
@@ -43,7 +52,7 @@ class ModelInfo:
 
     arch: Text
     """Name of the network, as `build_model` knows it."""
-    class_names: Annotated[ListOf[Text], Field(min_length=1, max_length=MAX_IMAGE_CLASSES)]
+    class_names: Annotated[Classes[Text], Field(max_length=MAX_IMAGE_CLASSES)]
     """One name for each logit, in order; all are different."""
     colors: ListOf[Color]
     """One RGB colour, 0..255, for each class."""

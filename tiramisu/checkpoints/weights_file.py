@@ -15,7 +15,8 @@ WEIGHTS_NAME = "model.safetensors"
 def save_weights(network: nn.Module, folder: Path) -> Path:
     """Write `model.safetensors` into a folder that exists; returns its path."""
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    write_file(folder / WEIGHTS_NAME, save(weights))
+    # Other programs ask the metadata for the framework.
+    write_file(folder / WEIGHTS_NAME, save(weights, metadata={"format": "pt"}))
     return folder / WEIGHTS_NAME
 
 

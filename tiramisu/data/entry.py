@@ -16,8 +16,10 @@ from pydantic import (
     model_validator,
 )
 
+from tiramisu.settings import MIN_CLASSES
 from tiramisu.text import did_you_mean, show
 
+T = TypeVar("T")
 Place = tuple[str | int, ...]
 """Where a value is in the file: ("classes", 3, "color")."""
 
@@ -125,6 +127,16 @@ def name_of_folder(folder: Path) -> str:
     return name.lstrip(".")[:100] or "data"
 
 
+def check_classes(classes: tuple[T, ...], *, origin: str = "") -> tuple[T, ...]:
+    """The classes of a data set or of a model; EntryError if there are fewer than two."""
+    if len(classes) < MIN_CLASSES:
+        raise EntryError(
+            f"{origin}expected {MIN_CLASSES} classes or more, not {len(classes)}: what belongs "
+            "to no other class is a class too, such as background"
+        )
+    return classes
+
+
 Text = Annotated[str, Field(pattern=r"\S")]
 FileName = Annotated[Text, AfterValidator(check_name)]
 """Text that is part of the name of a folder, such as runs/NAME_fc56."""
@@ -132,8 +144,8 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Color = Annotated[tuple[int, int, int], BeforeValidator(check_color)]
-T = TypeVar("T")
 ListOf = Annotated[tuple[T, ...], Field(strict=False)]
 """A list in the YAML, a tuple in Python."""
+Classes = Annotated[ListOf[T], AfterValidator(check_classes)]
 PathBesideYaml = Annotated[Path, BeforeValidator(_join)]
 """A path relative to the folder of the YAML, which is the context of the validation."""

@@ -19,6 +19,7 @@ from pydantic import (
 from typing_extensions import Self
 
 from tiramisu.data.entry import (
+    Classes,
     Entry,
     EntryError,
     FileName,
@@ -189,7 +190,7 @@ class SegmentationSpec(DatasetSpec):
     """A data set whose pixels have classes."""
 
     task: Literal["segmentation"] = "segmentation"
-    classes: Annotated[ListOf[PixelClass], Field(min_length=1, max_length=MAX_CLASSES)]
+    classes: Annotated[Classes[PixelClass], Field(max_length=MAX_CLASSES)]
     drawn: SceneSize | None = None
     torchvision: None = None
     size: None = None
@@ -251,7 +252,7 @@ class ClassificationSpec(DatasetSpec):
     """A data set whose images have one class each."""
 
     task: Literal["classification"]
-    classes: Annotated[ListOf[ImageClass], Field(min_length=1, max_length=MAX_IMAGE_CLASSES)]
+    classes: Annotated[Classes[ImageClass], Field(max_length=MAX_IMAGE_CLASSES)]
     drawn: ObjectSize | None = None
     size: _Size | None = None
     published: ListOf[PublishedResult] = ()

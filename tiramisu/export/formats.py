@@ -2,8 +2,9 @@
 
 The input `images` is RGB, float32 in 0..255, (B, 3, H, W), of any batch size, with height and width
 of at least 32 pixels; the model normalises it. The output is `logits` (B, C, H, W), or (B, C) of a
-classifier. A description of the logits is in the file as JSON under the key "tiramisu": in the
-metadata of ONNX, in the runtime information of OpenVINO, or in an extra file of the .pt2 archive.
+classifier. ONNX calls the open axes batch, height and width; the other formats have no names for
+them. A description of the logits is in the file as JSON under the key "tiramisu": in the metadata
+of ONNX, in the runtime information of OpenVINO, or in an extra file of the .pt2 archive.
 """
 
 import io
@@ -134,6 +135,7 @@ def _write_onnx(
             dynamo=True,
             input_names=["images"],
             output_names=["logits"],
+            dynamic_shapes={"images": {0: "batch", 2: "height", 3: "width"}},  # their names
             opset_version=OPSET,
             verbose=False,
         )
@@ -152,6 +154,7 @@ def _write_openvino(
     with without_telemetry():
         model = ov.convert_model(program)
     _crop_by_slicing(model)
+    model.reshape([-1, 3, -1, -1])  # the conversion leaves all four open
     model.inputs[0].get_tensor().set_names({"images"})
     model.outputs[0].get_tensor().set_names({"logits"})
     if images:

@@ -166,6 +166,9 @@ class TransitionDown(Accelerated, nn.Sequential):
 
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H // 2, W // 2),
     out_channels = in_channels * compression, rounded down.
+
+    Raises:
+        ValueError: no channel is left.
     """
 
     def __init__(
@@ -175,6 +178,11 @@ class TransitionDown(Accelerated, nn.Sequential):
         self.memory_efficient = style.memory_efficient
         self.in_channels = in_channels
         self.out_channels = int(in_channels * compression)
+        if self.out_channels < 1:
+            raise ValueError(
+                f"compression is {compression}, which leaves none of {in_channels} channels; "
+                f"expected above 1 / {in_channels}, or give a larger growth_rate"
+            )
         operators = style.operators
         self.norm = operators.norm(in_channels, eps=style.eps)
         self.relu = style.new_activation()

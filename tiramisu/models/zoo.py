@@ -73,7 +73,7 @@ def build_model(
         name: one of `list_models()`; or smp:DECODER/ENCODER, such as "smp:unet/resnet34", for a
             network of segmentation-models-pytorch; or DECODER:DENSENET, such as
             "unet:densenet121", for one of its decoders on a DenseNet of this package.
-        num_classes: number of classes.
+        num_classes: number of classes; 1 for a single output, such as of a regression.
         in_channels: number of channels of an image.
         dropout: probability of element-wise dropout, 0 <= dropout < 1; None for the default of the
             network: 0.2 for FC-DenseNets, 0 for DenseNets.

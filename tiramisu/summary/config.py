@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated
 
-from tiramisu.settings import Range, check_ranges
+from tiramisu.settings import MIN_CLASSES, Range, check_ranges
 
 Side = Annotated[int, Range(at_least=1, at_most=1_000_000)]
 
@@ -18,7 +18,7 @@ class SummaryConfig:
 
     arch: str = "fc103"
     """Network, such as fc56 or densenet121."""
-    num_classes: Annotated[int, Range(at_least=1, at_most=65_536)] | None = None
+    num_classes: Annotated[int, Range(at_least=MIN_CLASSES, at_most=65_536)] | None = None
     """Number of classes; by default as in the network's paper."""
     size: tuple[Side, Side] | None = None
     """Height and width of the images; by default [360,480] for FC-DenseNets, [224,224] for

@@ -148,11 +148,6 @@ def check_task(spec: DatasetSpec, config: TrainConfig) -> None:
             f"another --data, or --arch with one of {', '.join(list_models(spec.task))} "
             "(tools/train_seg.py labels pixels, tools/train_cls.py whole images)"
         )
-    if spec.num_classes < 2:
-        raise ValueError(
-            f"{spec.name} has the class {spec.class_names[0]} and no other, so there is nothing to "
-            "learn; expected two classes or more"
-        )
     for flag, loss in (("--loss", config.loss), ("--final-loss", config.final_loss)):
         if spec.task == "classification" and "+" in (loss or ""):
             raise ValueError(f"{flag} {loss} is for segmentation; expected cross_entropy or focal")

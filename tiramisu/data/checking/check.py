@@ -172,7 +172,7 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
         if absent:
             what = "pixel" if spec.labels else "image"
             yield f"{report.name} has no {what} of {list_some(absent, most=SHOWN)}"
-        one = len(absent) == spec.num_classes - 1 > 0
+        one = len(absent) == spec.num_classes - 1
         if one and spec.labels and spec.labels.encoding == "index":
             yield "if the masks hold 0 and 255, then 255 is a class; give it raw: [255]"
         if spec.task == "classification" and spec.size is None and len(report.sizes) > 1:
@@ -190,8 +190,6 @@ def _training_problems(spec: DatasetSpec) -> Iterator[str]:
             f"there is no split {' and no '.join(missing)}; training needs both, or "
             "others given by --train-split and --val-split"
         )
-    if spec.num_classes == 1:
-        yield f"{spec.class_names[0]} is the only class; training needs two or more"
 
 
 def _shorten(problems: Iterable[str]) -> list[str]:

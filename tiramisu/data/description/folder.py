@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tiramisu.data.entry import name_of_folder
+from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable
 from tiramisu.data.plain_file import read_text
 from tiramisu.data.readers.class_folder import spec_from_class_folder
@@ -76,10 +76,12 @@ def _spec_from_masks(folder: Path, splits: dict[str, FileSplit]) -> Segmentation
         names = [f"class_{value}" for value in sorted(found - {IGNORE_INDEX})]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{listed}: expected each name once; twice or more: {', '.join(twice)}")
-    if not 1 <= len(names) <= MAX_CLASSES:
+    origin = listed if named else folder / "masks"
+    check_classes(tuple(names), origin=f"{origin}: ")
+    if len(names) > MAX_CLASSES:
         raise ValueError(
-            f"{listed if named else folder / 'masks'}: {len(names)} classes; expected 1 to "
-            f"{MAX_CLASSES}" + ("" if named else "; so many values come from JPEG or resized masks")
+            f"{origin}: {len(names)} classes; expected {MAX_CLASSES} or fewer"
+            + ("" if named else "; so many values come from JPEG or resized masks")
         )
     return SegmentationSpec(
         name=name_of_folder(folder),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from tiramisu.data.entry import name_of_folder
+from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, read_size
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
@@ -58,6 +58,7 @@ def spec_from_class_folder(folder: Path) -> ClassificationSpec:
             f"{folder / 'train'}: no image of {list_some(empty, most=_SHOWN)}. Put images "
             "there (JPEG, PNG, ...), or remove the folder from all splits"
         )
+    check_classes(names, origin=f"{folder / 'train'}: ")
     paths = (image.path for image in chain.from_iterable(images.values()))
     return ClassificationSpec(
         name=name_of_folder(folder),
