@@ -332,3 +332,9 @@ def test_bias_that_has_no_place_keeps_a_layer_out() -> None:
 def test_nothing_fits() -> None:
     with pytest.raises(ValueError, match=r"none of the 1 layers fits .* train from scratch"):
         load_fitting(classifier(), {"elsewhere.weight": torch.zeros(3)})
+    checkpoint = {"epoch": 3, "state_dict": classifier().state_dict()}
+    with pytest.raises(ValueError, match=r"with epoch, state_dict; .* weights\['state_dict'\]"):
+        load_fitting(classifier(), checkpoint)
+    assert not load_fitting(classifier(), {"_extra_state": 3, **checkpoint["state_dict"]}).unused
+    with pytest.raises(ValueError, match=r"on the device .meta., .*network\.to_empty"):
+        load_fitting(classifier(device="meta"), classifier())

@@ -106,6 +106,11 @@ def load_fitting(
     other_modules = dict(weights.named_modules()) if isinstance(weights, nn.Module) else {}
     for part in leave:
         find_part(network, part, purpose="to leave as it is")
+    if any(parameter.is_meta for parameter in network.parameters()):
+        raise ValueError(
+            'the network is on the device "meta", which holds no numbers; expected one with '
+            'memory: call network.to_empty(device="cpu") first'
+        )
     first = next((m for m in modules.values() if isinstance(m, CONVOLUTIONS)), None)
     taken: list[str] = []
     adapted: list[str] = []
@@ -138,11 +143,17 @@ def load_fitting(
         if hasattr(module, "eps") and other_eps not in (None, module.eps):
             eps = other_eps, module.eps
     if not used:
+        inner = next((name for name, value in state.items() if isinstance(value, Mapping)), None)
+        if inner is not None:
+            raise ValueError(
+                f"the weights are a dictionary with {list_some([*state], most=5)}; expected a "
+                f"state dict: give weights[{inner!r}]"
+            )
         raise ValueError(
             f"none of the {len(others)} layers fits the network by name and shape: give weights of "
             "the same family, growth rate and width, or train from scratch"
         )
-    other_size = sum(value.numel() for value in state.values())
+    other_size = sum(value.numel() for layer in others.values() for value in layer.tensors.values())
     transfer = Transfer(
         taken=tuple(taken),
         adapted=tuple(adapted),
@@ -247,9 +258,10 @@ class _Layer(NamedTuple):
 
 def _group_by_layer(state: Mapping[str, Tensor]) -> tuple[str | None, dict[str, _Layer]]:
     """Whose names they are, and the tensors by layer, under the layer's name in a DenseNet."""
-    peer, keys = rename_layers({name.rpartition(".")[0] for name in state})
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    peer, keys = rename_layers({name.rpartition(".")[0] for name in tensors})
     layers: dict[str, _Layer] = {}
-    for name, value in state.items():
+    for name, value in tensors.items():
         layer, _, entry = name.rpartition(".")
         layers.setdefault(keys[layer], _Layer(layer, {})).tensors[entry] = value
     return peer, layers
