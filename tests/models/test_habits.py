@@ -55,6 +55,9 @@ def test_the_two_halves_make_the_whole(network) -> None:
 
 @pytest.mark.parametrize("head", ["linear", "mlp", "embedding"])
 def test_a_new_classifier(head) -> None:
+    none_yet = classifier(head=None)
+    none_yet.reset_classifier(7)
+    assert isinstance(none_yet.classifier, nn.Linear)
     network = classifier(head=head, dtype=torch.float64).eval().freeze("classifier")
     kind = type(network.get_classifier())
     features = [p.clone() for p in network.features.parameters()]
@@ -147,6 +150,8 @@ def test_groups_by_depth() -> None:
         ["features.norm5", "classifier"],
     ]
     assert list(map(len, group(classifier(), coarse=True))) == [2, 10, 4, 2]
+    stem = ["features.conv0", "features.norm0", "features.relu0"]
+    assert [group(classifier(activation="prelu"), coarse=c)[0] for c in (True, False)] == [stem] * 2
     fine = group(segmenter(), coarse=False)
     assert [layers[0] for layers in fine] == [
         "features.conv0",

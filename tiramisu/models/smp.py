@@ -116,8 +116,8 @@ class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any
     ) -> None:
-        if prefix:  # with a decoder
-            self.check_version(local_metadata.get("version"))
+        # The encoder's own `load_state_dict` drops the versions: here it is a part of a network.
+        self.check_version(local_metadata.get("version"))
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def check_version(self, version: int | None) -> None:
