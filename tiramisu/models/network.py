@@ -1,7 +1,5 @@
 """What all networks of this package share: checks of input, frozen parts, and timm's habits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
