@@ -34,7 +34,8 @@ def built_in_place(init: Callable[P, None]) -> Callable[P, None]:
         network: Any = args[0]
         with on_device(device):
             init(*args, **options)
-        network.to(dtype=dtype)
+        if dtype is not None:
+            network.to(dtype)
 
     return init_in_place
 

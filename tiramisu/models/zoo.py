@@ -101,7 +101,9 @@ def build_model(
         network = build(
             num_classes=num_classes, in_channels=in_channels, memory_efficient=memory_efficient
         )
-    return start_from_public(network.to(dtype=dtype), name, weights)
+    if dtype is not None:
+        network.to(dtype)
+    return start_from_public(network, name, weights)
 
 
 def task_of(name: str) -> str:
