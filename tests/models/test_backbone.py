@@ -116,9 +116,11 @@ def test_only_what_the_chosen_maps_need() -> None:
     assert all(parameter.grad is not None for parameter in backbone.parameters())
 
 
-@pytest.mark.parametrize("indices", [[4], [-1], []])
+@pytest.mark.parametrize("indices", [[4], [-5], [0, 4], []])
 def test_maps_that_there_are_not(indices: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"expected some of 0 to 3: .* strides 2, 4, 8, 16"):
+    with pytest.raises(
+        ValueError, match=r"expected some of 0 to 3, or of -1 to -4, .* strides 2, 4, 8, 16"
+    ):
         Backbone(tiny(), out_indices=indices)
 
 
@@ -273,3 +275,23 @@ def test_hooks_on_a_backbone() -> None:
             "features.transition2.conv": (2, 6, 5, 5),
         }
         assert F.relu(maps[1]).equal(maps[1])
+
+
+def test_feature_info_and_indices_are_timms() -> None:
+    network = tiny()
+    backbone = Backbone(network, out_indices=[-1, 0, -2])
+    count = len(Backbone(network).channels)
+    same = Backbone(network, out_indices=[0, count - 2, count - 1])
+    assert backbone.channels == same.channels
+    assert backbone.strides == same.strides
+    seen = {}
+    for info in backbone.feature_info:
+        part = backbone.get_submodule(info["module"])
+        part.register_forward_hook(
+            lambda _m, _i, out, name=info["module"]: seen.update({name: out})
+        )
+    maps = backbone.eval()(torch.rand(1, backbone.in_channels, 64, 64))
+    for made, info in zip(maps, backbone.feature_info, strict=True):
+        assert torch.equal(seen[info["module"]], made)
+        assert info["num_chs"] == made.shape[1]
+        assert info["reduction"] == 64 // made.shape[2]

@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from torchvision.models import DenseNet121_Weights, DenseNet169_Weights
 from torchvision.models import densenet121 as torchvisions_densenet121
 
 from tiramisu.models import (
+    Backbone,
     DenseNet,
     FCDenseNet,
     build_model,
@@ -297,9 +299,27 @@ def test_only_layers_whose_shape_fits_are_taken() -> None:
     # Only what stands before the first layer of another growth rate.
     assert transfer.taken == ("features.conv0", "features.denseblock1.denselayer1.norm1")
     assert str(transfer).startswith("2 of 24 layers loaded; random weights: features.denseblock1.")
-    assert str(transfer).endswith("more")
+    assert str(transfer).endswith("more; epsilon of batch norm: 1e-05 there, 0.0001 here")
     changed = {n for n, v in network.state_dict().items() if not torch.equal(v, before[n])}
     assert {name.rpartition(".")[0] for name in changed} == set(transfer.taken)
+
+
+def test_little_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    wider = shake(classifier(growth_rate=6))
+    transfer = load_fitting(classifier(), wider)
+    assert transfer.is_little
+    (said,) = caplog.messages
+    assert re.match(
+        r"only [\d.]+ % of the network's numbers were loaded, in features.conv0, ", said
+    )
+    assert f": {transfer}; expected weights of a network of the same family" in said
+    caplog.clear()
+    # A part that is asked for, or all that there is, is not little.
+    whole = shake(classifier())
+    assert load_fitting(whole, classifier(), leave=["features.denseblock1", "features.denseblock2"])
+    assert load_fitting(segmenter(), {"features.conv0.weight": torch.ones(8, 3, 3, 3)})
+    assert load_fitting(Backbone(whole, out_indices=[0]), whole)
+    assert not caplog.messages
 
 
 def test_bias_that_has_no_place_keeps_a_layer_out() -> None:
@@ -312,3 +332,9 @@ def test_bias_that_has_no_place_keeps_a_layer_out() -> None:
 def test_nothing_fits() -> None:
     with pytest.raises(ValueError, match=r"none of the 1 layers fits .* train from scratch"):
         load_fitting(classifier(), {"elsewhere.weight": torch.zeros(3)})
+    checkpoint = {"epoch": 3, "state_dict": classifier().state_dict()}
+    with pytest.raises(ValueError, match=r"with epoch, state_dict; .* weights\['state_dict'\]"):
+        load_fitting(classifier(), checkpoint)
+    assert not load_fitting(classifier(), {"_extra_state": 3, **checkpoint["state_dict"]}).unused
+    with pytest.raises(ValueError, match=r"on the device .meta., .*network\.to_empty"):
+        load_fitting(classifier(device="meta"), classifier())

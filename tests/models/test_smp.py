@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -202,6 +203,33 @@ def test_our_encoder_takes_torchvisions_weights(monkeypatch: pytest.MonkeyPatch)
     transfer = load_fitting(again, trained)
     assert transfer.unused == ("classifier",)
     assert all(name.startswith(("network.decoder", "network.segm")) for name in transfer.new)
+
+
+def test_a_decoder_of_smps_own_encoder_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    theirs = smp.Unet("densenet121", encoder_weights=None).eval()
+    ours = smp.Unet("tiramisu-densenet121", encoder_weights=None).eval()
+    images = torch.rand(1, 3, 64, 64)
+    ours.load_state_dict(theirs.state_dict())
+    assert not torch.allclose(ours(images), theirs(images), atol=1e-3)
+    load_fitting(ours, theirs.state_dict())
+    of_theirs = build_model("smp:unet/densenet121", num_classes=1)
+    load_fitting(build_model("unet:densenet121", num_classes=1), of_theirs)
+    assert len(caplog.messages) == 3
+    assert all('features["relu5"] = torch.nn.Identity()' in said for said in caplog.messages)
+    caplog.clear()
+    # What is right is loaded without a word: our own weights, an encoder alone, fewer maps, and a
+    # network that follows the advice.
+    again = build_model("unet:densenet121", num_classes=1)
+    again.network.load_state_dict(ours.state_dict())
+    load_fitting(again, ours)
+    load_fitting(again, theirs.encoder)
+    again.network.encoder.load_state_dict(theirs.encoder.state_dict())
+    flat = partial(smp.Unet, encoder_weights=None, encoder_depth=4, decoder_channels=(8, 8, 8, 8))
+    load_fitting(flat("tiramisu-densenet121"), flat("densenet121"))
+    ours.encoder.features["relu5"] = torch.nn.Identity()
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours(images), theirs(images))
+    assert not caplog.messages
 
 
 def test_freeze_holds_the_encoder() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
+import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
@@ -22,6 +23,8 @@ class NetworkOptions(TypedDict, total=False):
     activation: Activation
     dims: Dims
     memory_efficient: bool
+    device: torch.device | str | int | None
+    dtype: torch.dtype | None
 
 
 def check_counts(**values: int) -> None:

@@ -31,15 +31,17 @@ class Backbone(Network):
 
     The modules are those of the network itself under the same names (`features.conv0`, ...), so
     weights are shared with it. Layers that no map needs are left out. `freeze()` freezes all of it,
-    or the parts that are named. A transition returns two tensors: the map that its BN and
-    activation make, and what the next block reads.
+    or the parts that are named. `feature_info` lists channels, stride and module of each map, as
+    timm does. A transition returns two tensors: the map that its BN and activation make, and what
+    the next block reads.
 
     Shapes: images (B, in_channels, H, W) -> a list of (B, channels[i], H / strides[i],
     W / strides[i]): the stem rounds up, transitions down. Volumes for a network with dims=3.
 
     Args:
         network: a DenseNet.
-        out_indices: indices of the maps to return, counted from 0, the finest; None for all.
+        out_indices: indices of the maps to return, counted from 0, the finest, or from -1, the
+            coarsest; None for all.
 
     Raises:
         ValueError: the network is no DenseNet or has no such map; in `forward`, images have the
@@ -57,18 +59,29 @@ class Backbone(Network):
                 "Backbone(densenet121())"
             )
         levels = _find_levels(network)
-        indices = range(len(levels)) if out_indices is None else sorted(set(out_indices))
-        if not indices or indices[0] < 0 or indices[-1] >= len(levels):
+        all_indices = range(len(levels))
+        if out_indices is None:
+            out_indices = all_indices
+        if not out_indices or not all(-len(levels) <= i < len(levels) for i in out_indices):
             raise ValueError(
-                f"out_indices is {out_indices}; expected some of 0 to {len(levels) - 1}: the "
+                f"out_indices is {out_indices}; expected some of 0 to {len(levels) - 1}, or of -1 "
+                f"to {-len(levels)}, counted from the coarsest: the "
                 f"network has {len(levels)} feature maps, with strides "
                 f"{', '.join(str(level.stride) for level in levels)}"
             )
-        chosen = [levels[i] for i in indices]
+        chosen = [levels[i] for i in sorted({all_indices[i] for i in out_indices})]
         self.in_channels = network.in_channels
         self.dims = network.dims
         self.channels = tuple(level.channels for level in chosen)
         self.strides = tuple(level.stride for level in chosen)
+        self.feature_info = [
+            {
+                "num_chs": level.channels,
+                "reduction": level.stride,
+                "module": f"features.{level.layer}" + ".relu" * level.layer.startswith("trans"),
+            }
+            for level in chosen
+        ]
         # A map of a smaller stride needs as many pixels less; the stem rounds up.
         self.min_size = max(1, network.min_size - levels[-1].stride + self.strides[-1])
         self._chosen = [level.layer for level in chosen]

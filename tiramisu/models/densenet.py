@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts
+from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts, check_images
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
-from tiramisu.models.network import Network
+from tiramisu.models.network import Device, Network, built_in_place
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
 from tiramisu.models.pretrained import PublicWeights, start_from_public
 from tiramisu.models.stem_and_head import STEM_STRIDES, Head, Stem, new_head, new_pool, new_stem
@@ -53,12 +54,15 @@ class DenseNet(Network):
         in_channels: number of channels of an image.
         dims: 2 for images, 3 for volumes.
         memory_efficient: save memory in training; see `LayerStyle`.
+        device, dtype: where and in which floating-point type the weights are made, such as "meta"
+            and torch.bfloat16; None for PyTorch's defaults.
 
     Raises:
         ValueError: an argument is out of its range; in `forward`, images have the wrong number of
             channels or are too small.
     """
 
+    @built_in_place
     def __init__(
         self,
         *,
@@ -75,6 +79,8 @@ class DenseNet(Network):
         in_channels: int = 3,
         dims: Dims = 2,
         memory_efficient: bool = False,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         stem_width = 2 * growth_rate if stem_width is None else stem_width
@@ -122,13 +128,21 @@ class DenseNet(Network):
         self.num_features = width
 
         self.pool = new_pool(head, width=width, style=style)
-        self.classifier = new_head(head, width=width, num_classes=num_classes, style=style)
-        self.num_classes = width if head is None else num_classes
-        self._init_weights()
+        self._head = head
+        self._style = style
+        self.classifier = self._new_classifier(0 if head is None else num_classes)
+        self._init_weights(self)
 
-    def _init_weights(self) -> None:
+    def _new_classifier(self, num_classes: int) -> nn.Module:
+        head = (self._head or "linear") if num_classes else None
+        self.num_classes = num_classes or self.num_features
+        check_counts(num_classes=self.num_classes)
+        width = self.num_features
+        return new_head(head, width=width, num_classes=num_classes, style=self._style)
+
+    def _init_weights(self, part: nn.Module) -> None:
         """HeNormal for convolutions, 0 for biases; batch norm starts as the identity."""
-        for module in self.modules():
+        for module in part.modules():
             if isinstance(module, CONVOLUTIONS):
                 nn.init.kaiming_normal_(module.weight)
             if isinstance(module, nn.Linear):
@@ -139,6 +153,22 @@ class DenseNet(Network):
         stack = self.features(images)  # (B, C, H, W) -> (B, m, about H / 32, W / 32)
         pooled = self.pool(stack)  # (B, m, h, w) -> (B, m)
         logits: Tensor = self.classifier(pooled)  # (B, m) -> (B, num_classes)
+        return logits
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> the last feature map (B, num_features, about H / 32, W / 32).
+
+        It is that of a `Backbone`, after the activation.
+        """
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
+        stack: Tensor = self.pool[0](self.features(images))
+        return stack
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """The last feature map -> logits (B, num_classes); pre_logits: (B, num_features)."""
+        for layer in list(self.pool)[1:]:
+            features = layer(features)
+        logits: Tensor = features if pre_logits else self.classifier(features)
         return logits
 
 

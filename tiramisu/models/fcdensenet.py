@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts
+from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts, check_images
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown, TransitionUp
 from tiramisu.models.fast.choice import Accelerated
-from tiramisu.models.network import Network
-from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
+from tiramisu.models.network import Device, Network, built_in_place
+from tiramisu.models.operators import CONVOLUTIONS, OPERATORS, Activation, Dims
 
 
 class DownsamplingPath(nn.ModuleDict):
@@ -91,12 +91,15 @@ class FCDenseNet(Network):
         memory_efficient: save memory in training; see `LayerStyle`.
         in_channels: number of channels of an image.
         num_classes: number of channels of the logits.
+        device, dtype: where and in which floating-point type the weights are made, such as "meta"
+            and torch.bfloat16; None for PyTorch's defaults.
 
     Raises:
         ValueError: an argument is out of its range; in `forward`, images have the wrong number of
             channels or are too small.
     """
 
+    @built_in_place
     def __init__(
         self,
         *,
@@ -111,6 +114,8 @@ class FCDenseNet(Network):
         memory_efficient: bool = False,
         in_channels: int = 3,
         num_classes: int,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         check_counts(growth_rate=growth_rate, bottleneck_layers=bottleneck_layers)
@@ -125,7 +130,6 @@ class FCDenseNet(Network):
             )
         self.dims = dims
         self.in_channels = in_channels
-        self.num_classes = num_classes
         self.min_size = 2 ** len(down_blocks)
 
         style = LayerStyle(
@@ -158,12 +162,18 @@ class FCDenseNet(Network):
             block = DenseBlock(width, num_layers=num_layers, growth_rate=growth_rate, style=style)
             self.decoder[f"denseblock{i}"] = block
 
-        self.classifier = style.operators.conv(block.out_channels, num_classes, 1)
-        self._init_weights()
+        self.num_features = block.out_channels
+        self.classifier = self._new_classifier(num_classes)
+        self._init_weights(self)
 
-    def _init_weights(self) -> None:
+    def _new_classifier(self, num_classes: int) -> nn.Module:
+        check_counts(num_classes=num_classes)
+        self.num_classes = num_classes
+        return OPERATORS[self.dims].conv(self.num_features, num_classes, 1)
+
+    def _init_weights(self, part: nn.Module) -> None:
         """HeUniform, biases 0 (section 4.1); batch norm starts as the identity."""
-        for module in self.modules():
+        for module in part.modules():
             if isinstance(module, CONVOLUTIONS):
                 nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
                 assert module.bias is not None
@@ -175,6 +185,18 @@ class FCDenseNet(Network):
         stack = self.bottleneck(stack)  # (B, C, H / 32, W / 32) for five blocks
         stack = self.decoder(stack, skips)  # (B, m, H, W)
         logits: Tensor = self.classifier(stack)  # (B, m, H, W) -> (B, num_classes, H, W)
+        return logits
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> the stack of the last dense block (B, num_features, H, W)."""
+        check_images(images, in_channels=self.in_channels, min_size=self.min_size, dims=self.dims)
+        stack, skips = self.features(images)
+        features: Tensor = self.decoder(self.bottleneck(stack), skips)
+        return features
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """(B, num_features, H, W) -> logits (B, num_classes, H, W); pre_logits: as it came."""
+        logits: Tensor = features if pre_logits else self.classifier(features)
         return logits
 
 

@@ -1,25 +1,25 @@
 """Weights of other networks: each layer that fits is loaded, and a `Transfer` lists which.
 
 `load_fitting` matches layers by name and shape: of the same network trained on ImageNet or for
-other classes, or of a DenseNet whose dense blocks fit the way down of an FC-DenseNet. `load_public`
-downloads weights of torchvision first.
+other classes, of one that others wrote (`renaming`), or of a DenseNet whose dense blocks fit the
+way down of an FC-DenseNet. `load_public` downloads weights of torchvision first.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from tiramisu.models.arguments import find_part
 from tiramisu.models.operators import CONVOLUTIONS
+from tiramisu.models.renaming import PEERS_EPS, rename_layers
 from tiramisu.text import in_one_line, list_some
 
 if TYPE_CHECKING:
@@ -34,14 +34,6 @@ TIMEOUT = 30.0
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-"""Finds `norm.1.`, the name in torchvision's files of what is `norm1.` today."""
-
-_TRANSITION = re.compile(r"\bfeatures\.transition(\d+)\.")
-
-_WRAPPERS = re.compile(r"^(?:network\.)?(?:encoder\.)?")
-"""The prefix of the names of a network that is the encoder of another."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
@@ -55,12 +47,22 @@ class Transfer:
     """Layers that keep their own weights, because no layer of that name and shape was found."""
     unused: tuple[str, ...]
     """Layers of the other network that were not used."""
+    peer: str | None = None
+    """Whose names the layers had, a key of `renaming.PEERS`; None for torchvision's names."""
+    eps: tuple[float, float] | None = None
+    """Epsilon of batch norm there and here, if the two are known to differ."""
+    is_little: bool = False
+    """Whether the layers have less than half of the parameters of either network."""
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.adapted) + len(self.new)
         parts = [f"{len(self.taken)} of {total} layers loaded"]
+        if self.peer is not None:
+            parts.append(f"names of {self.peer}")
         rest = {"adapted": self.adapted, "random weights": self.new, "not used": self.unused}
         parts += [f"{word}: {list_some(names, most=3)}" for word, names in rest.items() if names]
+        if self.eps is not None:
+            parts.append("epsilon of batch norm: {} there, {} here".format(*self.eps))
         return "; ".join(parts)
 
 
@@ -70,8 +72,9 @@ def load_fitting(
 ) -> Transfer:
     """Load every layer of other weights that fits a network by name and shape.
 
-    A layer is taken whole or not at all. Names are compared without the prefix of an encoder, so
-    that `features.denseblock1.denselayer1.conv1` of a DenseNet fits the layer of that name in an
+    A layer is taken whole or not at all. Names may be those of torchvision, timm or one of
+    `renaming.PEERS`. They are compared without the prefix of an encoder, so that
+    `features.denseblock1.denselayer1.conv1` of a DenseNet fits the layer of that name in an
     FC-DenseNet, a `Backbone`, or a network of segmentation-models-pytorch with such an encoder. The
     `bottleneck` of an FC-DenseNet takes the next dense block of a DenseNet.
 
@@ -84,6 +87,11 @@ def load_fitting(
 
     The weights of a convolution without bias fit one with a bias; its bias is then 0.
 
+    Outputs equal those of the other network if the two have the same structure and the same epsilon
+    of batch norm, which no state dict holds. FC-DenseNets have 1e-4, all other networks 1e-5: for
+    the outputs of bfortuner's FC-DenseNets, set `eps` of every batch norm to 1e-5. If layers with
+    little of the parameters fit, a warning is logged.
+
     Args:
         network: the network to load into, in place.
         weights: a network, or the state dict of one.
@@ -93,24 +101,36 @@ def load_fitting(
         ValueError: no layer fits, or `network` has no part of a name in `leave`.
     """
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
-    others = _group_by_layer(state)
+    peer, others = _group_by_layer(state)
     modules = dict(network.named_modules())
+    other_modules = dict(weights.named_modules()) if isinstance(weights, nn.Module) else {}
     for part in leave:
         find_part(network, part, purpose="to leave as it is")
+    if any(parameter.is_meta for parameter in network.parameters()):
+        raise ValueError(
+            'the network is on the device "meta", which holds no numbers; expected one with '
+            'memory: call network.to_empty(device="cpu") first'
+        )
     first = next((m for m in modules.values() if isinstance(m, CONVOLUTIONS)), None)
     taken: list[str] = []
     adapted: list[str] = []
     new: list[str] = []
     used = set()
-    for key, own in _group_by_layer(network.state_dict()).items():
+    eps: Any = None
+    loaded = own_size = 0
+    for key, own in _group_by_layer(network.state_dict())[1].items():
         module = modules[own.name]
+        size = sum(value.numel() for value in own.tensors.values())
         values = None
-        if key in others and not any(f"{own.name}.".startswith(f"{part}.") for part in leave):
+        is_left = any(f"{own.name}.".startswith(f"{part}.") for part in leave)
+        own_size += 0 if is_left else size
+        if key in others and not is_left:
             values = _fit(own.tensors, others[key].tensors, module, is_first=module is first)
         if values is None:
             new.append(own.name)
             continue
         used.add(key)
+        loaded += size
         changed = any(
             entry in values and values[entry].shape != value.shape
             for entry, value in others[key].tensors.items()
@@ -118,17 +138,41 @@ def load_fitting(
         (adapted if changed else taken).append(own.name)
         for entry, value in values.items():
             own.tensors[entry].copy_(value)
+        other = other_modules.get(others[key].name)
+        other_eps: float | None = getattr(other, "eps", PEERS_EPS if peer else None)
+        if hasattr(module, "eps") and other_eps not in (None, module.eps):
+            eps = other_eps, module.eps
     if not used:
+        inner = next((name for name, value in state.items() if isinstance(value, Mapping)), None)
+        if inner is not None:
+            raise ValueError(
+                f"the weights are a dictionary with {list_some([*state], most=5)}; expected a "
+                f"state dict: give weights[{inner!r}]"
+            )
         raise ValueError(
             f"none of the {len(others)} layers fits the network by name and shape: give weights of "
             "the same family, growth rate and width, or train from scratch"
         )
-    return Transfer(
+    other_size = sum(value.numel() for layer in others.values() for value in layer.tensors.values())
+    transfer = Transfer(
         taken=tuple(taken),
         adapted=tuple(adapted),
         new=tuple(new),
         unused=tuple(other.name for key, other in others.items() if key not in used),
+        peer=peer,
+        eps=eps,
+        is_little=2 * loaded < min(own_size, other_size),
     )
+    if transfer.is_little:
+        _log.warning(
+            "only %.2g %% of the network's numbers were loaded, in %s: %s; expected weights of a "
+            "network of the same family, growth rate and number of layers",
+            100 * loaded / own_size,
+            list_some(taken + adapted, most=3),
+            transfer,
+        )
+    _check_versions(modules, loaded=taken + adapted, metadata=getattr(state, "_metadata", {}))
+    return transfer
 
 
 def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Transfer:
@@ -195,24 +239,32 @@ def _find_public(name: str, weights: str | WeightsEnum) -> WeightsEnum:
     return found
 
 
+def _check_versions(
+    modules: Mapping[str, nn.Module], *, loaded: Sequence[str], metadata: Mapping[str, Any]
+) -> None:
+    """Let an encoder compare its version with that of the encoder that its decoder learned with."""
+    versions = {name.removeprefix("network."): entry for name, entry in metadata.items()}
+    for name, module in modules.items():
+        check = getattr(module, "check_version", None)
+        if check is not None and not all(layer.startswith(name) for layer in loaded):
+            check(versions.get(name.removeprefix("network."), {}).get("version"))
+
+
 class _Layer(NamedTuple):
     name: str
     tensors: dict[str, Tensor]
     """Weights and buffers by name, such as "running_mean"."""
 
 
-def _group_by_layer(state: Mapping[str, Tensor]) -> dict[str, _Layer]:
-    """The tensors of a state dict by layer, under the layer's present name in a DenseNet."""
-    transitions = {match[1] for name in state if (match := _TRANSITION.search(name))}
-    below = f"features.denseblock{len(transitions) + 1}."
+def _group_by_layer(state: Mapping[str, Tensor]) -> tuple[str | None, dict[str, _Layer]]:
+    """Whose names they are, and the tensors by layer, under the layer's name in a DenseNet."""
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    peer, keys = rename_layers({name.rpartition(".")[0] for name in tensors})
     layers: dict[str, _Layer] = {}
-    for name, value in state.items():
+    for name, value in tensors.items():
         layer, _, entry = name.rpartition(".")
-        key = _WRAPPERS.sub("", f"{layer}.")
-        key = _OLD_NAME.sub(r"\1\2", key)
-        key = re.sub(r"^bottleneck\.", below, key)
-        layers.setdefault(key, _Layer(layer, {})).tensors[entry] = value
-    return layers
+        layers.setdefault(keys[layer], _Layer(layer, {})).tensors[entry] = value
+    return peer, layers
 
 
 def _fit(

@@ -12,6 +12,7 @@ Importing this module registers the DenseNets of this package as its encoders, n
 
 from __future__ import annotations
 
+import logging
 from difflib import get_close_matches
 from typing import Any
 
@@ -27,6 +28,8 @@ from tiramisu.models.densenet import densenet121, densenet161, densenet169, dens
 from tiramisu.models.network import Network
 from tiramisu.models.pretrained import PublicWeights, adapt_channels, load_public
 
+_log = logging.getLogger(__name__)
+
 _BUILDERS = (densenet121, densenet161, densenet169, densenet201, densenet264)
 BUILDERS = {build.__name__: build for build in _BUILDERS}
 PREFIX = "tiramisu-"
@@ -38,6 +41,11 @@ class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
     It differs from that library's own DenseNets in three ways: layers below `depth` are left out,
     the last map has its activation like all others, and there is DenseNet-264.
 
+    The names in the state dict are the same. A decoder that was trained with that library's own
+    encoder therefore loads, but computes the same only after
+    `network.encoder.features["relu5"] = torch.nn.Identity()`. A warning is logged if the state dict
+    tells: PyTorch keeps the version of each module beside it, but not in a safetensors file.
+
     Args:
         name: "densenet121", 161, 169, 201 or 264.
         in_channels, dropout, memory_efficient: as for `DenseNet`.
@@ -47,6 +55,8 @@ class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
     Raises:
         ValueError: the depth is out of its range.
     """
+
+    _version = 2  # PyTorch writes it beside the state dict; that library's own encoders have 1
 
     def __init__(
         self,
@@ -102,6 +112,24 @@ class DenseNetEncoder(Backbone, EncoderMixin):  # type: ignore[misc]
         own = self.state_dict()
         kept = {name: value for name, value in state_dict.items() if name in own}
         return super().load_state_dict(kept, strict=strict, assign=assign)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any
+    ) -> None:
+        # The encoder's own `load_state_dict` drops the versions: here it is a part of a network.
+        self.check_version(local_metadata.get("version"))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+    def check_version(self, version: int | None) -> None:
+        """Log a warning if a decoder comes from a network whose encoder has version 1."""
+        last = self.features["relu5"] if "relu5" in self.features else nn.Identity()
+        if version == 1 and not isinstance(last, nn.Identity):
+            _log.warning(
+                "the weights seem to be those of segmentation-models-pytorch's own DenseNet, whose "
+                "last feature map has no ReLU: for the same outputs, set "
+                'encoder.features["relu5"] = torch.nn.Identity(); weights that this package saved '
+                "before its version 0.2 are right as they are"
+            )
 
 
 def register_smp_encoders() -> list[str]:

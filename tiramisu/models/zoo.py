@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import nn
 from typing_extensions import Unpack
 
 from tiramisu.models import cifar, densenet, fcdensenet
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import DenseNet, DenseNetOptions
+from tiramisu.models.network import Device, on_device
 from tiramisu.models.pretrained import PublicWeights, start_from_public
 from tiramisu.text import did_you_mean
 
@@ -66,6 +68,8 @@ def build_model(
     dropout: float | None = None,
     memory_efficient: bool = False,
     weights: PublicWeights = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """Build a network with fresh weights.
 
@@ -80,6 +84,8 @@ def build_model(
         memory_efficient: save memory in training; see `LayerStyle`.
         weights: published weights to start from: "IMAGENET1K_V1" of torchvision for DenseNets,
             "imagenet" for the encoder of `smp:...`.
+        device, dtype: where and in which floating-point type the weights are made, such as "meta"
+            and torch.bfloat16; None for PyTorch's defaults.
 
     Raises:
         ValueError: the name is unknown (the message lists the known ones), an argument is out of
@@ -91,9 +97,12 @@ def build_model(
         build = partial(build, dropout=dropout)
     if ":" in name:  # its encoder may be of another library, which has weights of its own
         build, weights = partial(build, weights=weights), None
-    network = build(
-        num_classes=num_classes, in_channels=in_channels, memory_efficient=memory_efficient
-    )
+    with on_device(device):
+        network = build(
+            num_classes=num_classes, in_channels=in_channels, memory_efficient=memory_efficient
+        )
+    if dtype is not None:
+        network.to(dtype)
     return start_from_public(network, name, weights)
 
 
