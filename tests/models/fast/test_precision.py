@@ -75,7 +75,7 @@ def error(found: Tensor, exact: Tensor) -> float:
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("mean", [0, 3, 30])
+@pytest.mark.parametrize("mean", [0, 3, 8, 30])
 def test_errors_are_at_most_three_times_the_plain_networks(mean: int, training: bool) -> None:
     ratios: list[list[float]] = [[], [], []]
     for trial in range(TRIALS):

@@ -167,7 +167,7 @@ def undo_stage(
     # Sums of the gradient, and of the gradient times the centred source. Centring takes time; the
     # mean may be subtracted from the sum instead if that does not cancel most of its digits.
     total, total_product = source.new_zeros(2, width)
-    is_centred = bool(((mean * inverse_std).abs() > 2).any())
+    is_centred = bool(((mean * inverse_std).abs() > 8).any())
     for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
