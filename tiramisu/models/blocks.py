@@ -113,6 +113,8 @@ class DenseBlock(Accelerated, nn.Sequential):
     Shapes: (B, in_channels, H, W) -> (B, out_channels, H, W), out_channels = in_channels + L * k.
     """
 
+    compiles_fused = True
+
     def __init__(
         self,
         in_channels: int,

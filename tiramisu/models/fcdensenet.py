@@ -30,6 +30,8 @@ class DownsamplingPath(nn.ModuleDict):
 class UpsamplingPath(Accelerated, nn.ModuleDict):
     """Transitions up and dense blocks in turn (1611.09326 section 3.3)."""
 
+    compiles_fused = True
+
     def __init__(self, *, memory_efficient: bool) -> None:
         super().__init__()
         self.memory_efficient = memory_efficient

@@ -39,6 +39,9 @@ class Accelerated(nn.Module):
     memory_efficient: bool
     """Whether training saves memory, where the fused way, which always does, is not taken."""
 
+    compiles_fused = False
+    """Whether the fused way is one operation for torch.compile, if no gradient is needed."""
+
     def __call__(self, stack: Tensor, *others: Any) -> Tensor:
         """Run `forward`, or another way to its numbers."""
         match choose_way(self, stack):
@@ -65,8 +68,12 @@ class Accelerated(nn.Module):
 def choose_way(block: Accelerated, stack: Tensor) -> Way:
     """The fastest way through a block that nobody can tell from its `forward`."""
     saves_memory = block.memory_efficient and torch.is_grad_enabled()
+    if torch.compiler.is_exporting():
+        return "plain"
     if torch.compiler.is_compiling():
-        return "recomputing" if saves_memory and not torch.compiler.is_exporting() else "plain"
+        if _compiles_fused(block, stack):
+            return "fused"
+        return "recomputing" if saves_memory else "plain"
     if not is_ordinary(stack) or is_observed():
         return "plain"
     parts = block.parts()
@@ -75,6 +82,25 @@ def choose_way(block: Accelerated, stack: Tensor) -> Way:
     if _suits_fused(stack) and _can_fuse(parts, stack.dtype):
         return "fused"
     return "recomputing" if saves_memory else "plain"
+
+
+def _compiles_fused(block: Accelerated, stack: Tensor) -> bool:
+    """Whether the fused way stands in a compiled graph, as one operation: only for inference."""
+    return (
+        block.compiles_fused
+        and not torch.is_grad_enabled()
+        and _suits_fused(stack)
+        and not any(module.training for module in block.modules())
+        and _has_usual_parts(block)
+    )
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _has_usual_parts(block: Accelerated) -> bool:
+    """Whether nothing in a block was replaced and nothing has a hook, when it is compiled."""
+    parts = block.parts()
+    dtype = next(block.parameters()).dtype
+    return parts is not None and not _has_hooks(block) and _can_fuse(parts, dtype)
 
 
 def arrange(network: nn.Module, images: Tensor) -> Tensor:

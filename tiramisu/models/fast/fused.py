@@ -55,7 +55,7 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
     if folded.suits(layers):
-        return folded.run_layers(features, layers).permute(0, 3, 1, 2)
+        return folded.run_layers(features, layers)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
     stack: Tensor = _DenseBlock.apply(layers, len(features), *features, *parameters)
     return stack
@@ -144,7 +144,8 @@ def _run_layers(
     features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]
 ) -> tuple[Features, list[Step]]:
     """Compute the stack of a dense block; also returns what the backward pass needs."""
-    values, width = new_stack(features, layers)
+    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
+    values, width = new_stack(features, new_channels)
     stack = Features(values, measured=any(uses_batch(layer[0].norm) for layer in layers))
     stack.measure(0, width)
     steps = []

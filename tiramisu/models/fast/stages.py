@@ -36,11 +36,10 @@ def split_stages(parts: Iterable[nn.Module]) -> list[Stage]:
     return [Stage._make(modules[i : i + 4]) for i in range(0, len(modules), 4)]
 
 
-def new_stack(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> tuple[Tensor, int]:
-    """A buffer (B, H, W, C + L * k) that begins with the input of a dense block, and C."""
+def new_stack(features: Sequence[Tensor], new_channels: int) -> tuple[Tensor, int]:
+    """A buffer (B, H, W, C + new_channels) that begins with the input of a dense block, and C."""
     batch, _, *size = features[0].shape
     width = sum(part.shape[1] for part in features)
-    new_channels = sum(layer[-1].conv.out_channels for layer in layers)
     stack = features[0].new_empty(batch, *size, width + new_channels)
     torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
     return stack, width
