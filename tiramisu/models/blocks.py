@@ -42,8 +42,8 @@ class LayerStyle:
 
     memory_efficient: bool = False
     """Save memory in training: keep only the outputs of convolutions and the masks of dropout for
-    the backward pass, and compute concatenation, BN and ReLU again. On a CPU in fp32 this is always
-    done."""
+    the backward pass, and compute concatenation, BN and ReLU again. The faster code for the CPU
+    (images, ReLU, fp32 or fp64) always does so."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -142,7 +142,8 @@ class DenseBlock(Accelerated, nn.Sequential):
 
     def parts(self) -> list[nn.Module] | None:
         """See `Accelerated`."""
-        if type(self) is not DenseBlock or any(type(layer) is not DenseLayer for layer in self):
+        is_sequence = DenseLayer.forward is nn.Sequential.forward
+        if not is_sequence or any(type(layer) is not DenseLayer for layer in self):
             return None
         return [part for layer in self.children() for part in layer.children()]
 
@@ -195,13 +196,14 @@ class TransitionDown(Accelerated, nn.Sequential):
     def parts(self) -> list[nn.Module] | None:
         """See `Accelerated`."""
         *parts, _pool = self.children()
-        return parts if type(self) is TransitionDown else None
+        return parts if len(parts) == 4 else None
 
     def run_fused(self, stack: Tensor) -> Tensor:
         """See `Accelerated`."""
         *parts, pool = self.children()
         evaluating = not (self.training or self.dropout.training)
-        if isinstance(pool, nn.AvgPool2d) and evaluating:
+        pointwise = self.conv.kernel_size == (1, 1) and self.conv.bias is None
+        if type(pool) is nn.AvgPool2d and pointwise and evaluating:
             # Pooling and 1x1 convolution commute, and pooling first leaves a quarter of the work.
             features: Tensor = self.conv(pool(self.relu(self.norm(stack))))
         else:

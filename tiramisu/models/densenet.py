@@ -135,8 +135,8 @@ class DenseNet(Network):
 
     def _new_classifier(self, num_classes: int) -> nn.Module:
         head = (self._head or "linear") if num_classes else None
+        check_counts(num_classes=num_classes or self.num_features)
         self.num_classes = num_classes or self.num_features
-        check_counts(num_classes=self.num_classes)
         width = self.num_features
         return new_head(head, width=width, num_classes=num_classes, style=self._style)
 

@@ -51,13 +51,14 @@ class UpsamplingPath(Accelerated, nn.ModuleDict):
 
     def parts(self) -> list[nn.Module] | None:
         """See `Accelerated`."""
-        parts: list[nn.Module] = []
-        for block in list(self.values())[1::2]:
-            of_block = block.parts() if isinstance(block, DenseBlock) else None
-            if of_block is None:
-                return None
-            parts += of_block
-        return parts
+        layers = list(self.values())
+        pairs = len(layers) // 2
+        if [type(layer) for layer in layers] != [TransitionUp, DenseBlock] * pairs:
+            return None
+        of_blocks = [b.find_parts() for b in layers[1::2] if isinstance(b, DenseBlock)]
+        if any(parts is None for parts in of_blocks):
+            return None
+        return [part for parts in of_blocks for part in parts or ()]
 
     def run_fused(self, stack: Tensor, skips: list[Tensor]) -> Tensor:
         """See `Accelerated`."""
@@ -70,7 +71,7 @@ class UpsamplingPath(Accelerated, nn.ModuleDict):
     def _run(self, run_block: Callable[..., Tensor], stack: Tensor, skips: list[Tensor]) -> Tensor:
         """The same as `forward`, but the blocks concatenate their inputs, which saves a copy."""
         layers = iter(self.values())
-        for transition, block, skip in zip(layers, layers, reversed(skips), strict=False):
+        for transition, block, skip in zip(layers, layers, reversed(skips), strict=True):
             stack = run_block(block, transition(stack, skip), skip)
         return stack
 

@@ -112,28 +112,28 @@ def test_memory_efficient_honours_a_replaced_activation() -> None:
 def test_memory_efficient_recomputes_no_convolution(monkeypatch) -> None:
     network = memory_efficient(segmenter())
     count = 0
-    original = nn.Conv2d.forward
+    original = nn.Conv2d._conv_forward  # `forward` itself, if replaced, keeps this way off
 
-    def counted(self: nn.Conv2d, images: Tensor) -> Tensor:
+    def counted(self: nn.Conv2d, *args: Tensor) -> Tensor:
         nonlocal count
         count += 1
-        return original(self, images)
+        return original(self, *args)
 
-    monkeypatch.setattr(nn.Conv2d, "forward", counted)
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", counted)
     logits = network(torch.randn(2, 3, 20, 20))
     in_forward = count
     logits.sum().backward()
     # Recomputation reaches each convolution's door, and stops there.
     tried = sum(isinstance(m, DenseLayer | TransitionDown) for m in network.modules())
-    assert count - in_forward <= tried
+    assert 0 < count - in_forward <= tried
     assert in_forward == sum(isinstance(m, nn.Conv2d) for m in network.modules())
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_memory_efficient_in_bfloat16(compiled: bool) -> None:
     torch.manual_seed(0)
-    ordinary = by_modules(segmenter())
-    efficient = memory_efficient(ordinary)
+    network = segmenter()
+    ordinary, efficient = by_modules(network), memory_efficient(network)
     if compiled:
         efficient.compile(backend="aot_eager")
     images = torch.randn(2, 3, 20, 24)
@@ -149,7 +149,7 @@ def test_memory_efficient_is_an_option_of_every_network() -> None:
     for arch in ("fc56", "densenet121"):
         for chosen in (False, True):
             network = build_model(arch, num_classes=3, memory_efficient=chosen)
-            parts = [m for m in network.modules() if isinstance(m, DenseBlock | TransitionDown)]
+            parts = [m for m in network.modules() if isinstance(m, choice.Accelerated)]
             assert {part.memory_efficient for part in parts} == {chosen}
 
 

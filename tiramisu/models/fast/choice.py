@@ -5,6 +5,8 @@ nobody can see the difference: not for a tensor of another class, not under a ho
 transform of torch.func, and not while a graph is traced or compiled.
 """
 
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any, Literal
 
 import torch
@@ -13,17 +15,27 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as all_modules
 
+from tiramisu.models.operators import ACTIVATIONS
+
 Way = Literal["plain", "fused", "recomputing"]
 """plain: `forward`; fused: `fused`, on a CPU; recomputing: `recompute`, in less memory."""
 
 STAGE = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
 """The modules of a stage of the fused way, in order."""
 
+RECOMPUTED = (
+    (nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    tuple(ACTIVATIONS.values()),
+    (nn.Conv2d, nn.Conv3d),
+    (nn.Dropout,),
+)
+"""The modules of a stage of the recomputing way, in order."""
+
 ORDINARY = (Tensor, nn.Parameter)
 """PyTorch's own classes of tensors: others may see every operation."""
 
 _REPLACEABLE = [
-    *((kind, "forward", kind.forward) for kind in STAGE),
+    *((kind, "forward", kind.forward) for kind in (*STAGE, nn.Sequential)),
     *((F, name, getattr(F, name)) for name in ("batch_norm", "relu", "conv2d", "dropout")),
 ]
 """What some tools replace in PyTorch itself, to count or change operations."""
@@ -39,21 +51,32 @@ class Accelerated(nn.Module):
     memory_efficient: bool
     """Whether training saves memory, where the fused way, which always does, is not taken."""
 
+    own_forward: Callable[..., Tensor]
+    """`forward` as it was defined: some tools replace it."""
     compiles_fused = False
     """Whether the fused way is one operation for torch.compile, if no gradient is needed."""
 
-    def __call__(self, stack: Tensor, *others: Any) -> Tensor:
+    def __init_subclass__(cls) -> None:
+        cls.own_forward = cls.forward
+
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor:
         """Run `forward`, or another way to its numbers."""
-        match choose_way(self, stack):
+        match "plain" if named else choose_way(self, inputs):
             case "fused":
-                return self.run_fused(stack, *others)
+                return self.run_fused(*inputs)
             case "recomputing":
-                return self.run_recomputing(stack, *others)
-        made: Tensor = super().__call__(stack, *others)
+                return self.run_recomputing(*inputs)
+        made: Tensor = super().__call__(*inputs, **named)
         return made
 
+    def find_parts(self) -> list[nn.Module] | None:
+        """The modules that the other ways run, stage by stage; None if something was replaced."""
+        kind = type(self)
+        is_own = kind in Accelerated.__subclasses__() and kind.forward is kind.own_forward
+        return self.parts() if is_own else None
+
     def parts(self) -> list[nn.Module] | None:
-        """The modules that the other ways run, stage by stage; None if one was replaced."""
+        """The same, where `forward` is the block's own."""
         raise NotImplementedError
 
     def run_fused(self, *inputs: Any) -> Tensor:
@@ -65,42 +88,38 @@ class Accelerated(nn.Module):
         raise NotImplementedError
 
 
-def choose_way(block: Accelerated, stack: Tensor) -> Way:
-    """The fastest way through a block that nobody can tell from its `forward`."""
+def choose_way(block: Accelerated, inputs: Sequence[Any]) -> Way:
+    """The fastest way through a block that nobody can tell from its `forward`.
+
+    Args:
+        inputs: the arguments of the call: tensors, and lists of tensors.
+    """
     saves_memory = block.memory_efficient and torch.is_grad_enabled()
     if torch.compiler.is_exporting():
         return "plain"
     if torch.compiler.is_compiling():
-        if _compiles_fused(block, stack):
-            return "fused"
-        return "recomputing" if saves_memory else "plain"
-    if not is_ordinary(stack) or is_observed():
+        suits = block.compiles_fused and not torch.is_grad_enabled() and _suits_fused(inputs[0])
+        if suits and not any(module.training for module in block.modules()):
+            return "fused" if _can_compile(block, fused=True) else "plain"
+        return "recomputing" if saves_memory and _can_compile(block, fused=False) else "plain"
+    tensors = [tensor for each in inputs for tensor in (each if type(each) is list else [each])]
+    if is_observed() or not all(map(is_ordinary, tensors)):
         return "plain"
-    parts = block.parts()
+    parts = block.find_parts()
     if parts is None or _has_hooks(block):
         return "plain"
-    if _suits_fused(stack) and _can_fuse(parts, stack.dtype):
+    if all(map(_suits_fused, tensors)) and _can_fuse(parts, tensors):
         return "fused"
-    return "recomputing" if saves_memory else "plain"
-
-
-def _compiles_fused(block: Accelerated, stack: Tensor) -> bool:
-    """Whether the fused way stands in a compiled graph, as one operation: only for inference."""
-    return (
-        block.compiles_fused
-        and not torch.is_grad_enabled()
-        and _suits_fused(stack)
-        and not any(module.training for module in block.modules())
-        and _has_usual_parts(block)
-    )
+    return "recomputing" if saves_memory and _can_recompute(parts) else "plain"
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _has_usual_parts(block: Accelerated) -> bool:
-    """Whether nothing in a block was replaced and nothing has a hook, when it is compiled."""
-    parts = block.parts()
-    dtype = next(block.parameters()).dtype
-    return parts is not None and not _has_hooks(block) and _can_fuse(parts, dtype)
+def _can_compile(block: Accelerated, *, fused: bool) -> bool:
+    """Whether another way through a block may stand in a graph, when it is compiled."""
+    parts = block.find_parts()
+    if parts is None or _has_hooks(block):
+        return False
+    return _can_fuse(parts, [next(block.parameters())]) if fused else _can_recompute(parts)
 
 
 def arrange(network: nn.Module, images: Tensor) -> Tensor:
@@ -163,7 +182,14 @@ def _suits_fused(features: Tensor) -> bool:
     )
 
 
-def _can_fuse(parts: list[nn.Module], dtype: torch.dtype) -> bool:
+def _can_recompute(parts: list[nn.Module]) -> bool:
+    """Whether modules form stages that may be repeated in the backward pass."""
+    return len(parts) % len(RECOMPUTED) == 0 and all(
+        type(part) in kinds for part, kinds in zip(parts, cycle(RECOMPUTED), strict=False)
+    )
+
+
+def _can_fuse(parts: list[nn.Module], inputs: Sequence[Tensor]) -> bool:
     """Whether modules form stages of the usual settings, with ordinary tensors of one type."""
     kinds = [type(part) for part in parts]
     if kinds != [*STAGE] * (len(parts) // len(STAGE)) or not all(map(_is_usual, parts)):
@@ -175,8 +201,10 @@ def _can_fuse(parts: list[nn.Module], dtype: torch.dtype) -> bool:
         for name, tensor in own.items()
         if tensor is not None and name != "num_batches_tracked"
     ]
+    dtype = inputs[0].dtype
     return all(
-        type(tensor) in ORDINARY and tensor.dtype == dtype and tensor.is_cpu for tensor in tensors
+        type(tensor) in ORDINARY and tensor.dtype == dtype and tensor.is_cpu
+        for tensor in (*inputs, *tensors)
     )
 
 
@@ -191,4 +219,8 @@ def _is_usual(part: nn.Module) -> bool:
             and part.groups == 1
             and part.padding_mode == "zeros"
         )
-    return not isinstance(part, nn.BatchNorm2d) or part.affine
+    if isinstance(part, nn.BatchNorm2d):
+        statistics = [part.running_mean, part.running_var, part.num_batches_tracked]
+        missing = [tensor is None for tensor in statistics]
+        return part.weight is not None and part.bias is not None and len(set(missing)) == 1
+    return True

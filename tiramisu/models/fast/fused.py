@@ -46,6 +46,9 @@ from tiramisu.models.fast.stages import (
     uses_batch,
 )
 
+NUM_TENSORS = Step._fields.index("from_batch")
+"""Number of tensors in a step; they come first."""
+
 
 def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -> Tensor:
     """Run a dense block: C channels, in parts -> the stack (B, C + L * k, H, W), channels-last.
@@ -54,6 +57,7 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
         features: input of the block, in parts (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
+    _check_width(features, layers[0][0])
     if folded.suits(layers):
         return folded.run_layers(features, layers)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
@@ -63,8 +67,16 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
 
 def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
     """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
+    _check_width([features], stage)
     convolved: Tensor = _NormReluConv.apply(features, stage, *stage.parameters)
     return convolved
+
+
+def _check_width(features: Sequence[Tensor], stage: Stage) -> None:
+    """Refuse another number of channels, which operations on the buffer might broadcast."""
+    width = sum(part.shape[1] for part in features)
+    if width != stage.norm.num_features:
+        raise ValueError(f"the features have {width} channels; expected {stage.norm.num_features}")
 
 
 class _DenseBlock(torch.autograd.Function):
@@ -166,16 +178,15 @@ def _run_layers(
 
 def _save(ctx: Any, steps: Sequence[Step], *others: Tensor | None) -> None:
     """Keep steps, inputs and outputs for the backward pass; autograd notices if one is changed."""
-    ctx.from_batch = [step.from_batch for step in steps]
-    ctx.save_for_backward(*(tensor for step in steps for tensor in step[:-1]), *others)
+    ctx.settings = [step[NUM_TENSORS:] for step in steps]
+    ctx.save_for_backward(*(tensor for step in steps for tensor in step[:NUM_TENSORS]), *others)
 
 
 def _restore(ctx: Any) -> tuple[list[Step], Sequence[Any]]:
     """What `_save` has kept: the steps, and the other tensors."""
     tensors = list(ctx.saved_tensors)
-    each = len(Step._fields) - 1
     steps = []
-    for from_batch in ctx.from_batch:
-        steps.append(Step._make([*tensors[:each], from_batch]))
-        del tensors[:each]
+    for settings in ctx.settings:
+        steps.append(Step._make([*tensors[:NUM_TENSORS], *settings]))
+        del tensors[:NUM_TENSORS]
     return steps, tensors

@@ -75,5 +75,5 @@ def run_stage_plainly(
         normed = (features - mean) * scale + shift
     made = F.conv2d(F.relu(normed), weight, bias, padding=stage.conv.padding)
     if step.kept is not None:
-        made = made * step.kept.permute(0, 3, 1, 2) / (1 - stage.dropout.p)
+        made = made * step.kept.permute(0, 3, 1, 2) / (1 - step.dropout)
     return made

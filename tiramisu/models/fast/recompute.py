@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from itertools import count
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from tiramisu.models.fast.stages import Stage
@@ -21,30 +20,28 @@ def recompute(stage: Stage, *features: Tensor) -> Tensor:
 
     Shapes: features (B, C1, H, W), (B, C2, H, W), ... -> (B, K, H, W); volumes likewise.
     """
+    chain = nn.Sequential(stage.norm, stage.relu, stage.conv)
+    parameters, is_training = dict(chain.named_parameters()), stage.norm.training
+    passes = count()
 
     def run(*features: Tensor) -> Tensor:
-        convolved: Tensor = stage.conv(stage.relu(stage.norm(torch.cat(features, dim=1))))
-        return convolved
+        made: Tensor = chain(torch.cat(features, dim=1))
+        return made
 
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _keep_statistics(stage.norm)
+    def run_or_repeat(*features: Tensor) -> Tensor:
+        if next(passes) == 0:
+            return run(*features)
+        # As in the forward pass, whatever has become of the modules since then.
+        buffers = {name: buffer.clone() for name, buffer in chain.named_buffers()}
+        was_training, stage.norm.training = stage.norm.training, is_training
+        try:
+            made: Tensor = functional_call(chain, parameters | buffers, torch.cat(features, dim=1))
+            return made
+        finally:
+            stage.norm.training = was_training
 
-    recomputing: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
     # The compiler repeats computations, but never the update of a buffer.
-    if not torch.compiler.is_compiling():
-        recomputing["context_fn"] = contexts
-    kept: Tensor = stage.dropout(checkpoint(run, *features, **recomputing))
+    chosen = run if torch.compiler.is_compiling() else run_or_repeat
+    convolved = checkpoint(chosen, *features, use_reentrant=False, preserve_rng_state=False)
+    kept: Tensor = stage.dropout(convolved)
     return kept
-
-
-@contextmanager
-def _keep_statistics(norm: nn.Module) -> Iterator[None]:
-    """A context in which batch norm updates copies of its running statistics, not themselves."""
-    buffers = dict(norm.named_buffers())
-    for name, buffer in buffers.items():
-        setattr(norm, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for name, buffer in buffers.items():
-            setattr(norm, name, buffer)

@@ -111,6 +111,8 @@ class Step(NamedTuple):
     """The new features that dropout has kept, bool (B, H, W, K)."""
     from_batch: bool
     """Whether mean and standard deviation are those of the batch."""
+    dropout: float
+    """Probability of dropout."""
 
 
 def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> Step:
@@ -141,7 +143,7 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
         if kept is not None:
             new.mul_(kept[images, rows]).div_(1 - dropout.p)
         out[images, rows] = new
-    return Step(source, scale, shift, mean, inverse_std, conv.weight, kept, from_batch)
+    return Step(source, scale, shift, mean, inverse_std, conv.weight, kept, from_batch, dropout.p)
 
 
 def undo_stage(
@@ -157,9 +159,9 @@ def undo_stage(
     Returns:
         The gradients of its parameters, in the order of `Stage.parameters`.
     """
-    source, scale, shift, mean, inverse_std, weight, kept, from_batch = step
+    source, scale, shift, mean, inverse_std, weight, kept, from_batch, p = step
     if kept is not None:
-        gradient = (gradient * kept).div_(1 - stage.dropout.p)
+        gradient = (gradient * kept).div_(1 - p)
     windows, taps = _as_pointwise(gradient, weight)
     of_taps = torch.zeros_like(taps)
     width = source.shape[3]
