@@ -79,7 +79,7 @@ def give_names(network: nn.Module, peer: str) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "model._orig_mod."])
 @pytest.mark.parametrize("peer", PEERS)
 def test_every_layer_of_a_peer_is_taken(peer: str, prefix: str, caplog) -> None:
     network = build(peer)

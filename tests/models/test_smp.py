@@ -265,3 +265,8 @@ def test_imported_only_when_asked_for() -> None:
         "sys.exit(any(m in sys.modules for m in ('segmentation_models_pytorch', 'torchvision')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_memory_cannot_be_saved_without_dense_blocks() -> None:
+    with pytest.raises(ValueError, match="no dense blocks"):
+        build_model("smp:unet/resnet18", num_classes=2).set_grad_checkpointing()

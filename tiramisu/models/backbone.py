@@ -31,9 +31,9 @@ class Backbone(Network):
 
     The modules are those of the network itself under the same names (`features.conv0`, ...), so
     weights are shared with it. Layers that no map needs are left out. `freeze()` freezes all of it,
-    or the parts that are named. `feature_info` lists channels, stride and module of each map, as
-    timm does. A transition returns two tensors: the map that its BN and activation make, and what
-    the next block reads.
+    or the parts that are named. `feature_info` lists channels, stride and module of each map, in
+    dictionaries with timm's keys. A transition returns two tensors: the map that its BN and
+    activation make, and what the next block reads.
 
     Shapes: images (B, in_channels, H, W) -> a list of (B, channels[i], H / strides[i],
     W / strides[i]): the stem rounds up, transitions down. Volumes for a network with dims=3.

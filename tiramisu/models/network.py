@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from tiramisu.models.arguments import check_images, find_part
-from tiramisu.models.fast.choice import arrange
+from tiramisu.models.fast.choice import Accelerated, arrange
 
 P = ParamSpec("P")
 Device: TypeAlias = "torch.device | str | int | None"
@@ -124,29 +124,34 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Save memory in training, or stop to: the argument `memory_efficient`, set later."""
-        for module in self.modules():
-            if hasattr(module, "memory_efficient"):
-                module.memory_efficient = enable  # type: ignore[assignment]
+        """Save memory in training, or stop to: the argument `memory_efficient`, set later.
+
+        Raises:
+            ValueError: the network has no part that can do so.
+        """
+        parts = [module for module in self.modules() if isinstance(module, Accelerated)]
+        if not parts:
+            raise ValueError("the network has no dense blocks, which alone can save memory")
+        for part in parts:
+            part.memory_efficient = enable
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Patterns that sort parameters into groups by depth, for learning rates by layer.
 
         They are in the form of `timm.optim.param_groups_layer_decay`: all that no pattern matches,
-        which is the last batch norm and the classifier, is the deepest group.
+        such as the last batch norm and the classifier, is the deepest group.
 
         Args:
             coarse: make a group of each block, not of each dense layer.
         """
+        groups: dict[str, Any] = {"stem": r"^features\.(?:conv|norm|relu)0\."}
         if coarse:
-            return {
-                "stem": r"^features\.(?:conv|norm|relu)0\.",
+            return groups | {
                 "blocks": r"^features\.(?:denseblock|transition)(\d+)\.",
                 "bottleneck": r"^bottleneck\.",
                 "decoder": r"^decoder\.(?:transition|denseblock)(\d+)\.",
             }
-        return {
-            "stem": r"^features\.(?:conv|norm|relu)0\.",
+        return groups | {
             "blocks": [
                 (r"^features\.denseblock(\d+)\.denselayer(\d+)\.", None),
                 (r"^features\.transition(\d+)\.", WITH_THE_LAST),

@@ -50,8 +50,8 @@ _OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 _TRANSITION = re.compile(r"^features\.transition(\d+)\.")
 
-_WRAPPERS = re.compile(r"^(?:module\.)?(?:network\.)?(?:encoder\.)?")
-"""The prefix of the names of a network that is wrapped, or the encoder of another."""
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.|model\.)*(?:network\.)?(?:encoder\.)?")
+"""The prefix of the names of a network that is wrapped or compiled, or the encoder of another."""
 
 
 def rename_layers(names: Iterable[str]) -> tuple[str | None, dict[str, str]]:

@@ -1,8 +1,10 @@
 """Which way a block is computed: this is the one place that decides.
 
 `forward` of a block is plain PyTorch. Another way to the same numbers stands in for it only where
-nobody can see the difference: not for a tensor of another class, not under a hook, a mode or a
-transform of torch.func, and not while a graph is traced or compiled.
+no tool can see the difference: not for a tensor of another class, not under a hook, a mode or a
+transform of torch.func, and not while a graph is traced. What remains to be seen: outputs are in
+channels-last memory, dropout draws other random numbers, and in training an output must not be
+changed in place.
 """
 
 from collections.abc import Callable, Sequence
