@@ -115,13 +115,16 @@ def choose_way(block: Accelerated, inputs: Sequence[Any]) -> Way:
     return "recomputing" if saves_memory and _can_recompute(parts) else "plain"
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _can_compile(block: Accelerated, *, fused: bool) -> bool:
     """Whether another way through a block may stand in a graph, when it is compiled."""
     parts = block.find_parts()
     if parts is None or _has_hooks(block):
         return False
     return _can_fuse(parts, [next(block.parameters())]) if fused else _can_recompute(parts)
+
+
+# What `torch.compiler.assume_constant_result` does, which would import the whole compiler.
+_can_compile._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def arrange(network: nn.Module, images: Tensor) -> Tensor:
