@@ -6,6 +6,7 @@ from itertools import chain
 
 import pytest
 import torch
+from tiny_networks import tiny_fcdensenet
 from torch import nn
 
 from tiramisu.models import Backbone, DenseNet, FCDenseNet, build_model, densenet121, fc_densenet56
@@ -18,13 +19,7 @@ def classifier(**options) -> DenseNet:
 
 
 def segmenter(**options) -> FCDenseNet:
-    return FCDenseNet(
-        growth_rate=4,
-        down_blocks=(2, 1),
-        bottleneck_layers=2,
-        up_blocks=(1, 2),
-        **({"num_classes": 3, "dropout": 0.0} | options),
-    )
+    return tiny_fcdensenet(**({"num_classes": 3} | options))
 
 
 @pytest.mark.parametrize(

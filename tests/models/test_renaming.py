@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny_networks import tiny_fcdensenet
 from torch import Tensor, nn
 
 from tiramisu.models import DenseNet, FCDenseNet, load_fitting
@@ -57,14 +58,7 @@ NAMES = {
 def build(peer: str) -> nn.Module:
     """The same network as the peer's: of two blocks, with 2 layers and 1 on the way down."""
     if peer == "bfortuner/pytorch_tiramisu":
-        return FCDenseNet(
-            growth_rate=4,
-            down_blocks=(2, 1),
-            bottleneck_layers=2,
-            up_blocks=(1, 2),
-            stem_width=8,
-            num_classes=3,
-        )
+        return tiny_fcdensenet(num_classes=3)
     return DenseNet(growth_rate=4, block_config=(2, 1), stem="cifar", num_classes=3)
 
 

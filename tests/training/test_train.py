@@ -185,10 +185,10 @@ def test_weights_are_taken_from_another_run(
     other = {"arch": "fc67", "normalize": "unit"}
     third = train(quick(**changes, **other, out=str(tmp_path / "third"))).folder
     out = capsys.readouterr().out
-    # Of another network only a few layers fit, the first convolution among them: said once.
+    # Of another network only a few layers fit, the first convolution among them.
     (warning,) = (r.getMessage() for r in caplog.records if r.name.startswith("tiramisu"))
-    assert re.match(r"only 0.\d+ % .*: \d+ of \d+ layers loaded; random weights: ", warning)
-    assert "layers loaded" not in out
+    assert re.match(r"only 0.\d+ % of the network's numbers were loaded; expected ", warning)
+    assert re.search(rf"--init-from {first}: \d+ of \d+ layers loaded; random weights: ", out)
     assert f"--init-from {first} was trained on images that were normalised differently" in out
     name = "model.network.features.conv0.weight"
     torch.testing.assert_close(checkpoint_weights(third)[name], checkpoint_weights(first)[name])

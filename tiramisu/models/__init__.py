@@ -25,7 +25,7 @@ from tiramisu.models.fcdensenet import fc_densenet67 as fc_densenet67
 from tiramisu.models.fcdensenet import fc_densenet103 as fc_densenet103
 from tiramisu.models.pretrained import Transfer as Transfer
 from tiramisu.models.pretrained import load_fitting as load_fitting
-from tiramisu.models.pretrained import load_public as load_public
+from tiramisu.models.public_weights import load_public as load_public
 from tiramisu.models.zoo import build_model as build_model
 from tiramisu.models.zoo import densenet_backbone as densenet_backbone
 from tiramisu.models.zoo import list_models as list_models

@@ -10,7 +10,7 @@ from tiramisu.models.arguments import NetworkOptions, check_blocks, check_counts
 from tiramisu.models.blocks import DenseBlock, LayerStyle, TransitionDown
 from tiramisu.models.network import Device, Network, built_in_place
 from tiramisu.models.operators import CONVOLUTIONS, Activation, Dims
-from tiramisu.models.pretrained import PublicWeights, start_from_public
+from tiramisu.models.public_weights import PublicWeights, start_from_public
 from tiramisu.models.stem_and_head import STEM_STRIDES, Head, Stem, new_head, new_pool, new_stem
 
 

@@ -51,6 +51,10 @@ class Network(nn.Module):
     min_size: int
     dims: int = 2
 
+    # Of networks with a classifier; see `reset_classifier`.
+    _new_classifier: Callable[[int], nn.Module]
+    _init_weights: Callable[[nn.Module], None]
+
     # Here and not in `forward`, which tracers can follow only if it does not depend on shapes.
     def __call__(self, images: Tensor) -> Any:
         """Check the input, then run `forward`.
@@ -116,12 +120,6 @@ class Network(nn.Module):
             classifier = self._new_classifier(num_classes)
             self._init_weights(classifier)
         self.classifier = classifier.to(like.dtype).train(self.training)
-
-    def _new_classifier(self, num_classes: int) -> nn.Module:
-        raise NotImplementedError
-
-    def _init_weights(self, part: nn.Module) -> None:
-        raise NotImplementedError
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Save memory in training, or stop to: the argument `memory_efficient`, set later.

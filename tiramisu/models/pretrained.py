@@ -2,17 +2,15 @@
 
 `load_fitting` matches layers by name and shape: of the same network trained on ImageNet or for
 other classes, of one that others wrote (`renaming`), or of a DenseNet whose dense blocks fit the
-way down of an FC-DenseNet. `load_public` downloads weights of torchvision first.
+way down of an FC-DenseNet.
 """
 
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +18,9 @@ from torch import Tensor, nn
 from tiramisu.models.arguments import find_part
 from tiramisu.models.operators import CONVOLUTIONS
 from tiramisu.models.renaming import PEERS_EPS, rename_layers
-from tiramisu.text import in_one_line, list_some
-
-if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
-
-PublicWeights: TypeAlias = "str | WeightsEnum | None"
+from tiramisu.text import list_some
 
 _log = logging.getLogger(__name__)
-
-TIMEOUT = 30.0
-"""Seconds without a byte after which a download is given up."""
-
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +39,6 @@ class Transfer:
     """Whose names the layers had, a key of `renaming.PEERS`; None for torchvision's names."""
     eps: tuple[float, float] | None = None
     """Epsilon of batch norm there and here, if the two are known to differ."""
-    is_little: bool = False
-    """Whether the layers have less than half of the parameters of either network."""
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.adapted) + len(self.new)
@@ -154,89 +140,21 @@ def load_fitting(
             "the same family, growth rate and width, or train from scratch"
         )
     other_size = sum(value.numel() for layer in others.values() for value in layer.tensors.values())
-    transfer = Transfer(
+    if 2 * loaded < min(own_size, other_size):
+        _log.warning(
+            "only %.2g %% of the network's numbers were loaded; expected weights of a network of "
+            "the same family, growth rate and number of layers",
+            100 * loaded / own_size,
+        )
+    _check_versions(modules, loaded=taken + adapted, metadata=getattr(state, "_metadata", {}))
+    return Transfer(
         taken=tuple(taken),
         adapted=tuple(adapted),
         new=tuple(new),
         unused=tuple(other.name for key, other in others.items() if key not in used),
         peer=peer,
         eps=eps,
-        is_little=2 * loaded < min(own_size, other_size),
     )
-    if transfer.is_little:
-        _log.warning(
-            "only %.2g %% of the network's numbers were loaded, in %s: %s; expected weights of a "
-            "network of the same family, growth rate and number of layers",
-            100 * loaded / own_size,
-            list_some(taken + adapted, most=3),
-            transfer,
-        )
-    _check_versions(modules, loaded=taken + adapted, metadata=getattr(state, "_metadata", {}))
-    return transfer
-
-
-def load_public(network: nn.Module, name: str, weights: str | WeightsEnum) -> Transfer:
-    """Download weights of torchvision, and load the layers that fit.
-
-    The file is downloaded once, into the folder of torch.hub, and checked against the hash in its
-    name.
-
-    Args:
-        network: a DenseNet, a `Backbone`, or a network with such an encoder.
-        name: name of the network at torchvision, such as "densenet121".
-        weights: a member of torchvision's enum, such as `DenseNet121_Weights.IMAGENET1K_V1`; or its
-            name, with or without that of the enum; or "DEFAULT".
-
-    Raises:
-        ValueError: there are no such weights, or the hash of the file is wrong.
-        OSError: the download failed.
-    """
-    found = _find_public(name, weights)
-    timeout_before = socket.getdefaulttimeout()
-    try:
-        socket.setdefaulttimeout(TIMEOUT)  # torch.hub itself would wait for ever
-        state = found.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except RuntimeError as error:
-        if "invalid hash" not in str(error):
-            raise
-        raise ValueError(
-            f"the weights {found!r} from {found.url} arrived damaged ({error}): try again"
-        ) from None
-    except (OSError, HTTPException) as error:
-        raise OSError(
-            f"the weights {found!r} cannot be downloaded ({in_one_line(error)}): go online once, "
-            f"or put {found.url} into {torch.hub.get_dir()}/checkpoints"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(timeout_before)
-    return load_fitting(network, state)
-
-
-def start_from_public(network: NetworkT, name: str, weights: PublicWeights) -> NetworkT:
-    """Return the network, after `load_public` unless `weights` is None; logs the `Transfer`."""
-    if weights is not None:
-        _log.info("%s: %s", name, load_public(network, name, weights))
-    return network
-
-
-def _find_public(name: str, weights: str | WeightsEnum) -> WeightsEnum:
-    from torchvision.models import get_model_weights  # slow to import, and rarely needed
-
-    try:
-        known = get_model_weights(name)
-    except ValueError:
-        raise ValueError(
-            f"there are no published weights {weights!r} for {name}, only for densenet121, "
-            "densenet161, densenet169 and densenet201: leave weights out"
-        ) from None
-    try:
-        found: WeightsEnum = known.verify(weights)
-    except (KeyError, TypeError):
-        members = ", ".join(repr(member.name) for member in known)
-        raise ValueError(
-            f"{name} has no published weights {weights!r}; expected one of {members}, 'DEFAULT'"
-        ) from None
-    return found
 
 
 def _check_versions(

@@ -26,7 +26,8 @@ from tiramisu.models.arguments import check_counts
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import densenet121, densenet161, densenet169, densenet201, densenet264
 from tiramisu.models.network import Network
-from tiramisu.models.pretrained import PublicWeights, adapt_channels, load_public
+from tiramisu.models.pretrained import adapt_channels
+from tiramisu.models.public_weights import PublicWeights, load_public
 
 _log = logging.getLogger(__name__)
 

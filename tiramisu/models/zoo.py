@@ -14,7 +14,7 @@ from tiramisu.models import cifar, densenet, fcdensenet
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import DenseNet, DenseNetOptions
 from tiramisu.models.network import Device, on_device
-from tiramisu.models.pretrained import PublicWeights, start_from_public
+from tiramisu.models.public_weights import PublicWeights, start_from_public
 from tiramisu.text import did_you_mean
 
 TASKS = ("segmentation", "classification")

@@ -8,7 +8,8 @@ from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel
 from tiramisu.checkpoints.weights_file import load_weights
 from tiramisu.devices import is_main_process
 from tiramisu.models import build_model
-from tiramisu.models.pretrained import Transfer, load_fitting, load_public
+from tiramisu.models.pretrained import load_fitting
+from tiramisu.models.public_weights import load_public
 
 PUBLIC = re.compile(r"(\w+_Weights\.)?(IMAGENET1K_V\d|DEFAULT)|imagenet")
 """Names of public weights in torchvision, and in segmentation-models-pytorch."""
@@ -57,5 +58,4 @@ def warm_start(model: ImageModel, source: str) -> None:
                 f"Warning: --init-from {source} was trained on images that were normalised "
                 "differently; set --normalize to match"
             )
-        if not (isinstance(loaded, Transfer) and loaded.is_little):  # then a warning has said it
-            print(f"--init-from {source}: {loaded}")
+        print(f"--init-from {source}: {loaded}")

@@ -7,9 +7,10 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 import torchvision
+from tiny_networks import tiny_fcdensenet
 from torch import Tensor, nn
 
-from tiramisu.models import Backbone, DenseNet, FCDenseNet
+from tiramisu.models import Backbone, DenseNet
 from tiramisu.models.reference import ReferenceFCDenseNet
 
 KINDS = ("DenseNet", "Backbone", "FCDenseNet")
@@ -70,22 +71,10 @@ def new_backbone() -> Backbone:
     return Backbone(new_densenet())
 
 
-def new_fcdensenet() -> FCDenseNet:
-    return FCDenseNet(
-        growth_rate=3,
-        down_blocks=(2, 1),
-        bottleneck_layers=2,
-        up_blocks=(1, 2),
-        stem_width=5,
-        dropout=0.0,
-        num_classes=4,
-    )
-
-
 NEW: dict[str, Callable[[], nn.Module]] = {
     "DenseNet": new_densenet,
     "Backbone": new_backbone,
-    "FCDenseNet": new_fcdensenet,
+    "FCDenseNet": tiny_fcdensenet,
 }
 PLAIN: dict[str, type[nn.Module]] = {
     "DenseNet": PlainDenseNet,

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from paths import by_modules, memory_efficient
+from tiny_networks import tiny_fcdensenet
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from tiramisu.models import DenseBlock, DenseNet, FCDenseNet, LayerStyle, TransitionDown
+from tiramisu.models import DenseBlock, DenseNet, LayerStyle, TransitionDown
 from tiramisu.models.blocks import DenseLayer
 from tiramisu.models.fast import choice
 from tiramisu.models.fcdensenet import UpsamplingPath
@@ -38,11 +39,6 @@ def block() -> DenseBlock:
 
 def transition() -> TransitionDown:
     return TransitionDown(4, pooling="average", style=STYLE)
-
-
-def segmenter(**options) -> FCDenseNet:
-    sizes = {"growth_rate": 3, "down_blocks": (2, 1), "bottleneck_layers": 2, "up_blocks": (1, 2)}
-    return FCDenseNet(**sizes, stem_width=5, num_classes=4, **({"dropout": 0.0} | options))
 
 
 def changed(module: nn.Module, **parts: nn.Module) -> nn.Module:
@@ -103,7 +99,7 @@ def test_unusual_blocks(name: str, training: bool, saving: bool) -> None:
 
 def test_unusual_ways_up() -> None:
     stack, skips = torch.randn(2, 6, 4, 4), [torch.randn(2, 11, 16, 16), torch.randn(2, 14, 8, 8)]
-    usual = segmenter().decoder.eval()
+    usual = tiny_fcdensenet().decoder.eval()
     silent = SilentPath(memory_efficient=False)
     longer = copy.deepcopy(usual)
     longer["more"] = DenseBlock(
@@ -120,7 +116,7 @@ def test_unusual_ways_up() -> None:
 
 @pytest.mark.parametrize("kind", [DenseLayer, DenseBlock, TransitionDown, UpsamplingPath])
 def test_a_replaced_forward_of_our_classes(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = segmenter().eval()
+    network = tiny_fcdensenet().eval()
     images = torch.randn(1, 3, 16, 16)
     before = network(images)
     original = kind.forward
@@ -162,7 +158,7 @@ class TestSavingMemory:
     @pytest.fixture
     def networks(self, monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Module, nn.Module]:
         torch.manual_seed(0)
-        network = segmenter(activation="silu").double()
+        network = tiny_fcdensenet(activation="silu").double()
         calls = []
         chosen = choice.choose_way
 

@@ -5,30 +5,19 @@ from collections.abc import Callable
 import pytest
 import torch
 from paths import by_modules, memory_efficient
+from tiny_networks import tiny_fcdensenet
 from torch import Tensor, nn
 
-from tiramisu.models import DenseNet, FCDenseNet, LayerStyle, build_model
+from tiramisu.models import DenseNet, LayerStyle, build_model
 from tiramisu.models.blocks import DenseBlock, DenseLayer, TransitionDown
 from tiramisu.models.fast import choice, fused, stages
-
-
-def segmenter() -> nn.Module:
-    return FCDenseNet(
-        growth_rate=3,
-        down_blocks=(2, 1),
-        bottleneck_layers=2,
-        up_blocks=(1, 2),
-        stem_width=5,
-        num_classes=4,
-        dropout=0,
-    )
 
 
 def classifier() -> nn.Module:
     return DenseNet(growth_rate=4, block_config=(2, 3), stem_width=6, num_classes=5)
 
 
-@pytest.fixture(params=[segmenter, classifier])
+@pytest.fixture(params=[tiny_fcdensenet, classifier])
 def network(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
     network = request.param().double()
@@ -99,7 +88,7 @@ def test_memory_efficient_equals_modules(network, training) -> None:
 
 @pytest.mark.usefixtures("not_fused")
 def test_memory_efficient_honours_a_replaced_activation() -> None:
-    network = segmenter()
+    network = tiny_fcdensenet(dropout=0)
     for layer in network.modules():
         if isinstance(layer, DenseLayer):
             layer.relu1 = nn.SiLU()
@@ -110,7 +99,7 @@ def test_memory_efficient_honours_a_replaced_activation() -> None:
 
 @pytest.mark.usefixtures("not_fused")
 def test_memory_efficient_recomputes_no_convolution(monkeypatch) -> None:
-    network = memory_efficient(segmenter())
+    network = memory_efficient(tiny_fcdensenet(dropout=0))
     count = 0
     original = nn.Conv2d._conv_forward  # `forward` itself, if replaced, keeps this way off
 
@@ -132,7 +121,7 @@ def test_memory_efficient_recomputes_no_convolution(monkeypatch) -> None:
 @pytest.mark.parametrize("compiled", [False, True])
 def test_memory_efficient_in_bfloat16(compiled: bool) -> None:
     torch.manual_seed(0)
-    network = segmenter()
+    network = tiny_fcdensenet(dropout=0)
     ordinary, efficient = by_modules(network), memory_efficient(network)
     if compiled:
         efficient.compile(backend="aot_eager")
@@ -155,7 +144,7 @@ def test_memory_efficient_is_an_option_of_every_network() -> None:
 
 @pytest.mark.parametrize("momentum", [0.3, None])
 def test_running_statistics_follow_the_momentum(momentum: float | None) -> None:
-    network = segmenter()
+    network = tiny_fcdensenet(dropout=0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = momentum

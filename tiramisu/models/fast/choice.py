@@ -7,6 +7,7 @@ channels-last memory, dropout draws other random numbers, and in training an out
 changed in place.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any, Literal
@@ -43,7 +44,7 @@ _REPLACEABLE = [
 """What some tools replace in PyTorch itself, to count or change operations."""
 
 
-class Accelerated(nn.Module):
+class Accelerated(nn.Module, ABC):
     """A block with faster ways to the numbers of its `forward`.
 
     They are taken in `__call__`, so that `forward` is nothing but the block's definition, which
@@ -77,17 +78,17 @@ class Accelerated(nn.Module):
         is_own = kind in Accelerated.__subclasses__() and kind.forward is kind.own_forward
         return self.parts() if is_own else None
 
+    @abstractmethod
     def parts(self) -> list[nn.Module] | None:
         """The same, where `forward` is the block's own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run_fused(self, *inputs: Any) -> Tensor:
         """The numbers of `forward` by the fused functions for the CPU."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run_recomputing(self, *inputs: Any) -> Tensor:
         """The numbers of `forward`; the backward pass computes what is cheap again."""
-        raise NotImplementedError
 
 
 def choose_way(block: Accelerated, inputs: Sequence[Any]) -> Way:
