@@ -266,7 +266,7 @@ def check(argv: Sequence[str]) -> None:
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.checking.check import check_dataset
 
-    spec = load_spec(config.data)
+    spec = load_spec(config.data, config)
     root = Path(config.data_root) if config.data_root else None
     print(check_dataset(spec, root=root, splits=config.splits))
 

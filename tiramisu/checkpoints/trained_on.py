@@ -1,16 +1,23 @@
 """The data set that a model was trained on."""
 
+import dataclasses
 from pathlib import Path
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model_files import find_model_file
 from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.data.catalog import load_spec
+from tiramisu.data.config import AS_THEY_ARE, SourceOptions
 from tiramisu.data.spec import DatasetSpec
 
 
 def find_data(
-    info: ModelInfo, *, checkpoint: str | Path, data: str | None, data_root: str | None
+    info: ModelInfo,
+    *,
+    checkpoint: str | Path,
+    data: str | None,
+    data_root: str | None,
+    options: SourceOptions = AS_THEY_ARE,
 ) -> tuple[str, DatasetSpec, str | None]:
     """The data set to evaluate a model on; by default the one it was trained on.
 
@@ -19,6 +26,8 @@ def find_data(
         checkpoint: the model's file or folder; the settings of its run are read.
         data: name, YAML file or folder of a data set, or None.
         data_root: folder of the data set's files; None for the one that the run used.
+        options: how data without a description are understood; what is None there is taken from
+            the run, if it used the same data.
 
     Returns:
         Its name or path, the data set, and the folder of its files (None for the data set's own).
@@ -29,7 +38,11 @@ def find_data(
     trained_with = read_settings(find_model_file(checkpoint))
     data = data or trained_with.get("data", info.dataset)
     same_data = data in (trained_with.get("data"), info.dataset)
-    spec = load_spec(data)
+    if same_data:
+        saved = {f.name: trained_with.get(f.name) for f in dataclasses.fields(SourceOptions)}
+        given = {name: getattr(options, name) for name in saved}
+        options = SourceOptions(**{n: saved[n] if v is None else v for n, v in given.items()})
+    spec = load_spec(data, options)
     _check_classes(info, spec, data)
     return data, spec, data_root or (trained_with.get("data_root") if same_data else None)
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tiramisu.data.config import AS_THEY_ARE, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.parse import parse_spec
 from tiramisu.data.spec import DatasetSpec
@@ -14,7 +15,7 @@ def list_datasets() -> list[str]:
     return list_shipped("datasets")
 
 
-def load_spec(data: str) -> DatasetSpec:
+def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
     """Read and check the description of a data set. Its files are not checked.
 
     Args:
@@ -23,6 +24,7 @@ def load_spec(data: str) -> DatasetSpec:
             images/train, images/val, masks/train and masks/val; its masks are read to find the
             classes. A folder for classification has train/CLASS and val/CLASS; if its images differ
             in size, all are resized to 224 x 224.
+        options: how data without a description are understood.
 
     Raises:
         ValueError: the description has a mistake; the message has the file, the line and the fix.
@@ -31,5 +33,5 @@ def load_spec(data: str) -> DatasetSpec:
         raise ValueError("the name of the data set is empty; expected such as --data camvid")
     path = Path(os.path.expanduser(data))
     if data not in list_shipped("datasets") and path.is_dir():
-        return spec_from_folder(path)
+        return spec_from_folder(path, options)
     return parse_spec(find_shipped("datasets", data))

@@ -1,12 +1,29 @@
 """The settings of `tiramisu check` and `tiramisu download`. No torch in this file."""
 
 import dataclasses
+from typing import Annotated, Literal
 
-from tiramisu.settings import check_ranges, explain
+from tiramisu.settings import Range, check_ranges, explain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckConfig:
+class SourceOptions:
+    """How data are understood that come without a description; flags of several commands."""
+
+    val_fraction: Annotated[float, Range(at_least=0.01, at_most=0.9)] | None = None
+    """Part of the samples for validation, such as 0.2, where the data have no val split. Which
+    ones depends on their names alone."""
+    unlabelled: Literal["background", "void"] | None = None
+    """What images without annotations are, and pixels outside of all shapes: background, a class
+    of its own, or void, which the loss and the scores ignore."""
+
+
+AS_THEY_ARE = SourceOptions()
+"""Nothing is said about the data."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckConfig(SourceOptions):
     """A check of a data set.
 
     Raises:

@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Annotated, Literal
 
+from tiramisu.data.config import SourceOptions
 from tiramisu.settings import Accelerator, BatchSize, Range, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalConfig:
+class EvalConfig(SourceOptions):
     """An evaluation of a trained model.
 
     Raises:

@@ -49,7 +49,11 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         model = load_model(config.checkpoint, device=pick_device(config.accelerator))
     info = model.info
     data, spec, root = find_data(
-        info, checkpoint=config.checkpoint, data=config.data, data_root=config.data_root
+        info,
+        checkpoint=config.checkpoint,
+        data=config.data,
+        data_root=config.data_root,
+        options=config,
     )
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _choose_folder(config, spec, batch_size=batch_size)

@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Literal
 
+from tiramisu.data.config import SourceOptions
 from tiramisu.settings import Count, Seed, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class ExportConfig(SourceOptions):
     """An export of a trained model.
 
     Raises:

@@ -117,7 +117,11 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
     val: ImageDataset | None = None
     if config.int8:
         data, spec, root = find_data(
-            model.info, checkpoint=config.checkpoint, data=config.data, data_root=config.data_root
+            model.info,
+            checkpoint=config.checkpoint,
+            data=config.data,
+            data_root=config.data_root,
+            options=config,
         )
         scale = model.info.image_scale
         train = open_split(spec, config.train_split, root=root, image_scale=scale)

@@ -71,7 +71,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
     check_machine(config)
     config = use_absolute_paths(config)
     state = check_resume(config) if config.resume is not None else None
-    spec = load_spec(config.data)
+    spec = load_spec(config.data, config)
     check_task(spec, config)
     folder = choose_folder(config, data_name=spec.name)
     if state is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tiramisu.data.config import SourceOptions
 from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable
 from tiramisu.data.plain_file import read_text
@@ -27,7 +28,7 @@ _SHOWN = 12  # colors of a color mask, values of masks
 _FIRST_MASKS = 8  # number of masks to read if classes.txt names the classes
 
 
-def spec_from_folder(folder: Path) -> DatasetSpec:
+def spec_from_folder(folder: Path, options: SourceOptions) -> DatasetSpec:
     """The spec of a folder for segmentation (with `images`) or classification (with `train`).
 
     Raises:
