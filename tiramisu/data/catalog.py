@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tiramisu.data.config import AS_THEY_ARE, SourceOptions
+from tiramisu.data.config import AS_THEY_ARE, ImageOptions, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.parse import parse_spec
 from tiramisu.data.spec import DatasetSpec
@@ -33,5 +33,9 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
         raise ValueError("the name of the data set is empty; expected such as --data camvid")
     path = Path(os.path.expanduser(data))
     if data not in list_shipped("datasets") and path.is_dir():
-        return spec_from_folder(path, options)
-    return parse_spec(find_shipped("datasets", data))
+        spec = spec_from_folder(path, options)
+    else:
+        spec = parse_spec(find_shipped("datasets", data))
+    if isinstance(options, ImageOptions):
+        spec = spec.with_images(bands=options.bands, scaling=options.scaling)
+    return spec

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, LabelTable
 from tiramisu.data.plain_file import read_text
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.readers.image_file import open_image
+from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import FileSplit, PixelClass
@@ -155,12 +155,13 @@ def _check_values(folder: Path, values: set[int]) -> None:
 
 def _read_palette(masks: list[Path], num_classes: int) -> Sequence[tuple[int, int, int] | None]:
     """The colors in the palette of the first mask that can be opened; None if two are alike."""
-    channels: Iterator[int] = iter([])
+    colors: list[tuple[int, int, int]] = []
     for mask in masks:
-        with contextlib.suppress(OSError, ValueError), open_image(mask) as file:
-            channels = iter(file.getpalette("RGB") or [])
+        with contextlib.suppress(OSError, ValueError):
+            palette = read_raster(mask).palette
+            if palette is not None:
+                colors = [(int(r), int(g), int(b)) for r, g, b in palette[:num_classes]]
             break
-    colors = list(zip(channels, channels, channels, strict=False))[:num_classes]
     return colors if len(set(colors)) == num_classes else [None] * num_classes
 
 

@@ -7,10 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tiramisu.data.labels import UNKNOWN, Encoding, LabelTable
-from tiramisu.data.readers.image_file import open_image
+from tiramisu.data.readers.image_file import read_raster
 from tiramisu.text import show_path
-
-_INDEX_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
 
 
 def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
@@ -25,18 +23,21 @@ def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file cannot be read or does not fit the encoding.
     """
-    with open_image(path) as file:
-        if encoding == "rgb" and file.mode not in _INDEX_MODES - {"1", "L", "P"}:
-            rgb = np.asarray(file.convert("RGB")).astype(np.uint32)  # (H, W, 3)
-            packed: npt.NDArray[Any] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-            return packed
-        if encoding == "index" and file.mode in _INDEX_MODES:
-            codes = np.asarray(file)
-            return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
-        mode = file.mode
+    raster = read_raster(path)
+    values = raster.values[..., : 3 if raster.header.bands == 3 else 1]
+    if encoding == "rgb" and raster.palette is not None:
+        values = raster.palette[values[..., 0]]
+    if encoding == "rgb" and values.shape[2] == 3:
+        rgb = values.astype(np.uint32)  # (H, W, 3)
+        packed: npt.NDArray[Any] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+        return packed
+    if encoding == "index" and values.shape[2] == 1:
+        codes = values[..., 0]
+        return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
+    mode = f"{raster.header.bands} bands"
     other = "rgb" if encoding == "index" else "index"
     raise ValueError(
-        f"{show_path(path)}: a mask in mode {mode} cannot hold `encoding: {encoding}` labels. "
+        f"{show_path(path)}: a mask with {mode} cannot hold `encoding: {encoding}` labels. "
         f"Write `encoding: {other}` in the data set's YAML, or save the masks again"
     )
 
