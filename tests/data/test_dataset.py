@@ -238,7 +238,7 @@ def test_a_broken_file_gives_one_short_message(tiny: Path, num_workers: int):
     with pytest.raises(ValueError, match="is damaged") as caught:
         list(loader)
     assert str(caught.value) == (
-        f"{path} is damaged or is no image; expected a file such as PNG or JPEG"
+        f"{path} is damaged or is no image; expected a file such as PNG, JPEG, TIFF or .npy"
     )
 
 

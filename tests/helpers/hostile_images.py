@@ -147,9 +147,14 @@ GOOD = {
     "bits.png": encode(picture("1"), "PNG"),
     "transparent.png": encode(picture("RGBA"), "PNG"),
     "gray_transparent.png": encode(picture("LA"), "PNG"),
+}
+DEEP = {
     "16_bits.png": encode(_WIDE, "PNG"),
     "16_bits.tif": encode(_WIDE, "TIFF"),
     "16_bits.pgm": encode(_WIDE, "PPM"),
+}
+"""Grey images of 16 bits: 257 times the values of `picture("L")`."""
+SEVERAL = {
     "animation.png": encode(picture(), "PNG", **_two_frames()),
     "pages.tif": encode(picture(), "TIFF", **_two_frames()),
     "animation.webp": encode(picture(), "WEBP", lossless=True, **_two_frames()),

@@ -46,10 +46,14 @@ def test_the_report_is_a_table(tiny: Path):
     assert lines[1].split() == ["train", "val"]
     assert lines[2].split() == ["samples", "5", "2"]
     assert lines[3].split()[-6:] == ["12", "x", "16"] * 2
-    assert [line.split()[0] for line in lines[5:]] == ["ground", "tree", "fruit", "void"]
-    assert len({len(line) for line in lines[2:4] + lines[5:]}) == 1  # the columns line up
+    assert lines[4].split() == ["bands", "3", "(RGB)", "3", "(RGB)"]
+    assert lines[5].split() == ["values", *["uint8:", "0", "to", "255", "uint8:", "0", "to", "255"]]
+    assert [line.split()[0] for line in lines[7:11]] == ["ground", "tree", "fruit", "void"]
+    assert len({len(line) for line in lines[2:6] + lines[7:11]}) == 1  # the columns line up
     for column in (1, 2):
-        assert sum(float(line.split()[column]) for line in lines[5:]) == pytest.approx(100, abs=0.1)
+        percents = (float(line.split()[column]) for line in lines[7:11])
+        assert sum(percents) == pytest.approx(100, abs=0.1)
+    assert lines[11] == "Values are scaled: 0 to 255 become 0 to 1 (--scaling changes this)."
 
 
 def test_everything_is_listed_at_once(tiny: Path):

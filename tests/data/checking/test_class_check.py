@@ -22,9 +22,10 @@ def test_images_are_counted_per_class(tmp_path: Path):
     assert val.class_counts.tolist() == [1, 0]
     assert report.warnings == ("val has no image of dog",)
     lines = str(report).splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["samples", "height", "images", "cat", "dog",
-                                                       "Warning:"]  # fmt: skip
-    assert lines[5].split() == ["cat", "2", "1"]
+    assert [line.split()[0] for line in lines[2:]] == [
+        *("samples", "height", "bands", "values", "images", "cat", "dog", "Values", "Warning:"),
+    ]
+    assert lines[7].split() == ["cat", "2", "1"]
 
 
 def test_everything_is_listed_at_once(tmp_path: Path):

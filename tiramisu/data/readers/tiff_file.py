@@ -1,5 +1,6 @@
 """TIFF files, with any number of bands, of any type, tiled and compressed; read by tifffile."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _ALPHA = (1, 2)  # kinds of extra samples that are transparency
 _GDAL_NO_DATA = 42113
 _ORIENTATION = 274
 _COLORS = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR", "SEPARATED")
+_MOST_PAGES = 100
 _AXES = {"YX", "YXS", "SYX"}
 
 
@@ -69,14 +71,18 @@ def _open(path: Path, stream: BinaryIO) -> Iterator[Any]:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with tifffile.TiffFile(stream) as file:
-            # Previews in lower resolution and masks are pages too.
-            pages = [page for page in file.pages if not page.subfiletype & 0b101]
+            # Previews in lower resolution and masks are pages too. Pages may refer to each other
+            # in a circle.
+            listed = list(itertools.islice(file.pages, _MOST_PAGES))
+            if not listed or not listed[0].imagelength or not listed[0].imagewidth:
+                raise damaged(path)
+            pages = [page for page in listed if not page.subfiletype & 0b101]
             if len(pages) > 1:
                 raise ValueError(
                     f"{show_path(path)} holds {len(pages)} pages; expected one image: save each "
                     "page as a file, or the pages as the bands of one image"
                 )
-            yield (pages or file.pages)[0]
+            yield (pages or listed)[0]
     except MemoryError as error:
         raise ValueError(f"cannot read {show_path(path)} (out of memory)") from error
     except Exception as error:  # tifffile and its decoders raise errors of a dozen types
