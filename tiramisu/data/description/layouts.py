@@ -1,0 +1,270 @@
+"""Which folders of a data set hold the images and the masks of each split, by their names."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from tiramisu.data.description.name_patterns import (
+    count_endings,
+    match_folders,
+    match_one_folder,
+)
+from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
+from tiramisu.data.spec_parts import FileSplit
+from tiramisu.shipped import find_shipped
+from tiramisu.text import list_some, show_path
+
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The split that a folder of this name holds; names are compared in small letters."""
+_Role = Literal["images", "masks"]
+_IMAGE_WORDS = (
+    *("image", "images", "img", "imgs", "input", "inputs", "jpegimages"),
+    *("photo", "photos", "picture", "pictures", "frame", "frames"),
+)
+_MASK_WORDS = (
+    *("mask", "masks", "label", "labels", "gt", "gts", "groundtruth", "groundtruths"),
+    *("annotation", "annotations", "annot", "annots", "ann", "target", "targets"),
+    *("seg", "segs", "segmentation", "segmentations", "segmentationclass", "manual", "1stmanual"),
+)
+_ROLE_WORDS: dict[str, _Role] = {
+    **dict.fromkeys(_IMAGE_WORDS, "images"),
+    **dict.fromkeys(_MASK_WORDS, "masks"),
+}
+_CLASS_LIKE = ("photo", "photos", "picture", "pictures", "frame", "frames", "target", "targets")
+"""Names that a class may have as well, where no folder beside it holds masks."""
+_SHOWN = 3  # names of files in messages
+_SHOWN_FOLDERS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The splits that were found in a folder, and how they were understood."""
+
+    splits: dict[str, FileSplit]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(kw_only=True)
+class _Folders:
+    """The folders of one split that hold image files, relative to the root, by their role."""
+
+    images: list[str] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
+    plain: list[str] = field(default_factory=list)
+    """Folders whose names say nothing but the split."""
+
+
+def find_layout(root: Path) -> Layout | None:
+    """The splits of a folder with images and masks; None if it does not look like segmentation.
+
+    The folders of a split are named `images/train` and `masks/train`, or `train/images` and
+    `train/masks`, or `train_images` and `train_masks`, or with other usual words; without splits
+    `images` and `masks`. Images and masks may also lie side by side in one folder.
+
+    Raises:
+        ValueError: there are folders for images and masks, but what they hold does not fit; the
+            message says what was found.
+    """
+    found = _sort_folders(root)
+    splits: dict[str, FileSplit] = {}
+    notes: list[str] = []
+    without_masks: list[str] = []
+    for name in ("train", "val", "test", ""):
+        if name == "" and splits:
+            break  # data with splits; what lies above them is left alone
+        here = found.get(name)
+        if here is None:
+            continue
+        split = _find_split(root, here)
+        if split is not None:
+            splits[name or "train"] = split
+            notes += _describe(name, split)
+        else:
+            without_masks += [f for f in here.images if Path(f).name.lower() not in _CLASS_LIKE]
+    if not splits and without_masks:
+        raise ValueError(_no_masks(root, without_masks[0]))
+    for folder in without_masks:
+        if next(_splits_in(folder), "") != "test":
+            raise ValueError(_no_masks(root, folder))
+        notes.append(f"{folder} has no masks, and is left out")
+    if list(splits) == ["train"] and "train" not in found:
+        notes.append("there are no splits: all samples are the split train")
+    return Layout(splits=splits, notes=tuple(notes)) if splits else None
+
+
+def find_class_layout(root: Path) -> dict[str, str] | None:
+    """The sub-folder of each split with the images of classes; None if there are none.
+
+    They are `train/CLASS` and `val/CLASS`. Without them the folder itself is train (".") if it has
+    no images, and two sub-folders or more with images.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    homes: dict[str, list[str]] = {}
+    for folder in folders:
+        if (split := SPLIT_WORDS.get(folder.name.lower())) is not None:
+            homes.setdefault(split, []).append(folder.name)
+    if homes:
+        return {n: _only(root, homes[n]) for n in homes} if "train" in homes else None
+    if _list_images(root) or sum(bool(_list_images(folder)) for folder in folders) < 2:
+        return None
+    return {"train": "."}
+
+
+def describe_folder(root: Path) -> str:
+    """What lies in a folder, for messages: the endings of its files and its sub-folders."""
+    lines = []
+    for folder in islice(_walk(root), _SHOWN_FOLDERS + 1):
+        names = _list_files(root / folder)
+        if names:
+            lines.append(f"{'itself' if folder == '.' else folder} ({count_endings(names)})")
+    if not lines:
+        return "no files"
+    return list_some(lines, most=_SHOWN_FOLDERS)
+
+
+def show_template() -> str:
+    """Where an example of a data set's YAML is, for messages."""
+    return show_path(find_shipped("datasets", "template"))
+
+
+def _find_split(root: Path, here: _Folders) -> FileSplit | None:
+    images = here.images
+    if not images and here.masks and _holds_no_classes(root, here):
+        images = here.plain  # such as train and trainannot
+    if images and here.masks:
+        image_folder, mask_folder = _only(root, images), _only(root, here.masks)
+        names, mask_names = (_list_images(root / f) for f in (image_folder, mask_folder))
+        split = match_folders(image_folder, names, mask_folder, mask_names)
+        if split is None:
+            raise ValueError(_no_pair(root, image_folder, mask_folder))
+        return split
+    for folder in (*here.images, *here.plain):
+        if split := match_one_folder(folder, _list_images(root / folder)):
+            return split
+    return None
+
+
+def _holds_no_classes(root: Path, here: _Folders) -> bool:
+    """Whether no sub-folder of the plain folders may hold the images of a class."""
+    return not any(
+        _read_name(path.name) is None and _list_images(path)
+        for folder in here.plain
+        if folder != "."
+        for path in (root / folder).iterdir()
+        if path.is_dir()
+    )
+
+
+def _only(root: Path, folders: list[str]) -> str:
+    if len(folders) > 1:
+        raise ValueError(
+            f"{root}: {list_some(folders, most=_SHOWN)} could each be the folder that is meant; "
+            "rename or move away all but one, or write a YAML with the patterns of the files; "
+            f"{show_template()} is an example"
+        )
+    return folders[0]
+
+
+def _sort_folders(root: Path) -> dict[str, _Folders]:
+    """The folders with images whose names are understood, by split ("" for none)."""
+    found: dict[str, _Folders] = {}
+    for folder in _walk(root):
+        meanings = [_read_name(part) for part in Path(folder).parts]
+        if None in meanings or not _list_images(root / folder):
+            continue
+        splits = [m[0] for m in meanings if m and m[0]]
+        roles = [m[1] for m in meanings if m and m[1]]
+        if len(splits) > 1 or len(roles) > 1:
+            continue
+        here = found.setdefault(splits[0] if splits else "", _Folders())
+        role = roles[0] if roles else None
+        list_of_role = {"images": here.images, "masks": here.masks, None: here.plain}[role]
+        list_of_role.append(folder)
+    return found
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """The folder itself, its sub-folders, and those inside them, as paths relative to it."""
+    yield "."
+    outer = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for folder in outer:
+        yield folder.name
+        if _read_name(folder.name) is None:
+            continue
+        inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        yield from (f"{folder.name}/{path.name}" for path in inner)
+
+
+def _read_name(name: str) -> tuple[str | None, _Role | None] | None:
+    """The split and the role that the name of a folder says; None if it says neither."""
+    word = re.sub(r"[ _.-]", "", name.lower())
+    if word in SPLIT_WORDS:
+        return SPLIT_WORDS[word], None
+    if word in _ROLE_WORDS:
+        return None, _ROLE_WORDS[word]
+    for split_word, split in SPLIT_WORDS.items():
+        for rest in (word.removeprefix(split_word), word.removesuffix(split_word)):
+            if rest != word and rest in _ROLE_WORDS:
+                return split, _ROLE_WORDS[rest]
+    return None
+
+
+def _splits_in(folder: str) -> Iterator[str]:
+    for part in Path(folder).parts:
+        meaning = _read_name(part)
+        if meaning and meaning[0]:
+            yield meaning[0]
+
+
+def _list_files(folder: Path) -> list[str]:
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and not path.is_dir()
+    )
+
+
+def _list_images(folder: Path) -> list[str]:
+    """The names of the files with the ending of an image, also links that lead nowhere."""
+    return [name for name in _list_files(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+
+
+def _describe(name: str, split: FileSplit) -> Iterator[str]:
+    """A note on a split that is not images/SPLIT and masks/SPLIT with equal names."""
+    (images,), (masks,) = split.images, split.masks
+    usual = images.startswith(f"images/{name}/*.") and masks.startswith(f"masks/{name}/*.")
+    if not usual:
+        yield f"{name or 'train'}: the images are {images}, their masks {masks}"
+
+
+def _no_masks(root: Path, folder: str) -> str:
+    if folder.lower().startswith("images"):
+        expected = f"masks{folder[len('images') :]}"
+    else:
+        expected = f"{Path(folder).parent.as_posix()}/masks".removeprefix("./")
+    return (
+        f"{root}: no folder with the masks of {folder}, which holds "
+        f"{_show_files(root / folder)}; expected them in {expected}. Found: {describe_folder(root)}"
+    )
+
+
+def _no_pair(root: Path, images: str, masks: str) -> str:
+    return (
+        f"{root}: no image in {images} has a mask in {masks} by its name. {images} holds "
+        f"{_show_files(root / images)}; {masks} holds {_show_files(root / masks)}. Expected equal "
+        "names, or masks with a word before or behind the name of the image, such as a.jpg and "
+        f"a_mask.png; for other names write a YAML ({show_template()} is an example)"
+    )
+
+
+def _show_files(folder: Path) -> str:
+    names = _list_files(folder)
+    shown = ", ".join(show_path(name) for name in names[:_SHOWN])
+    return f"{len(names)} files ({count_endings(names)}), such as {shown}"
