@@ -120,7 +120,7 @@ def find_class_layout(root: Path) -> dict[str, str] | None:
 def describe_folder(root: Path) -> str:
     """What lies in a folder, for messages: the endings of its files and its sub-folders."""
     lines = []
-    for folder in islice(_walk(root), _SHOWN_FOLDERS + 1):
+    for folder in islice(_walk(root, known=False), 10 * _SHOWN_FOLDERS):
         names = _list_files(root / folder)
         if names:
             lines.append(f"{'itself' if folder == '.' else folder} ({count_endings(names)})")
@@ -175,7 +175,7 @@ def _only(root: Path, folders: list[str]) -> str:
 def _sort_folders(root: Path) -> dict[str, _Folders]:
     """The folders with images whose names are understood, by split ("" for none)."""
     found: dict[str, _Folders] = {}
-    for folder in _walk(root):
+    for folder in _walk(root, known=True):
         meanings = [_read_name(part) for part in Path(folder).parts]
         if None in meanings or not _list_images(root / folder):
             continue
@@ -190,13 +190,16 @@ def _sort_folders(root: Path) -> dict[str, _Folders]:
     return found
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """The folder itself, its sub-folders, and those inside them, as paths relative to it."""
+def _walk(root: Path, *, known: bool) -> Iterator[str]:
+    """The folder itself, its sub-folders, and those inside them, as paths relative to it.
+
+    With `known`, only those inside folders whose names are understood.
+    """
     yield "."
     outer = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     for folder in outer:
         yield folder.name
-        if _read_name(folder.name) is None:
+        if known and _read_name(folder.name) is None:
             continue
         inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
         yield from (f"{folder.name}/{path.name}" for path in inner)

@@ -78,7 +78,7 @@ def _whole_numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _pack_colors(
     values: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None
-) -> npt.NDArray[np.uint32]:
+) -> npt.NDArray[Any]:
     if palette is not None:
         values = palette[values[..., 0]]
     elif values.dtype == np.bool_:
@@ -90,7 +90,8 @@ def _pack_colors(
         )
     last = min(values.shape[2] - 1, 2) if values.shape[2] != 2 else 0
     red, green, blue = (values[..., min(i, last)].astype(np.uint32) for i in range(3))
-    return red << np.uint32(16) | green << np.uint32(8) | blue
+    packed: npt.NDArray[Any] = red << 16 | green << 8 | blue
+    return packed
 
 
 def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
