@@ -46,8 +46,8 @@ def hold_out(spec: DatasetSpec, fraction: float) -> DatasetSpec:
                 f"--val-fraction is {fraction:g}, but {spec.name} has {rest} samples in train, too "
                 "few to set one aside for validation"
             )
-        note = f"--val-fraction {fraction:g}: {count} of the {count + rest} samples of train are "
-        note += "set aside as the split val"
+        note = f"--val-fraction {fraction:g} sets {count} of the {count + rest} samples of train "
+        note += "aside as the split val"
     others = {name: split for name, split in spec.splits.items() if name not in parts}
     changes = {"splits": {**parts, **others}, "notes": (*spec.notes, note)}
     return spec.model_copy(update=changes)

@@ -1,5 +1,6 @@
 """Which folders of a data set hold the images and the masks of each split, by their names."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ _ROLE_WORDS: dict[str, _Role] = {
 }
 _CLASS_LIKE = ("photo", "photos", "picture", "pictures", "frame", "frames", "target", "targets")
 """Names that a class may have as well, where no folder beside it holds masks."""
+_LIST_FOLDERS = ("", "ImageSets/Segmentation/", "splits/", "lists/")
+"""Where train.txt, val.txt and test.txt may lie, with the names of samples."""
 _SHOWN = 3  # names of files in messages
 _SHOWN_FOLDERS = 12
 
@@ -75,28 +78,51 @@ def find_layout(root: Path) -> Layout | None:
     found = _sort_folders(root)
     splits: dict[str, FileSplit] = {}
     notes: list[str] = []
-    without_masks: list[str] = []
-    for name in ("train", "val", "test", ""):
-        if name == "" and splits:
-            break  # data with splits; what lies above them is left alone
-        here = found.get(name)
-        if here is None:
-            continue
+    left_out: list[str] = []
+    for name in ("train", "val", "test"):
+        here = found.get(name, _Folders())
         split = _find_split(root, here)
         if split is not None:
-            splits[name or "train"] = split
+            splits[name] = split
             notes += _describe(name, split)
         else:
-            without_masks += [f for f in here.images if Path(f).name.lower() not in _CLASS_LIKE]
-    if not splits and without_masks:
-        raise ValueError(_no_masks(root, without_masks[0]))
-    for folder in without_masks:
-        if next(_splits_in(folder), "") != "test":
-            raise ValueError(_no_masks(root, folder))
-        notes.append(f"{folder} has no masks, and is left out")
-    if list(splits) == ["train"] and "train" not in found:
-        notes.append("there are no splits: all samples are the split train")
-    return Layout(splits=splits, notes=tuple(notes)) if splits else None
+            left_out += _without_masks(here)
+    notes += [f"{folder} has no masks, and is left out" for folder in left_out]
+    if not splits:
+        flat = found.get("", _Folders())
+        layout = _find_flat_layout(root, flat)
+        if layout is not None:
+            return Layout(splits=layout.splits, notes=(*layout.notes, *notes))
+        wanting = [f for f in (*left_out, *_without_masks(flat)) if next(_roles_in(f), None)]
+        if wanting:
+            raise ValueError(_no_masks(root, wanting[0]))
+        return None
+    if "train" not in splits and (wanting := _without_masks(found.get("train", _Folders()))):
+        raise ValueError(_no_masks(root, wanting[0]))
+    return Layout(splits=splits, notes=tuple(notes))
+
+
+def _find_flat_layout(root: Path, here: _Folders) -> Layout | None:
+    """The layout of folders that name no split: the splits are in lists, or all is train."""
+    split = _find_split(root, here)
+    if split is None:
+        return None
+    notes = list(_describe("", split))
+    for home in _LIST_FOLDERS:
+        lists = {name: f"{home}{name}.txt" for name in ("train", "val", "test")}
+        lists = {name: path for name, path in lists.items() if (root / path).is_file()}
+        if "train" in lists:
+            splits = {n: split.model_copy(update={"list_file": p}) for n, p in lists.items()}
+            notes.append(f"the splits are the lists {', '.join(lists.values())}")
+            return Layout(splits=splits, notes=tuple(notes))
+    notes.append("there are no splits: all samples are the split train")
+    return Layout(splits={"train": split}, notes=tuple(notes))
+
+
+def _without_masks(here: _Folders) -> list[str]:
+    """The folders of a split that seem to hold images, where no masks were found."""
+    names = [folder for folder in here.images if Path(folder).name.lower() not in _CLASS_LIKE]
+    return names + here.plain
 
 
 def find_class_layout(root: Path) -> dict[str, str] | None:
@@ -105,7 +131,7 @@ def find_class_layout(root: Path) -> dict[str, str] | None:
     They are `train/CLASS` and `val/CLASS`. Without them the folder itself is train (".") if it has
     no images, and two sub-folders or more with images.
     """
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = _list_folders(root)
     homes: dict[str, list[str]] = {}
     for folder in folders:
         if (split := SPLIT_WORDS.get(folder.name.lower())) is not None:
@@ -114,6 +140,8 @@ def find_class_layout(root: Path) -> dict[str, str] | None:
         return {n: _only(root, homes[n]) for n in homes} if "train" in homes else None
     if _list_images(root) or sum(bool(_list_images(folder)) for folder in folders) < 2:
         return None
+    if any(_read_name(inner.name) for folder in folders for inner in _list_folders(folder)):
+        return None  # these are data sets, and not classes
     return {"train": "."}
 
 
@@ -157,8 +185,7 @@ def _holds_no_classes(root: Path, here: _Folders) -> bool:
         _read_name(path.name) is None and _list_images(path)
         for folder in here.plain
         if folder != "."
-        for path in (root / folder).iterdir()
-        if path.is_dir()
+        for path in _list_folders(root / folder)
     )
 
 
@@ -196,13 +223,11 @@ def _walk(root: Path, *, known: bool) -> Iterator[str]:
     With `known`, only those inside folders whose names are understood.
     """
     yield "."
-    outer = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for folder in outer:
+    for folder in _list_folders(root):
         yield folder.name
         if known and _read_name(folder.name) is None:
             continue
-        inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-        yield from (f"{folder.name}/{path.name}" for path in inner)
+        yield from (f"{folder.name}/{path.name}" for path in _list_folders(folder))
 
 
 def _read_name(name: str) -> tuple[str | None, _Role | None] | None:
@@ -219,19 +244,22 @@ def _read_name(name: str) -> tuple[str | None, _Role | None] | None:
     return None
 
 
-def _splits_in(folder: str) -> Iterator[str]:
+def _roles_in(folder: str) -> Iterator[str]:
     for part in Path(folder).parts:
         meaning = _read_name(part)
-        if meaning and meaning[0]:
-            yield meaning[0]
+        if meaning and meaning[1]:
+            yield meaning[1]
 
 
 def _list_files(folder: Path) -> list[str]:
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and not path.is_dir()
-    )
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    return [folder / name for name in names]
 
 
 def _list_images(folder: Path) -> list[str]:
@@ -270,4 +298,5 @@ def _no_pair(root: Path, images: str, masks: str) -> str:
 def _show_files(folder: Path) -> str:
     names = _list_files(folder)
     shown = ", ".join(show_path(name) for name in names[:_SHOWN])
-    return f"{len(names)} files ({count_endings(names)}), such as {shown}"
+    count = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return f"{count} ({count_endings(names)}), such as {shown}"

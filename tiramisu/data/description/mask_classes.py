@@ -33,6 +33,8 @@ _SAVE_AGAIN = (
     "Save the masks again from where they come from, as PNG, and resize them without interpolation"
 )
 
+_CUT = "; or, if there are two classes, set what is below 128 to 0 and the rest to 255"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskClasses:
@@ -145,7 +147,7 @@ def _name_values(
     if any(path.suffix.lower() in _JPEG for path in masks) and len(values.counts) > 2:
         raise ValueError(
             f"{folder}: the masks are JPEG, which changes the values of pixels: they hold "
-            f"{len(values.counts)} values, {_show_most(values.counts)}. {_SAVE_AGAIN}"
+            f"{len(values.counts)} values, {_show_most(values.counts)}. {_SAVE_AGAIN}{_CUT}"
         )
     count = len(labels)
     if labels == list(range(1, count + 1)) and count > 1 and not values.missing:
@@ -161,7 +163,7 @@ def _name_values(
     return MaskClasses(
         classes=_classes(names),
         ignore="others",
-        notes=(f"{list_some(shown, most=_SHOWN)} in the masks: void, like all that is no class",),
+        notes=(f"values in the masks that are void: {list_some(shown, most=_SHOWN)}",),
     )
 
 
@@ -230,7 +232,7 @@ def _explain_gap(folder: Path, values: _Values, masks: Sequence[Path]) -> str:
         return (
             f"{folder}: the masks look smoothed, as by resizing or JPEG: they hold "
             f"{len(values.counts)} values, {_show_most(values.counts)}, and the others lie only at "
-            f"edges. {_SAVE_AGAIN}; for two classes, cut the values at their middle, such as 128"
+            f"edges. {_SAVE_AGAIN}{_CUT}"
         )
     if len(labels) > MAX_CLASSES:
         return (

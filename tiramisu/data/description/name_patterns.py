@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tiramisu.data.spec_parts import FileSplit
 
+_MARKS = "_-. "  # between words in a name
 _MASK_WORDS = (
     *("mask", "masks", "Mask", "label", "labels", "Label", "gt", "GT", "seg", "segmentation"),
     *("annotation", "annot", "groundtruth", "ground_truth"),
 )
-_IMAGE_SUFFIXES = tuple(mark + word for word in ("image", "img", "sat", "rgb") for mark in "_-. ")
-_IMAGE_PREFIXES = tuple(word + mark for word in ("image", "img") for mark in "_-. ")
+_IMAGE_SUFFIXES = tuple(mark + word for word in ("image", "img", "sat", "rgb") for mark in _MARKS)
+_IMAGE_PREFIXES = tuple(word + mark for word in ("image", "img") for mark in _MARKS)
 _SAFE = re.compile(r"[\w .()+-]*")  # a pattern may hold it as it is
 _LOSSY = {".jpg", ".jpeg", ".jpe"}
 _JOINTS = re.compile(r"(?<=[^\W_])(?=[\W_])|(?<=[\W_])(?=[^\W_])|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
@@ -57,24 +58,27 @@ def match_folders(
     image_stems, mask_stems = _stems(images), _stems(masks)
     ways = [(affix, affix.keys(image_stems)) for affix in _image_affixes(image_stems)]
     ways = [way for way in ways if way[1]]
-    best: tuple[int, int, Affix, Affix] | None = None
+    best: tuple[int, bool, int] | None = None
+    chosen = Affix(), Affix()
     for mask_affix in _mask_affixes(mask_stems):
         keys = mask_affix.keys(mask_stems)
-        if best is not None and -best[0] == len(mask_stems) == len(image_stems):
+        if best is not None and not best[1] and -best[0] == len(mask_stems) == len(image_stems):
             break  # all are paired
         for image_affix, image_keys in ways:
-            pairs = len(keys & image_keys)
+            paired = keys & image_keys
             length = mask_affix.length + image_affix.length
             # A single pair of which both names are cut may be chance, such as cat_1 and dog_1.
-            if pairs < (2 if image_affix.length and mask_affix.length else 1):
+            if len(paired) < (2 if image_affix.length and mask_affix.length else 1):
                 continue
-            if best is None or (-pairs, length) < best[:2]:
-                best = (-pairs, length, image_affix, mask_affix)
+            key = min(paired)
+            score = (-len(paired), key[0] in _MARKS or key[-1] in _MARKS, length)
+            if best is None or score < best:
+                best, chosen = score, (image_affix, mask_affix)
     if best is None:
         return None
     return FileSplit(
-        images=(_pattern(image_folder, best[2], images),),
-        masks=(_pattern(mask_folder, best[3], masks),),
+        images=(_pattern(image_folder, chosen[0], images),),
+        masks=(_pattern(mask_folder, chosen[1], masks),),
     )
 
 
@@ -129,8 +133,8 @@ def _mask_affixes(stems: Sequence[str]) -> Iterator[Affix]:
 
 def _marked() -> Iterator[Affix]:
     """What marks a mask beyond doubt."""
-    yield from (Affix(suffix=mark + word) for word in _MASK_WORDS for mark in "_-. ")
-    yield from (Affix(prefix=word + mark) for word in _MASK_WORDS for mark in "_-. ")
+    yield from (Affix(suffix=mark + word) for word in _MASK_WORDS for mark in _MARKS)
+    yield from (Affix(prefix=word + mark) for word in _MASK_WORDS for mark in _MARKS)
 
 
 def _image_affixes(stems: Sequence[str]) -> Iterator[Affix]:

@@ -1,5 +1,6 @@
 """Readers for segmentation: image and mask files, and drawn scenes."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -89,7 +90,8 @@ def explain_turned(image: Path, size: tuple[int, ...], mask_size: tuple[int, ...
     """
     if mask_size != size[::-1]:
         return ""
-    with open_image(image) as file:
+    orientation = 1
+    with contextlib.suppress(ValueError), open_image(image) as file:
         orientation = file.getexif().get(_ORIENTATION, 1)
     if orientation not in _TURNED_BY_90:
         return "; one of the two is turned by 90 degrees"
