@@ -43,6 +43,7 @@ class LabelTable:
         if codes.dtype.itemsize > 2 or codes.dtype.kind == "i":
             # All codes beyond the range of the table use its last entry, which is in no class.
             last = len(table) - 1
+            codes = codes.astype(np.int32) if codes.dtype.itemsize <= 2 else codes
             codes = np.where((codes < 0) | (codes > last), last, codes)
         decoded: npt.NDArray[np.uint8] = table[codes]
         return decoded

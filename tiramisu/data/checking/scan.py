@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tiramisu.data.labels import UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.file_split import Pair, find_files
+from tiramisu.data.readers.file_split import Pair, explain_empty, find_files
 from tiramisu.data.readers.image_file import open_image, read_image
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
@@ -77,7 +77,7 @@ def plan_scans(
             shown = [str(i.relative_to(folder) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
-        problems.append(f"empty; no file matches {' or '.join(split.images)}")
+        problems.append(f"empty; {explain_empty(split, folder)}")
     return [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs], problems
 
 

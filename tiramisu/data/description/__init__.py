@@ -2,6 +2,7 @@
 
 parse      reads and checks a YAML file; yaml_file finds the line of each value in it
 folder     describes a folder without a YAML file: layouts finds its splits, name_patterns pairs
-           images and masks by their names, mask_classes reads the classes off the masks
+           images and masks by their names, mask_classes names the classes by the values that
+           mask_values finds in the masks
 hold_out   sets a part of train aside as val
 """

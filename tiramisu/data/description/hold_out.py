@@ -43,8 +43,8 @@ def hold_out(spec: DatasetSpec, fraction: float) -> DatasetSpec:
         rest, count = (_count(spec, split, spec.root) for split in parts.values())
         if count == 0:
             raise ValueError(
-                f"--val-fraction is {fraction:g}, but {spec.name} has {rest} samples in train, too "
-                "few to set one aside for validation"
+                f"--val-fraction is {fraction:g}, but {spec.name} has too few samples in train "
+                f"({rest}) to set one aside for validation"
             )
         note = f"--val-fraction {fraction:g} sets {count} of the {count + rest} samples of train "
         note += "aside as the split val"

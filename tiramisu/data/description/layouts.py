@@ -8,11 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from tiramisu.data.description.name_patterns import (
-    count_endings,
-    match_folders,
-    match_one_folder,
-)
+from tiramisu.data.description.name_patterns import match_folders, match_one_folder
+from tiramisu.data.readers.file_split import count_endings
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
 from tiramisu.data.spec_parts import FileSplit
 from tiramisu.shipped import find_shipped
@@ -42,6 +39,7 @@ _CLASS_LIKE = ("photo", "photos", "picture", "pictures", "frame", "frames", "tar
 """Names that a class may have as well, where no folder beside it holds masks."""
 _LIST_FOLDERS = ("", "ImageSets/Segmentation/", "splits/", "lists/")
 """Where train.txt, val.txt and test.txt may lie, with the names of samples."""
+_UNREAD = {".heic", ".heif", ".avif", ".psd", ".svg", ".dng", ".cr2", ".nef", ".dcm", ".nii", ".gz"}
 _SHOWN = 3  # names of files in messages
 _SHOWN_FOLDERS = 12
 
@@ -147,14 +145,17 @@ def find_class_layout(root: Path) -> dict[str, str] | None:
 
 def describe_folder(root: Path) -> str:
     """What lies in a folder, for messages: the endings of its files and its sub-folders."""
-    lines = []
+    lines: list[str] = []
+    unread: set[str] = set()
     for folder in islice(_walk(root, known=False), 10 * _SHOWN_FOLDERS):
         names = _list_files(root / folder)
         if names:
             lines.append(f"{'itself' if folder == '.' else folder} ({count_endings(names)})")
+            unread |= {e for name in names if (e := Path(name).suffix.lower()) in _UNREAD}
     if not lines:
         return "no files"
-    return list_some(lines, most=_SHOWN_FOLDERS)
+    shown = list_some(lines, most=_SHOWN_FOLDERS)
+    return f"{shown}; images in {', '.join(sorted(unread))} are not read" if unread else shown
 
 
 def show_template() -> str:

@@ -2,38 +2,29 @@
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from tiramisu.data.description.layouts import show_template
-from tiramisu.data.entry import check_classes, name_of_folder
+from tiramisu.data.description.mask_values import (
+    SHOWN,
+    MaskValues,
+    explain_colors,
+    explain_gap,
+    explain_jpeg,
+    find_values,
+)
+from tiramisu.data.entry import check_classes
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, NAN_CODE
 from tiramisu.data.plain_file import read_text
 from tiramisu.data.readers.image_file import open_image
-from tiramisu.data.readers.mask_file import ColorMaskError, read_mask
 from tiramisu.data.spec_parts import FileSplit, PixelClass
-from tiramisu.text import list_some, show_path
+from tiramisu.text import list_some
 
 CLASS_LIST = "classes.txt"
-_SHOWN = 12  # colors of a color mask, values of masks
 _FIRST_MASKS = 8  # number of masks to read if classes.txt names the classes
-_MOST_COLORS = 40  # of which a YAML is offered
 _JPEG = (".jpg", ".jpeg", ".jpe")
-_FEW_VALUES = 8  # as many are the values of classes
-_INSIDE = 0.1  # a value with fewer of its pixels in the middle of three is a transition
-_FIRST_COLOR_MASKS = 100
-_SAVE_AGAIN = (
-    "Save the masks again from where they come from, as PNG, and resize them without interpolation"
-)
-
-_CUT = "; or, if there are two classes, set what is below 128 to 0 and the rest to 255"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +35,6 @@ class MaskClasses:
     ignore: tuple[int, ...] | Literal["others"] | None = None
     """Raw values that are void, as in a YAML."""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(kw_only=True)
-class _Values:
-    """What the masks hold."""
-
-    counts: Counter[int] = field(default_factory=Counter)
-    """Pixels of each code."""
-    color_masks: list[Path] = field(default_factory=list)
-    error: Exception | None = None
-    """Why the first mask that cannot be read cannot be read."""
-
-    @property
-    def labels(self) -> list[int]:
-        """The codes that may be classes, sorted: all but 255, NaN and negative numbers."""
-        return sorted(code for code in self.counts if code >= 0 and code != IGNORE_INDEX)
-
-    @property
-    def missing(self) -> list[int]:
-        """Codes that can be no class: NaN, as NAN_CODE, and negative numbers."""
-        return sorted(code for code in self.counts if code < 0)
 
 
 def find_classes(
@@ -86,11 +56,11 @@ def find_classes(
     """
     listed = folder / CLASS_LIST
     names = _read_names(listed) if os.path.lexists(listed) else None
-    values = _find_values(masks[:_FIRST_MASKS] if names is not None else masks)
+    values = find_values(masks[:_FIRST_MASKS] if names is not None else masks)
     if names is not None and not _fits(values.labels, names):
-        values = _find_values(masks)
+        values = find_values(masks)
     if values.color_masks:
-        raise ValueError(_explain_colors(folder, splits, values.color_masks, num_masks=len(masks)))
+        raise ValueError(explain_colors(folder, splits, values.color_masks, num_masks=len(masks)))
     if not values.counts and values.error is not None:
         raise values.error
     found = _name_values(folder, values, masks, names)
@@ -127,7 +97,7 @@ def _fits(labels: list[int], names: list[str]) -> bool:
 
 
 def _name_values(
-    folder: Path, values: _Values, masks: Sequence[Path], names: list[str] | None
+    folder: Path, values: MaskValues, masks: Sequence[Path], names: list[str] | None
 ) -> MaskClasses:
     labels, has_255 = values.labels, IGNORE_INDEX in values.counts
     if names is None and not labels:
@@ -145,16 +115,13 @@ def _name_values(
             void = (f"255 in the masks is void: {CLASS_LIST} names {len(names)} classes",)
         return MaskClasses(classes=_classes(names), notes=void)
     if any(path.suffix.lower() in _JPEG for path in masks) and len(values.counts) > 2:
-        raise ValueError(
-            f"{folder}: the masks are JPEG, which changes the values of pixels: they hold "
-            f"{len(values.counts)} values, {_show_most(values.counts)}. {_SAVE_AGAIN}{_CUT}"
-        )
+        raise ValueError(explain_jpeg(folder, values))
     count = len(labels)
     if labels == list(range(1, count + 1)) and count > 1 and not values.missing:
         names = [f"class_{value}" for value in labels]
         return _count_from_one(names, named=False, notes=void)
     if labels != list(range(count)) or count > MAX_CLASSES:
-        raise ValueError(_explain_gap(folder, values, masks))
+        raise ValueError(explain_gap(folder, values, masks))
     names = [f"class_{value}" for value in labels]
     if not values.missing:
         return MaskClasses(classes=_classes(names), notes=void)
@@ -163,7 +130,7 @@ def _name_values(
     return MaskClasses(
         classes=_classes(names),
         ignore="others",
-        notes=(f"values in the masks that are void: {list_some(shown, most=_SHOWN)}",),
+        notes=(f"values in the masks that are void: {list_some(shown, most=SHOWN)}",),
     )
 
 
@@ -201,114 +168,6 @@ def _count_from_one(names: list[str], *, named: bool, notes: tuple[str, ...]) ->
     return MaskClasses(
         classes=tuple(PixelClass(name=name, raw=(i,)) for i, name in enumerate(names, 1)),
         notes=(note, *notes),
-    )
-
-
-def _find_values(masks: Sequence[Path]) -> _Values:
-    """The values of masks. Single masks that cannot be read are left to the check of all files."""
-    found = _Values()
-    with ThreadPoolExecutor() as pool:
-        for mask, counts in zip(masks, pool.map(_count_values, masks), strict=True):
-            if isinstance(counts, ColorMaskError):
-                found.color_masks.append(mask)
-            elif isinstance(counts, Exception):
-                found.error = found.error or counts
-            else:
-                found.counts.update(counts)
-    return found
-
-
-def _count_values(mask: Path) -> dict[int, int] | Exception:
-    try:
-        values, counts = np.unique(read_mask(mask, "index"), return_counts=True)
-    except (ValueError, OSError) as error:
-        return error
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
-
-
-def _explain_gap(folder: Path, values: _Values, masks: Sequence[Path]) -> str:
-    labels = values.labels
-    if _look_smoothed(values, masks):
-        return (
-            f"{folder}: the masks look smoothed, as by resizing or JPEG: they hold "
-            f"{len(values.counts)} values, {_show_most(values.counts)}, and the others lie only at "
-            f"edges. {_SAVE_AGAIN}{_CUT}"
-        )
-    if len(labels) > MAX_CLASSES:
-        return (
-            f"{folder}: the masks hold {len(labels)} values, as photos do; expected {MAX_CLASSES} "
-            "classes or fewer. Are these the masks? If they number objects, give each class one "
-            "value"
-        )
-    return (
-        f"{folder}: the masks hold the values {list_some(labels, most=_SHOWN)}; expected 0, "
-        "1, 2, ... without a gap (and 255, void). If the masks are right, write the names of "
-        f"all classes into {CLASS_LIST}, one per line, or a YAML with the value (`raw`) of each "
-        f"class ({show_template()} is an example); if not, `tiramisu check` then lists the wrong "
-        "values"
-    )
-
-
-def _look_smoothed(values: _Values, masks: Sequence[Path]) -> bool:
-    """Whether most values of masks occur only as transitions: hardly ever in a row of three."""
-    if len(values.counts) <= _FEW_VALUES:
-        return False
-    inside: Counter[int] = Counter()
-    every: Counter[int] = Counter()
-    for mask in masks[:_FIRST_MASKS]:
-        with contextlib.suppress(ValueError, OSError):
-            codes = read_mask(mask, "index")
-            across = (codes[:, 1:-1] == codes[:, :-2]) & (codes[:, 1:-1] == codes[:, 2:])
-            down = (codes[1:-1] == codes[:-2]) & (codes[1:-1] == codes[2:])
-            _add(inside, codes[:, 1:-1][across])
-            _add(inside, codes[1:-1][down])
-            _add(every, codes)
-    passing = [code for code, count in every.items() if inside[code] < _INSIDE * count]
-    return len(passing) > len(every) / 2
-
-
-def _add(counter: Counter[int], codes: npt.NDArray[Any]) -> None:
-    values, counts = np.unique(codes, return_counts=True)
-    counter.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-
-
-def _show_most(counts: Counter[int]) -> str:
-    total = sum(counts.values())
-    shown = [f"{value} ({100 * n / total:.1f} %)" for value, n in counts.most_common(3)]
-    return f"mostly {', '.join(shown)}"
-
-
-def _explain_colors(
-    folder: Path, splits: Mapping[str, FileSplit], color_masks: list[Path], *, num_masks: int
-) -> str:
-    colors: set[int] = set()
-    for mask in color_masks[:_FIRST_COLOR_MASKS]:
-        with contextlib.suppress(ValueError, OSError):
-            colors.update(np.unique(read_mask(mask, "rgb")).tolist())
-    channels = [(code >> 16, code >> 8 & 255, code & 255) for code in sorted(colors)]
-    shown = list_some([" ".join(map(str, color)) for color in channels], most=_SHOWN)
-    which = "a color mask" if len(color_masks) == num_masks else "one of"
-    if which == "one of":
-        which = f"a color mask, one of {len(color_masks)} among {num_masks} masks"
-    message = (
-        f"{show_path(color_masks[0])}: {which}, with the colors {shown}. A folder without a YAML "
-        "file needs masks of class indices (0, 1, 2, ...; 255 void). Write a YAML that gives the "
-        f"color of each class; {show_template()} is an example"
-    )
-    if len(channels) > _MOST_COLORS:
-        return f"{message}. So many colors come from JPEG or smoothed masks, or from photos"
-    classes = "\n".join(
-        f"  - {{name: class_{i}, color: {list(c)}}}" for i, c in enumerate(channels)
-    )
-    parts = "\n".join(
-        f'  {name}: {{images: "{split.images[0]}", masks: "{split.masks[0]}"}}'
-        for name, split in splits.items()
-    )
-    name = name_of_folder(folder)
-    return (
-        f"{message}. This may be it, with your names in place of class_0, class_1, ...:\n"
-        f'name: "{name}"\ntitle: "{name}"\nroot: "{show_path(folder.resolve())}"\nencoding: rgb\n'
-        f"classes:\n{classes}\nsplits:\n{parts}"
     )
 
 

@@ -105,20 +105,13 @@ def match_one_folder(folder: str, names: Sequence[str]) -> FileSplit | None:
     return None
 
 
-def count_endings(names: Iterable[str]) -> str:
-    """`.png 4, .JPG 1`: the endings of files with their number, the most frequent one first."""
-    counts: dict[str, int] = {}
-    for name in names:
-        ending = _ending(name) or "no ending"
-        counts[ending] = counts.get(ending, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{ending} {count}" for ending, count in ordered)
-
-
 def _pattern(folder: str, affix: Affix, names: Sequence[str]) -> str:
     """The pattern of all files whose ending some file with the affix has."""
     fitting = [name for name in names if affix.strip(_stem(name)) is not None]
-    endings = sorted({_ending(name)[1:] for name in fitting})
+    # Patterns take endings in capital and in small letters alike.
+    endings = sorted(
+        {ending.lower(): ending for n in fitting if (ending := _ending(n)[1:])}.values()
+    )
     ending = endings[0] if len(endings) == 1 else "{" + ",".join(endings) + "}"
     home = "" if folder == "." else f"{folder}/"
     return f"{home}{affix.prefix}*{affix.suffix}.{ending}"

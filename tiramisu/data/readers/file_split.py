@@ -1,13 +1,15 @@
 """Find the images and masks of a split by its glob patterns."""
 
 import fnmatch
-from collections.abc import Collection
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiramisu.data.readers.parts import choose_part
 from tiramisu.data.readers.sample_list import SampleList
-from tiramisu.data.spec_parts import FileSplit, capture_wildcards, expand_braces
+from tiramisu.data.spec_parts import WILDCARD, FileSplit, capture_wildcards, expand_braces
 from tiramisu.text import show_path
 
 
@@ -98,13 +100,43 @@ def _find_pattern(
     return _glob(root, image_pattern, without=set(masks.values())), masks
 
 
+def explain_empty(split: FileSplit, root: Path) -> str:
+    """Which patterns find no image, and what lies in their folders instead, for messages."""
+    found = []
+    for pattern in split.images:
+        folder = next(expand_braces(pattern)).rpartition("/")[0]
+        if WILDCARD.search(folder):
+            continue
+        if not (root / folder).is_dir():
+            found.append(f"there is no folder {folder}")
+            continue
+        names = [path.name for path in (root / folder).iterdir() if path.is_file()]
+        shown = f"holds {count_endings(names)}" if names else "holds no file"
+        found.append(f"{folder or 'the folder'} {shown}")
+    where = f" ({'; '.join(found)})" if found else ""
+    return f"no file matches {' or '.join(split.images)}{where}"
+
+
+def count_endings(names: Iterable[str]) -> str:
+    """`.png 4, .JPG 1`: the endings of files with their number, the most frequent one first."""
+    counts = Counter(Path(name).suffix or "no ending" for name in names)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{ending} {count}" for ending, count in ordered)
+
+
 def _glob(root: Path, pattern: str, *, without: Collection[Path] = ()) -> dict[str, Path]:
     """Files under root that match the pattern, by key."""
     found: dict[str, Path] = {}
     for glob in expand_braces(pattern):
-        regex = capture_wildcards(glob)
-        for path in root.glob(glob):
-            match = regex.fullmatch(path.relative_to(root).as_posix())
+        # Cameras and Windows write .JPG and .TIF.
+        head, dot, ending = glob.rpartition(".")
+        letters = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in ending)
+        has_ending = dot and ending.isascii() and ending.isalnum()
+        search = f"{head}.{letters}" if has_ending else glob
+        regex = capture_wildcards(head if has_ending else glob).pattern
+        compiled = re.compile(regex + (rf"\.(?i:{ending})" if has_ending else ""))
+        for path in root.glob(search):
+            match = compiled.fullmatch(path.relative_to(root).as_posix())
             # Files with a leading dot (._0001.png) are made by operating systems.
             if match and not path.name.startswith(".") and path not in without:
                 other = found.setdefault("/".join(match.groups()), path)

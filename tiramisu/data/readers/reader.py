@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiramisu.data.labels import LabelTable
-from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
+from tiramisu.data.readers.file_split import Pair, SplitFiles, explain_empty, find_files
 from tiramisu.data.readers.image_file import open_image, read_image
 from tiramisu.data.readers.mask_file import read_label
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
@@ -135,8 +135,8 @@ def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -
             )
     if not found.pairs:
         raise ValueError(
-            f"{root}: split {name} is empty: no file matches {' or '.join(split.images)}. "
-            "Is this the right folder?"
+            f"{root}: split {name} is empty: {explain_empty(split, root)}. Is this the right "
+            "folder?"
         )
 
 
