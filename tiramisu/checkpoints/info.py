@@ -21,7 +21,9 @@ from tiramisu.data.entry import (
     check_name,
     expect_list,
 )
+from tiramisu.data.image_format import ImageFormat, PixelType
 from tiramisu.data.labels import MAX_CLASSES
+from tiramisu.data.readers.raster import MAX_BANDS
 from tiramisu.data.spec import MAX_IMAGE_CLASSES, MAX_SIDE, Task
 from tiramisu.text import show
 
@@ -38,7 +40,9 @@ _Scale = Annotated[float, Field(ge=0.01, le=1)]
 _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 _Shift = Annotated[float, Field(ge=-1000, le=1000)]
 _Spread = Annotated[float, Field(ge=1e-6, le=1e6)]
-_rgb = expect_list(3, "a list of three numbers, one for each RGB channel")
+_Value = Annotated[float, Field(ge=-1e38, le=1e38)]
+_Range = Annotated[tuple[_Value, _Value], expect_list(2, "[low, high]")]
+_Band = Annotated[int, Field(ge=1, le=MAX_BANDS)]
 _size = expect_list(2, "[height, width] in pixels")
 
 
@@ -58,10 +62,16 @@ class ModelInfo:
     """One RGB colour, 0..255, for each class."""
     task: Task = "segmentation"
     """Whether the logits label each pixel or the whole image."""
-    mean: Annotated[tuple[_Shift, _Shift, _Shift], _rgb] = (0.0, 0.0, 0.0)
-    """Subtracted from each RGB channel after scaling to 0..1."""
-    std: Annotated[tuple[_Spread, _Spread, _Spread], _rgb] = (1.0, 1.0, 1.0)
-    """Divides each channel after `mean` is subtracted."""
+    pixel_type: PixelType = "uint8"
+    """Type of the values of images."""
+    bands: ListOf[_Band] | None = None
+    """Numbers of the bands of image files that the network sees, from 1; None for all."""
+    value_range: ListOf[_Range] = ((0.0, 255.0),) * 3
+    """The two values of each band that are scaled to 0 and 1."""
+    mean: ListOf[_Shift] = (0.0, 0.0, 0.0)
+    """Subtracted from each band after scaling."""
+    std: ListOf[_Spread] = (1.0, 1.0, 1.0)
+    """Divides each band after `mean` is subtracted."""
     image_scale: _Scale = 1.0
     """Factor by which images are shrunk before the network sees them."""
     image_size: Annotated[tuple[_Side, _Side], _size] | None = None
@@ -82,6 +92,16 @@ class ModelInfo:
                 f"colors: {len(self.colors)} colors for {len(self.class_names)} classes; expected "
                 "one for each"
             )
+        bands = {len(self.value_range), len(self.mean), len(self.std)}
+        bands |= set() if self.bands is None else {len(self.bands)}
+        if len(bands) > 1 or not self.mean or len(self.mean) > MAX_BANDS:
+            raise ValueError(
+                f"value_range, mean and std have {len(self.value_range)}, {len(self.mean)} and "
+                f"{len(self.std)} numbers; expected one for each band"
+                + ("" if self.bands is None else f", of which there are {len(self.bands)}")
+            )
+        if any(low >= high for low, high in self.value_range):
+            raise ValueError("value_range: expected [low, high] with low below high")
         if self.task == "segmentation" and len(self.class_names) > MAX_CLASSES:
             raise ValueError(
                 f"class_names: {len(self.class_names)} classes; expected {MAX_CLASSES} or fewer, "
@@ -90,6 +110,16 @@ class ModelInfo:
         twice = [name for name, count in Counter(self.class_names).items() if count > 1]
         if twice:
             raise ValueError(f"class_names: {show(twice[0])} is there twice; expected other names")
+
+    @property
+    def channels(self) -> int:
+        """Number of bands that the network sees."""
+        return len(self.mean)
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """The bands and the type of images."""
+        return ImageFormat(channels=self.channels, pixel_type=self.pixel_type, bands=self.bands)
 
     @classmethod
     def from_dict(cls, values: object, *, origin: str) -> "ModelInfo":

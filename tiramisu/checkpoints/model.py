@@ -22,10 +22,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class ImageModel(HubMixin):
     """A network together with the meaning of its weights.
 
-    Takes decoded RGB images, uint8 or float in 0..255, and normalises them itself.
+    Takes images with the values of their files, such as RGB in 0..255, and normalises them itself.
 
     Args:
-        network: (B, 3, H, W) normalised images -> logits.
+        network: (B, C, H, W) normalised images -> logits.
         info: what its weights mean.
     """
 
@@ -39,8 +39,10 @@ class ImageModel(HubMixin):
         self.network = network
         self.info = dataclasses.replace(info, task=self.task)
         # Not persistent: they are stored in the JSON, and the weights file holds only weights.
-        self.register_buffer("mean", 255 * torch.tensor(info.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(info.std).view(3, 1, 1), persistent=False)
+        low, high = torch.tensor(info.value_range, dtype=torch.float64).T
+        mean, std = torch.tensor(info.mean).double(), torch.tensor(info.std).double()
+        for name, value in (("mean", low + (high - low) * mean), ("std", (high - low) * std)):
+            self.register_buffer(name, value.float().view(-1, 1, 1), persistent=False)
 
     @classmethod
     def build(cls, info: ModelInfo, *, memory_efficient: bool = False) -> Self:
@@ -54,6 +56,7 @@ class ImageModel(HubMixin):
         network = build_model(
             info.arch,
             num_classes=len(info.class_names),
+            in_channels=info.channels,
             dropout=info.dropout,
             memory_efficient=memory_efficient,
         )
@@ -89,8 +92,11 @@ class ImageModel(HubMixin):
         return self.mean.device
 
     def run_network(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> the network's logits."""
-        logits: Tensor = self.network((images - self.mean) / self.std)
+        """(B, C, H, W) with the values of image files -> the network's logits."""
+        normalized = (images - self.mean) / self.std
+        if self.info.pixel_type == "float32":
+            normalized = normalized.nan_to_num(nan=0.0)  # no data; 0 is the mean
+        logits: Tensor = self.network(normalized)
         return logits
 
 
@@ -100,10 +106,10 @@ class SegmentationModel(ImageModel):
     task = "segmentation"
 
     def forward(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W).
+        """(B, C, H, W) with the values of image files -> logits (B, num_classes, H, W).
 
         Args:
-            images: RGB in 0..255.
+            images: of the bands and the type in `info`, such as RGB in 0..255.
             size: height and width of the logits, such as those of the labels where the network sees
                 shrunken images; they are interpolated bilinearly. By default the images' own.
         """
@@ -119,7 +125,7 @@ class ClassificationModel(ImageModel):
     task = "classification"
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes)."""
+        """(B, C, H, W) with the values of image files -> logits (B, num_classes)."""
         return self.run_network(images)
 
 

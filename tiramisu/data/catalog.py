@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tiramisu.data.config import AS_THEY_ARE, SourceOptions
+from tiramisu.data.config import AS_THEY_ARE, ImageOptions, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.hold_out import hold_out
 from tiramisu.data.description.parse import parse_spec
@@ -41,4 +41,8 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
         spec = spec_from_folder(path)
     else:
         spec = parse_spec(find_shipped("datasets", data))
-    return spec if options.val_fraction is None else hold_out(spec, options.val_fraction)
+    if options.val_fraction is not None:
+        spec = hold_out(spec, options.val_fraction)
+    if isinstance(options, ImageOptions):
+        spec = spec.with_images(bands=options.bands, scaling=options.scaling)
+    return spec

@@ -18,12 +18,29 @@ class SourceOptions:
     of its own, or void, which the loss and the scores ignore."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageOptions(SourceOptions):
+    """How images become numbers for a network; a trained network keeps it."""
+
+    bands: Literal["rgb", "grey"] | list[Annotated[int, Range(at_least=1, at_most=512)]] | None = (
+        None
+    )
+    """Bands of the images to use: rgb (grey images are repeated, and of four bands and more the
+    first three are taken), grey, or their numbers in the files, such as [4,2,1]; by default all,
+    without transparency."""
+    scaling: Literal["type", "statistics"] | tuple[float, float] | None = None
+    """How values are scaled: type maps all values of the type to 0..1 (0..255 of 8 bits, 0..65535
+    of 16); two numbers, such as [0,4095], map these to 0 and 1; statistics measures the range, mean
+    and standard deviation of each band on the training split. By default type for images of 8 bits,
+    and statistics for all others."""
+
+
 AS_THEY_ARE = SourceOptions()
 """Nothing is said about the data."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckConfig(SourceOptions):
+class CheckConfig(ImageOptions):
     """A check of a data set.
 
     Raises:

@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from tiramisu.data.image_format import ImageFormat
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import reading_pool
+from tiramisu.data.resizing import resize_image, resize_label
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import FileSplit, FolderSplit
@@ -37,6 +40,8 @@ class ImageDataset(Dataset[Sample]):
             transform.
         scale_labels: whether a mask is down-sampled with its image.
         seed: seed of the transform's random numbers, >= 0.
+        format: the format of the images; None to find it by their files. A network needs that of
+            the images it was trained on.
         cache: whether `preload` keeps the split in memory, decoded and down-sampled; "auto" does
             if it takes less than a quarter of the free memory.
 
@@ -54,6 +59,7 @@ class ImageDataset(Dataset[Sample]):
         image_scale: float = 1.0,
         scale_labels: bool = True,
         seed: int = 0,
+        format: ImageFormat | None = None,
         cache: bool | Literal["auto"] = "auto",
     ) -> None:
         if not 0 < image_scale <= 1:
@@ -66,7 +72,8 @@ class ImageDataset(Dataset[Sample]):
         self.seed = seed
         self.cache = cache
         self._cached: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
-        self._reader = open_reader(spec, split, root)
+        self._reader = open_reader(spec, split, root, format=format)
+        self.format = self._reader.format
         self.names: list[str] = self._reader.names
 
     def __len__(self) -> int:
@@ -76,8 +83,8 @@ class ImageDataset(Dataset[Sample]):
         """Image and label of a sample, decoded but otherwise as in the files. Do not change them.
 
         Returns:
-            The image, uint8 (H, W, 3) RGB, and the label: uint8 (H, W) with void 255, or int64 ()
-            for classification.
+            The image, (H, W, C) in its format, such as RGB uint8, and the label: uint8 (H, W) with
+            void 255, or int64 () for classification.
 
         Raises:
             ValueError, FileNotFoundError: a file cannot be read; the message names it.
@@ -114,8 +121,7 @@ class ImageDataset(Dataset[Sample]):
         if key.padding:
             label = np.full_like(label, self.spec.ignore_index)
         return {
-            # (H, W, 3) -> (3, H, W); OpenCV splits channels several times faster than NumPy.
-            "image": torch.from_numpy(np.stack(cv2.split(image))),
+            "image": as_tensor(image),
             "label": torch.from_numpy(np.array(label)),
             "index": -1 if key.padding else index,
         }
@@ -141,9 +147,10 @@ class ImageDataset(Dataset[Sample]):
         """Image and label of a sample as `read` gives them, but down-sampled."""
         image, label = self._reader.read(index)
         if self.image_scale != 1:
-            image = _down_sample(image, self.image_scale, cv2.INTER_AREA)
+            height, width = (max(1, round(side * self.image_scale)) for side in image.shape[:2])
+            image = resize_image(image, height=height, width=width)
             if self.scale_labels and label.ndim == 2:
-                label = _down_sample(label, self.image_scale, cv2.INTER_NEAREST_EXACT)
+                label = resize_label(label, height=height, width=width)
         return image, label
 
     def _fits(self, processes: int) -> bool:
@@ -152,15 +159,28 @@ class ImageDataset(Dataset[Sample]):
         return float(np.mean(sizes)) * len(self) < _CACHE_SHARE * free_memory() / processes
 
 
+def as_tensor(image: npt.NDArray[Any]) -> Tensor:
+    """(H, W, C) -> (C, H, W): uint8 as it is, all other types as float32, which holds them."""
+    image = image if image.dtype == np.uint8 else image.astype(np.float32, copy=False)
+    # OpenCV splits channels several times faster than NumPy.
+    return torch.from_numpy(np.stack(cv2.split(image)))
+
+
 def open_split(
-    spec: DatasetSpec, split: str, *, root: str | None, image_scale: float
+    spec: DatasetSpec,
+    split: str,
+    *,
+    root: str | None,
+    image_scale: float,
+    format: ImageFormat | None = None,
 ) -> ImageDataset:
     """A split to evaluate on: images at the network's scale, labels at their own size."""
     return ImageDataset(
-        spec, split, root=root, image_scale=image_scale, scale_labels=False, cache=False
+        spec,
+        split,
+        root=root,
+        image_scale=image_scale,
+        scale_labels=False,
+        format=format,
+        cache=False,
     )
-
-
-def _down_sample(array: npt.NDArray[Any], scale: float, interpolation: int) -> npt.NDArray[Any]:
-    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
-    return cv2.resize(array, (width, height), interpolation=interpolation)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 
-import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
@@ -12,9 +11,9 @@ class Transform(Protocol):
     """A random change of an image and its label. It depends on seed and epoch alone."""
 
     def __call__(
-        self, image: npt.NDArray[np.uint8], label: npt.NDArray[Any], *, seed: int, epoch: int
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-        """Change an image, uint8 (H, W, 3), and its label, uint8 (H, W), in the same way.
+        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, seed: int, epoch: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Change an image, (H, W, C) of any type, and its label, uint8 (H, W), in the same way.
 
         The result may have another size. The label of a whole image, int64 (), is returned as is.
         """
@@ -36,7 +35,7 @@ class Sample(TypedDict):
     """One sample of a dataset; in a batch, each tensor has one more dimension in front."""
 
     image: Tensor
-    """uint8 (3, H, W), RGB."""
+    """(C, H, W): uint8, such as RGB, or float32 with the values of the files."""
     label: Tensor
     """Segmentation: uint8 (H, W), void 255. Losses expect int64: convert it on the device.
     Classification: int64 (), void -1."""

@@ -1,5 +1,6 @@
 """DatasetSpec: what a data set is. Its fields are the keys of the YAML file."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -32,7 +33,10 @@ from tiramisu.data.entry import (
     expect_list,
     is_inside,
 )
+from tiramisu.data.image_format import Bands
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
+from tiramisu.data.readers.raster import MAX_BANDS
+from tiramisu.data.scaling import ScalingChoice
 from tiramisu.data.spec_parts import (
     CifarSplit,
     ClassEntry,
@@ -48,6 +52,7 @@ from tiramisu.data.spec_parts import (
     Source,
     Split,
 )
+from tiramisu.text import show
 
 Task = Literal["segmentation", "classification"]
 MAX_SIDE = 10_000
@@ -55,6 +60,27 @@ MAX_SIDE = 10_000
 _Side = Annotated[Positive, Field(le=MAX_SIDE)]
 _Size = Annotated[tuple[_Side, _Side], expect_list(2, "[height, width] in pixels")]
 MAX_IMAGE_CLASSES = 100_000
+
+
+def _check_bands(value: Any) -> Any:
+    if value in (None, "rgb", "grey"):
+        return value
+    numbers = value if isinstance(value, list | tuple) else ()
+    if numbers and all(type(n) is int and 1 <= n <= MAX_BANDS for n in numbers):
+        return tuple(numbers)
+    raise EntryError(f"expected rgb, grey or a list of numbers from 1, not {show(value)}")
+
+
+def _check_scaling(value: Any) -> Any:
+    if value in (None, "type", "statistics"):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        low, high = value
+        if all(type(n) in (int, float) and math.isfinite(n) for n in value) and low < high:
+            return float(low), float(high)
+    raise EntryError(
+        f"expected type, statistics or [low, high] with low below high, not {show(value)}"
+    )
 
 
 class DatasetSpec(Entry):
@@ -78,6 +104,12 @@ class DatasetSpec(Entry):
     splits: Mapping[str, Split]
     source: Source | None = None
     published: tuple[PublishedResult, ...] = ()
+    bands: Annotated[Bands, BeforeValidator(_check_bands)] = None
+    """The bands of the images to use: rgb, grey, or a list of their numbers from 1. None for all,
+    without transparency."""
+    scaling: Annotated[ScalingChoice, BeforeValidator(_check_scaling)] = None
+    """How values are scaled: type, statistics, or [low, high]; see `choose_scaling`. None for type
+    where images have 8 bits, and else statistics."""
     root: PathBesideYaml | None = None
     """The folder of the files, unless the user gives another one."""
     notes: ListOf[Text] = ()
@@ -137,6 +169,15 @@ class DatasetSpec(Entry):
         """Whether `download_dataset` can fetch the files."""
         has_url = self.source is not None and self.source.url is not None
         return has_url or self.torchvision is not None
+
+    def with_images(self, *, bands: Any, scaling: Any) -> Self:
+        """The same data set with other bands or another scaling of its images; None keeps it.
+
+        Raises:
+            ValueError: a value is outside its range.
+        """
+        changed = {"bands": _check_bands(bands), "scaling": _check_scaling(scaling)}
+        return self.model_copy(update={k: v for k, v in changed.items() if v is not None})
 
     def split(self, name: str) -> Split:
         """The split of that name.

@@ -16,10 +16,10 @@ import albumentations as A
 import cv2
 
 from tiramisu.data.labels import IGNORE_INDEX
+from tiramisu.data.resizing import resize_image, resize_label
 
-# ImageNet's mean color, which is close to 0 after normalization, like the zero padding inside the
-# network. Padded pixels are void, so that the loss ignores them.
-_PADDING_COLOR = (124, 116, 104)
+IMAGENET_COLOR = (124.0, 116.0, 104.0)
+"""ImageNet's mean color."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,11 @@ class TrainTransform:
     whole_from: int | None = None
     """From this epoch on, counted from 0, images stay whole: only flip and color change them, so
     that training ends at the size of inference. None for never."""
+    padding: tuple[float, ...] = IMAGENET_COLOR
+    """The value of each band in padded pixels, which are void, so that the loss ignores them. Close
+    to 0 after normalization, it is like the zero padding inside the network."""
+    value_range: tuple[tuple[float, float], ...] = ((0.0, 255.0),) * 3
+    """The values of each band that are 0 and 1 for `color`."""
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -71,12 +76,28 @@ class TrainTransform:
         if self.whole_from is None or epoch < self.whole_from:
             image, label = self._scale_and_crop(image, label, rng=rng)
         if self.flip and rng.random() < 0.5:
-            image, label = cv2.flip(image, 1), cv2.flip(label, 1) if label.ndim else label
+            mirrored = cv2.flip(image, 1).reshape(image.shape)
+            image, label = mirrored, cv2.flip(label, 1) if label.ndim else label
         if self.color:
             # set_random_seed would give every step the same random numbers.
             self._color_steps.set_random_state(rng, random.Random(seed))
-            image = self._color_steps(image=image)["image"]
+            image = self._change_color(image)
         return image, label
+
+    def _change_color(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if image.dtype == np.uint8 and image.shape[2] in (1, 3):
+            changed = self._color_steps(image=image)["image"]
+            return np.asarray(changed).reshape(image.shape)
+        low, high = np.array(self.value_range, np.float32).T
+        scaled = (image - low) / (high - low)
+        shown = scaled.clip(0, 1)
+        changed = self._color_steps(image=np.nan_to_num(shown))["image"].reshape(image.shape)
+        # What lies outside of the range is moved, and not cut off. No-data pixels stay NaN.
+        changed = (changed + (scaled - shown)) * (high - low) + low
+        if image.dtype.kind != "f":
+            limits = np.iinfo(image.dtype)
+            changed = changed.round().clip(limits.min, limits.max)
+        return np.asarray(changed, image.dtype)
 
     @cached_property
     def _color_steps(self) -> A.Compose:
@@ -85,13 +106,16 @@ class TrainTransform:
                 brightness_limit=0.4 * self.color, contrast_limit=0.4 * self.color, p=0.8
             ),
             A.RandomGamma(gamma_limit=(100 - 40 * self.color, 100 + 40 * self.color), p=0.5),
-            A.HueSaturationValue(
-                hue_shift_limit=10 * self.color,
-                sat_shift_limit=50 * self.color,
-                val_shift_limit=0,
-                p=0.5,
-            ),
         ]
+        if len(self.value_range) == 3:
+            steps.append(
+                A.HueSaturationValue(
+                    hue_shift_limit=10 * self.color,
+                    sat_shift_limit=50 * self.color,
+                    val_shift_limit=0,
+                    p=0.5,
+                )
+            )
         return A.Compose(steps)
 
     def _scale_and_crop(
@@ -100,59 +124,69 @@ class TrainTransform:
         """Pad, scale and crop."""
         factor = rng.uniform(*self.scale)
         if self.pad:
-            image, label = _pad(image, label, self.pad)
+            image, label = self._pad(image, label)
         if self.crop is not None:
-            return _cut(image, label, self.crop, factor=factor, rng=rng)
+            return self._cut(image, label, self.crop, factor=factor, rng=rng)
         if factor == 1:
             return image, label
         height, width = (max(1, round(side * factor)) for side in image.shape[:2])
         return _resize(image, label, height=height, width=width)
 
+    def _pad(
+        self, image: npt.NDArray[Any], label: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        height, width = (side + 2 * self.pad for side in image.shape[:2])
+        inside = (slice(self.pad, height - self.pad), slice(self.pad, width - self.pad))
+        return self._surround(image, label, size=(height, width), place=inside)
 
-def _pad(
-    image: npt.NDArray[Any], label: npt.NDArray[Any], pad: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    sides = (pad, pad, pad, pad, cv2.BORDER_CONSTANT)
-    image = cv2.copyMakeBorder(image, *sides, value=_PADDING_COLOR)
-    return image, cv2.copyMakeBorder(label, *sides, value=IGNORE_INDEX) if label.ndim else label
+    def _surround(
+        self,
+        image: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        *,
+        size: tuple[int, int],
+        place: tuple[slice, ...],
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """An image at a place within padding of a size, and its label within void."""
+        padded = np.empty((*size, image.shape[2]), image.dtype)
+        padded[:] = np.array(self.padding)[: image.shape[2]].astype(image.dtype)
+        padded[place] = image
+        if not label.ndim:
+            return padded, label
+        padded_label = np.full(size, IGNORE_INDEX, np.uint8)
+        padded_label[place] = label
+        return padded, padded_label
 
+    def _cut(
+        self,
+        image: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        crop: tuple[int, int],
+        *,
+        factor: float,
+        rng: np.random.Generator,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """A crop at a random place of the resized image.
 
-def _cut(
-    image: npt.NDArray[Any],
-    label: npt.NDArray[Any],
-    crop: tuple[int, int],
-    *,
-    factor: float,
-    rng: np.random.Generator,
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A crop at a random place of the resized image.
-
-    The crop is cut out of the original first, so that only its own pixels are resized.
-    """
-    sources, targets = [], []
-    for side, wanted in zip(image.shape[:2], crop, strict=True):
-        length = max(1, round(wanted / factor))  # in pixels of the original
-        # A smaller image is shown whole, with padding around it.
-        size = wanted if length <= side else min(wanted, max(1, round(side * factor)))
-        length = min(length, side)
-        start = int(rng.integers(side - length, endpoint=True))
-        place = int(rng.integers(wanted - size, endpoint=True))
-        sources.append(slice(start, start + length))
-        targets.append(slice(place, place + size))
-    source, target = tuple(sources), tuple(targets)
-    height, width = (part.stop - part.start for part in target)
-    label = label[source] if label.ndim else label
-    image, label = _resize(image[source], label, height=height, width=width)
-    if (height, width) == crop:
-        return image, label
-    padded = np.empty((*crop, 3), np.uint8)
-    padded[:] = _PADDING_COLOR
-    padded[target] = image
-    if not label.ndim:
-        return padded, label
-    padded_label = np.full(crop, IGNORE_INDEX, np.uint8)
-    padded_label[target] = label
-    return padded, padded_label
+        The crop is cut out of the original first, so that only its own pixels are resized.
+        """
+        sources, targets = [], []
+        for side, wanted in zip(image.shape[:2], crop, strict=True):
+            length = max(1, round(wanted / factor))  # in pixels of the original
+            # A smaller image is shown whole, with padding around it.
+            size = wanted if length <= side else min(wanted, max(1, round(side * factor)))
+            length = min(length, side)
+            start = int(rng.integers(side - length, endpoint=True))
+            place = int(rng.integers(wanted - size, endpoint=True))
+            sources.append(slice(start, start + length))
+            targets.append(slice(place, place + size))
+        source, target = tuple(sources), tuple(targets)
+        height, width = (part.stop - part.start for part in target)
+        label = label[source] if label.ndim else label
+        image, label = _resize(image[source], label, height=height, width=width)
+        if (height, width) == crop:
+            return image, label
+        return self._surround(image, label, size=crop, place=target)
 
 
 def _resize(
@@ -160,9 +194,5 @@ def _resize(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     if image.shape[:2] == (height, width):
         return image, label
-    smaller = height * width < image.shape[0] * image.shape[1]
-    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    image = cv2.resize(image, (width, height), interpolation=interpolation)
-    if label.ndim:
-        label = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return image, label
+    image = resize_image(image, height=height, width=width)
+    return image, resize_label(label, height=height, width=width) if label.ndim else label

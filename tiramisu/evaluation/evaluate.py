@@ -1,5 +1,6 @@
 """Evaluating a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
+import functools
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     )
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _choose_folder(config, spec, batch_size=batch_size)
-    dataset = open_split(spec, config.split, root=root, image_scale=info.image_scale)
+    open_images = functools.partial(
+        open_split, spec, root=root, image_scale=info.image_scale, format=info.image_format
+    )
+    dataset = open_images(config.split)
     if config.bn != "running" and not isinstance(model, ImageModel):
         raise ValueError(
             f"--bn {config.bn}: {config.checkpoint} is an exported model, whose batch norm "
@@ -67,8 +71,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     if isinstance(model, ImageModel) and config.bn == "batch":
         model = use_batch_statistics(model)
     elif isinstance(model, ImageModel) and config.bn == "recalibrated":
-        train_set = open_split(spec, config.train_split, root=root, image_scale=info.image_scale)
-        model = recalibrate_batch_norm(model, train_set)
+        model = recalibrate_batch_norm(model, open_images(config.train_split))
     scores = evaluate(
         model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tiramisu.atomic import WriteError, make_folder, move_into_place, write_file
 from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.model_files import find_results_folder
 from tiramisu.checkpoints.run_folder import CHECKPOINTS
@@ -40,6 +41,7 @@ class Parity:
     """The difference between the logits of an exported model and of the PyTorch model."""
 
     batch: int
+    channels: int
     height: int
     width: int
     max_difference: float
@@ -123,9 +125,9 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
             data_root=config.data_root,
             options=config,
         )
-        scale = model.info.image_scale
-        train = open_split(spec, config.train_split, root=root, image_scale=scale)
-        val = open_split(spec, config.val_split, root=root, image_scale=scale)
+        scale, format = model.info.image_scale, model.info.image_format
+        train = open_split(spec, config.train_split, root=root, image_scale=scale, format=format)
+        val = open_split(spec, config.val_split, root=root, image_scale=scale, format=format)
         order = np.random.default_rng(config.seed).permutation(len(train))[: config.samples]
         calibration = [train[int(index)]["image"][None] for index in sorted(order)]
 
@@ -134,7 +136,7 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
     with _draft_folder(target) as folder:
         draft = export_model(model, folder / target.name, calibration=calibration, int8=config.int8)
         exported = load_exported(draft)
-        images = list(_parity_images(model.info.image_size))
+        images = list(_parity_images(model.info))
         parity = tuple(compare(model, exported, batch) for batch in images)
         unequal = [p for p in parity if not p.equal]
         if unequal and not config.int8:
@@ -194,13 +196,14 @@ def _draft_folder(target: Path) -> Iterator[Path]:
 
 
 def compare(model: ImageModel, exported: ExportedModel, images: Tensor) -> Parity:
-    """Run both models on images (B, 3, H, W)."""
+    """Run both models on images (B, C, H, W)."""
     with torch.inference_mode():
         expected = model(images).float()
         logits = exported(images)
     same = expected.argmax(dim=1) == logits.argmax(dim=1)
     return Parity(
         batch=images.shape[0],
+        channels=images.shape[1],
         height=images.shape[2],
         width=images.shape[3],
         max_difference=float((expected - logits).abs().max()),
@@ -215,14 +218,14 @@ def format_report(report: ExportReport) -> str:
     lines = [f"{report.arch} as {report.format}, {report.precision}: {report.file}, {megabytes}"]
     for p in report.parity:
         lines.append(
-            f"  against PyTorch, {p.batch}x3x{p.height}x{p.width}: logits differ by at most "
-            f"{p.max_difference:.1e}, {100 * p.agreement:.2f} % have the same class"
+            f"  against PyTorch, {p.batch}x{p.channels}x{p.height}x{p.width}: logits differ by at "
+            f"most {p.max_difference:.1e}, {100 * p.agreement:.2f} % have the same class"
         )
     first = report.parity[0]
     lines.append(
-        f"  {first.batch}x3x{first.height}x{first.width} takes about {report.seconds:.2g} s, "
-        f"PyTorch about {report.seconds_pytorch:.2g} s ({report.threads} threads; `tiramisu "
-        "benchmark` measures)"
+        f"  {first.batch}x{first.channels}x{first.height}x{first.width} takes about "
+        f"{report.seconds:.2g} s, PyTorch about {report.seconds_pytorch:.2g} s "
+        f"({report.threads} threads; `tiramisu benchmark` measures)"
     )
     if report.accuracy is not None:
         a = report.accuracy
@@ -253,16 +256,17 @@ def _target(config: ExportConfig) -> Path:
     return folder / f"model{'_int8' if config.int8 else ''}{suffix}"
 
 
-def _parity_images(size: tuple[int, int] | None) -> Iterator[Tensor]:
-    """Random images uint8 (B, 3, H, W) on which both models are compared.
-
-    Args:
-        size: height and width that the model was trained with, if all images had the same.
-    """
+def _parity_images(info: ModelInfo) -> Iterator[Tensor]:
+    """Random images (B, C, H, W) of a model's kind on which both models are compared."""
+    size = info.image_size
     sizes = ((1, *size), (2, size[0] + 5, size[1] + 8)) if size else PARITY_SIZES
+    low, high = torch.tensor(info.value_range).T.view(2, -1, 1, 1)
     for batch, height, width in sizes:
-        shape, generator = (batch, 3, height, width), torch.Generator().manual_seed(0)
-        yield torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        shape, generator = (batch, info.channels, height, width), torch.Generator().manual_seed(0)
+        if info.pixel_type == "uint8":
+            yield torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        else:
+            yield low + (high - low) * torch.rand(shape, generator=generator)
 
 
 def _time_in_turns(

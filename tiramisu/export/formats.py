@@ -1,10 +1,11 @@
 """Writing a model as one file that a runtime executes: ONNX, OpenVINO or torch.export.
 
-The input `images` is RGB, float32 in 0..255, (B, 3, H, W), of any batch size, with height and width
-of at least 32 pixels; the model normalises it. The output is `logits` (B, C, H, W), or (B, C) of a
-classifier. ONNX calls the open axes batch, height and width; the other formats have no names for
-them. A description of the logits is in the file as JSON under the key "tiramisu": in the metadata
-of ONNX, in the runtime information of OpenVINO, or in an extra file of the .pt2 archive.
+The input `images` is float32 (B, channels, H, W) with the values of image files, such as RGB in
+0..255, of any batch size, with height and width of at least 32 pixels; the model normalises it. The
+output is `logits` (B, C, H, W), or (B, C) of a classifier. ONNX calls the open axes batch, height
+and width; the other formats have no names for them. A description of the logits is in the file as
+JSON under the key "tiramisu": in the metadata of ONNX, in the runtime information of OpenVINO, or
+in an extra file of the .pt2 archive.
 """
 
 import io
@@ -43,7 +44,7 @@ def export_model(
         model: a model in evaluation mode, on the CPU.
         path: the file to write: `.onnx` for ONNX Runtime, `.xml` for OpenVINO (with a `.bin` beside
             it), `.pt2` for torch.export. Its folder is made if it does not exist.
-        calibration: for int8, typical images (B, 3, H, W), RGB in 0..255.
+        calibration: for int8, typical images (B, C, H, W) with the values of files.
         int8: compute convolutions in 8-bit integers. Not for `.pt2`.
 
     Returns:
@@ -103,7 +104,7 @@ def trace(model: ImageModel) -> ExportedProgram:
     """
     height, width = Dim("height", min=TRACED_SIDE), Dim("width", min=TRACED_SIDE)
     # One side is even and one odd, so that sizes are not taken for constants.
-    images = torch.zeros(2, 3, 96, 101)
+    images = torch.zeros(2, model.info.channels, 96, 101)
     # Older versions of torch, such as 2.11, make a graph for even sizes only or for odd sizes only,
     # because of how they divide in pooling; torch 2.15 divides as here.
     pooled_shape = mock.patch("torch._meta_registrations.div_rtn", operator.floordiv, create=True)
@@ -154,7 +155,7 @@ def _write_openvino(
     with without_telemetry():
         model = ov.convert_model(program)
     _crop_by_slicing(model)
-    model.reshape([-1, 3, -1, -1])  # the conversion leaves all four open
+    model.reshape([-1, _count_channels(program), -1, -1])  # the conversion leaves all four open
     model.inputs[0].get_tensor().set_names({"images"})
     model.outputs[0].get_tensor().set_names({"logits"})
     if images:
@@ -168,6 +169,13 @@ def _write_openvino(
         except RuntimeError as error:  # also where the disk is full
             raise WriteError(path, str(error).strip().splitlines()[-1]) from None
         move_exported(draft, path)
+
+
+def _count_channels(program: ExportedProgram) -> int:
+    """Number of bands of the images that a traced model takes."""
+    images = program.graph_signature.user_inputs[0]
+    node = next(node for node in program.graph.nodes if node.name == images)
+    return int(node.meta["val"].shape[1])
 
 
 def _crop_by_slicing(model: Any) -> None:

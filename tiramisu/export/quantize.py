@@ -10,13 +10,13 @@ from tiramisu.inference.packages import require_package, without_telemetry
 
 
 def quantize_onnx(model: Any, images: Sequence[Tensor]) -> Any:
-    """An ONNX model (`onnx.ModelProto`) in int8, with ranges measured on images (B, 3, H, W)."""
+    """An ONNX model (`onnx.ModelProto`) in int8, with ranges measured on images (B, C, H, W)."""
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     return _quantize(model, convolutions, images, lambda image: {"images": image.float().numpy()})
 
 
 def quantize_openvino(model: Any, images: Sequence[Tensor]) -> Any:
-    """An OpenVINO model (`openvino.Model`) in int8, ranges measured on images (B, 3, H, W)."""
+    """An OpenVINO model (`openvino.Model`) in int8, ranges measured on images (B, C, H, W)."""
     operations = model.get_ordered_ops()
     convolutions = [o.get_friendly_name() for o in operations if o.get_type_name() == "Convolution"]
     return _quantize(model, convolutions, images, lambda image: image.float().numpy())

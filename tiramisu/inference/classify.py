@@ -12,14 +12,14 @@ import torch
 from tqdm import tqdm
 
 from tiramisu.atomic import make_folder, write_file, write_then_rename
+from tiramisu.data.dataset import as_tensor
 from tiramisu.data.readers.class_reader import resize_and_crop
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.config import ClassifyConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
-from tiramisu.inference.predict import read_rgb
+from tiramisu.inference.predict import Pixels, read_pixels
 from tiramisu.inference.predictor import Predictor, check_finite, check_model
 from tiramisu.text import path_text, show_path
-from tiramisu.visual.pictures import Picture
 
 TABLE_NAME, JSON_NAME = "classes.csv", "classes.json"
 
@@ -44,12 +44,12 @@ class Classification:
         return [(self.class_names[c], float(self.probabilities[c])) for c in order]
 
 
-def classify(model: Predictor, image: Picture | str | Path) -> Classification:
+def classify(model: Predictor, image: Pixels | str | Path) -> Classification:
     """Classify one image.
 
     Args:
         model: a classification model in evaluation mode, on any device, or an exported one.
-        image: RGB uint8 (H, W, 3), grey (H, W), with alpha (H, W, 4), or a file.
+        image: an array or a file, as for `predict_probabilities`.
 
     Raises:
         FileNotFoundError, ValueError: the image cannot be read, or the model does not classify.
@@ -57,9 +57,7 @@ def classify(model: Predictor, image: Picture | str | Path) -> Classification:
     return classify_batch(model, [image])[0]
 
 
-def classify_batch(
-    model: Predictor, images: Sequence[Picture | str | Path]
-) -> list[Classification]:
+def classify_batch(model: Predictor, images: Sequence[Pixels | str | Path]) -> list[Classification]:
     """Classify several images in one batch; see `classify`.
 
     Images are resized and cropped to the size that the model was trained with. A model without
@@ -67,10 +65,10 @@ def classify_batch(
     """
     check_model(model, "classification")
     size = model.info.image_size
-    arrays = [read_rgb(image) for image in images]
+    arrays = [read_pixels(image, model.info.image_format) for image in images]
     if size is not None:
         arrays = [resize_and_crop(array, size) for array in arrays]
-    batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
+    batch = torch.stack([as_tensor(array) for array in arrays])  # (B, C, H, W)
     with torch.inference_mode():
         probabilities = model(batch.to(model.device)).float().softmax(dim=1).cpu()
     check_finite(model, probabilities.isfinite().all())
@@ -113,10 +111,10 @@ def classify_files(
     try:
         with tqdm(total=len(inputs), unit=" files", disable=None, leave=False) as bar:
             for start in range(0, len(inputs), batch_size):
-                batch: dict[Input, Picture] = {}
+                batch: dict[Input, Pixels] = {}
                 for item in inputs[start : start + batch_size]:
                     try:
-                        batch[item] = read_image(item.path)
+                        batch[item] = read_image(item.path, model.info.image_format)
                     except (ValueError, FileNotFoundError) as error:
                         failures.append(describe_failure(item, error, smaller="--batch-size"))
                 try:

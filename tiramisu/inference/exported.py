@@ -96,7 +96,7 @@ class ExportedModel:
         self.precision = description.precision
 
     def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W) float32, on the CPU.
+        """(B, C, H, W) with the values of image files -> logits (B, num_classes, H, W), float32.
 
         `size` asks for logits of another height and width; they are interpolated bilinearly.
 
@@ -146,7 +146,7 @@ def _try_out(model: ExportedModel) -> None:
     """Raise ValueError if the graph of a model does not fit its description."""
     side = 2 * MIN_SIDE
     try:
-        logits = model(torch.zeros(1, 3, side, side))
+        logits = model(torch.zeros(1, model.info.channels, side, side))
     except Exception as error:  # of many kinds, with no base class
         raise _damaged(model.path, error) from None
     num_classes = len(model.info.class_names)

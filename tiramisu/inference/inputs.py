@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, most_megapixels
+from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
+from tiramisu.data.readers.size_limit import most_megapixels
 from tiramisu.devices import is_out_of_memory
 from tiramisu.text import list_some, show_path
 

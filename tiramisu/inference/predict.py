@@ -7,6 +7,7 @@ softmax; then keep what the caller wants: the best class, or the probabilities o
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tiramisu.data.dataset import as_tensor
+from tiramisu.data.image_format import ImageFormat, as_format
 from tiramisu.data.readers.image_file import read_image
+from tiramisu.data.readers.raster import Header, Raster
+from tiramisu.data.resizing import resize_image
 from tiramisu.inference.averaging import augmented_logits
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tiles import (
@@ -26,6 +31,9 @@ from tiramisu.inference.tiles import (
     with_smaller_tiles,
 )
 from tiramisu.visual.pictures import Picture, overlay
+
+Pixels = npt.NDArray[Any]
+"""An image (H, W, C) with the values of a file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +62,7 @@ class Prediction:
 
 def predict(
     model: Predictor,
-    image: npt.NDArray[np.uint8] | str | Path,
+    image: Pixels | str | Path,
     *,
     tile: Tile = "auto",
     overlap: float = 0.25,
@@ -66,19 +74,19 @@ def predict(
     a pixel, for any number of classes (without `tta`).
     """
     check_options(model, tile=tile, overlap=overlap)
-    rgb = read_rgb(image)
-    mask = np.empty(rgb.shape[:2], np.uint8)
-    confidence = np.empty(rgb.shape[:2], np.float32)
+    pixels = read_pixels(image, model.info.image_format)
+    mask = np.empty(pixels.shape[:2], np.uint8)
+    confidence = np.empty(pixels.shape[:2], np.float32)
 
     def run(side: int | None) -> None:
         for top, probabilities in probabilities_by_rows(
-            model, rgb, tile=side, overlap=overlap, tta=tta
+            model, pixels, tile=side, overlap=overlap, tta=tta
         ):
             highest, classes = probabilities.max(dim=0)  # (C, rows, W) -> (rows, W)
             rows = slice(top, top + len(classes))
             mask[rows], confidence[rows] = classes.to(torch.uint8).numpy(), highest.numpy()
 
-    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
+    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, pixels)))
     return Prediction(
         mask=mask,
         confidence=confidence,
@@ -89,7 +97,7 @@ def predict(
 
 def predict_probabilities(
     model: Predictor,
-    image: npt.NDArray[np.uint8] | str | Path,
+    image: Pixels | str | Path,
     *,
     tile: Tile = "auto",
     overlap: float = 0.25,
@@ -102,8 +110,9 @@ def predict_probabilities(
 
     Args:
         model: a model in evaluation mode, on any device, or an exported one.
-        image: uint8 array, RGB (H, W, 3), grey (H, W) or RGBA (H, W, 4), of any size; or the path
-            of an image file.
+        image: the path of an image file; or an array of any size, (H, W) or (H, W, bands), of the
+            type and with the bands of the images that the model was trained on, such as uint8 RGB
+            (H, W, 3). Of grey, RGB and RGBA each can stand for the other; transparency is dropped.
         tile: side of overlapping tiles, in pixels of the shrunk image; "auto" is 1024. An image
             that is not larger is predicted whole. If memory runs out, the prediction starts again
             with tiles of half the side. None predicts every image whole.
@@ -120,26 +129,26 @@ def predict_probabilities(
             of its range, or the model is in training mode.
     """
     check_options(model, tile=tile, overlap=overlap)
-    rgb = read_rgb(image)
-    result = torch.empty(len(model.info.class_names), *rgb.shape[:2])
+    pixels = read_pixels(image, model.info.image_format)
+    result = torch.empty(len(model.info.class_names), *pixels.shape[:2])
 
     def run(side: int | None) -> None:
         for top, probabilities in probabilities_by_rows(
-            model, rgb, tile=side, overlap=overlap, tta=tta
+            model, pixels, tile=side, overlap=overlap, tta=tta
         ):
             result[:, top : top + probabilities.shape[1]] = probabilities
 
-    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
+    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, pixels)))
     return result
 
 
 @torch.inference_mode()
 def probabilities_by_rows(
-    model: Predictor, rgb: Picture, *, tile: int | None, overlap: float, tta: bool = False
+    model: Predictor, pixels: Pixels, *, tile: int | None, overlap: float, tta: bool = False
 ) -> Iterator[Rows]:
-    """Probabilities of an image (H, W, 3), some rows at a time, from the top down."""
-    seen = seen_size(model, rgb)
-    images = _prepare(rgb, seen)  # (1, 3, h, w)
+    """Probabilities of an image (H, W, C), some rows at a time, from the top down."""
+    seen = seen_size(model, pixels)
+    images = _prepare(pixels, seen)  # (1, C, h, w)
 
     def logits_of(views: Tensor) -> Iterator[Rows]:
         return logits_by_rows(model, views, tile=tile, overlap=overlap)
@@ -150,7 +159,7 @@ def probabilities_by_rows(
             lambda views: join_rows(logits_of(views), height=views.shape[-2])[None], images
         )
         parts = iter([(0, averaged[0])])
-    for top, logits in resize_rows(parts, seen=seen, size=rgb.shape[:2]):
+    for top, logits in resize_rows(parts, seen=seen, size=pixels.shape[:2]):
         # The softmax in place: the logits of a large image alone take half a gigabyte.
         logits.sub_(logits.amax(dim=0)).exp_()
         total = logits.sum(dim=0)
@@ -167,50 +176,56 @@ def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:
         raise ValueError(f"overlap is {overlap}; expected a part of the tile from 0 to 0.5")
 
 
-def read_rgb(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
-    """RGB (H, W, 3) of a file, or of a grey, RGB or RGBA array (transparency is dropped).
+def read_pixels(image: Pixels | str | Path, format: ImageFormat) -> Pixels:
+    """The pixels of a file or an array in a model's format: (H, W, C).
+
+    Args:
+        image: a file; or an array (H, W) or (H, W, bands), with the bands of files, RGB in this
+            order. The fourth band of an RGB image is transparency, and is dropped.
+        format: the model's.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is no image, or the array has another type or shape.
     """
     if isinstance(image, str | Path):
-        return read_image(image)
+        return read_image(image, format)
     if not isinstance(image, np.ndarray):
         raise ValueError(
             f"the image is a {type(image).__name__}; expected a NumPy array or the path of a file"
         )
-    if image.dtype != np.uint8:
+    if image.dtype == object or image.dtype.kind not in "buif":
+        raise ValueError(f"the image is {image.dtype}; expected {format.pixel_type}")
+    if image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(
-            f"the image is {image.dtype}; expected uint8, 0 to 255: scale its values to 0..255 "
-            "and call astype(np.uint8)"
+            f"the image has shape {image.shape}; expected (H, W) or (H, W, C): channels last"
         )
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
-        raise ValueError(
-            f"the image has shape {image.shape}; expected (H, W), (H, W, 3) or (H, W, 4): "
-            "channels last"
-        )
-    if image.shape[2] == 1:
-        return np.repeat(image, 3, axis=2)
-    return np.ascontiguousarray(image[..., :3])
+    values = image.reshape(*image.shape[:2], -1)
+    has_alpha = format.bands is None and format.channels in (1, 3) and values.shape[2] == 4
+    header = Header(
+        height=values.shape[0],
+        width=values.shape[1],
+        bands=values.shape[2] - has_alpha,
+        type=values.dtype.name,
+        has_alpha=has_alpha,
+    )
+    return as_format(Raster(header=header, values=values), format, what="the image")
 
 
-def seen_size(model: Predictor, rgb: Picture) -> tuple[int, int]:
+def seen_size(model: Predictor, pixels: Pixels) -> tuple[int, int]:
     """Height and width of an image as the network sees it, in pixels."""
-    height, width = (max(1, round(side * model.info.image_scale)) for side in rgb.shape[:2])
+    height, width = (max(1, round(side * model.info.image_scale)) for side in pixels.shape[:2])
     return height, width
 
 
-def _prepare(rgb: Picture, seen: tuple[int, int]) -> Tensor:
-    """Shrink an image, and pad a small one at its bottom and right: (H, W, 3) -> (1, 3, h, w)."""
+def _prepare(pixels: Pixels, seen: tuple[int, int]) -> Tensor:
+    """Shrink an image, and pad a small one at its bottom and right: (H, W, C) -> (1, C, h, w)."""
     height, width = seen
-    if seen != rgb.shape[:2]:
-        rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    if seen != pixels.shape[:2]:
+        pixels = resize_image(pixels, height=height, width=width)
     below, right = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
     if below or right:
         # Padded by its mirror image, several times where needed.
-        padded = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REFLECT_101)
-        rgb = padded.astype(np.uint8)
-    return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous()
+        padded = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+        pixels = padded.reshape(*padded.shape[:2], pixels.shape[2])
+    return as_tensor(pixels)[None]

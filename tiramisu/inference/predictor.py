@@ -24,9 +24,10 @@ class Predictor(Protocol):
         """Device on which it takes images."""
 
     def __call__(self, images: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> logits (B, num_classes, H, W), or of `size`.
+        """(B, C, H, W) with the values of image files -> logits (B, num_classes, H, W).
 
-        A classifier takes no `size` and returns logits (B, num_classes).
+        `size` asks for logits of another height and width. A classifier takes no `size` and returns
+        logits (B, num_classes).
         """
         ...
 

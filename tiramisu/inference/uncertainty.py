@@ -10,10 +10,11 @@ from torch import Tensor
 
 from tiramisu.inference.averaging import Passes, average, random_dropout
 from tiramisu.inference.predict import (
+    Pixels,
     Prediction,
     check_options,
     probabilities_by_rows,
-    read_rgb,
+    read_pixels,
     seen_size,
 )
 from tiramisu.inference.predictor import Predictor
@@ -33,7 +34,7 @@ class UncertainPrediction(Prediction):
 
 def predict_uncertainty(
     model: Predictor,
-    image: npt.NDArray[np.uint8] | str | Path,
+    image: Pixels | str | Path,
     *,
     passes: int = 20,
     tile: Tile = "auto",
@@ -58,18 +59,18 @@ def predict_uncertainty(
     check_options(model, tile=tile, overlap=overlap)
     if passes < 2:
         raise ValueError(f"passes is {passes}; expected at least 2, because they are compared")
-    rgb = read_rgb(image)
+    pixels = read_pixels(image, model.info.image_format)
 
     def run(side: int | None) -> Passes:
         def run_once() -> Tensor:
-            parts = probabilities_by_rows(model, rgb, tile=side, overlap=overlap)
-            return join_rows(parts, height=rgb.shape[0])[None]
+            parts = probabilities_by_rows(model, pixels, tile=side, overlap=overlap)
+            return join_rows(parts, height=pixels.shape[0])[None]
 
         # All passes have the same tiles, so that only dropout differs between them.
         with random_dropout(model, seed=seed):
             return average(run_once, passes=passes)
 
-    passed = with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, rgb)))
+    passed = with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, pixels)))
     confidence, mask = passed.mean[0].max(dim=0)  # (C, H, W) -> (H, W)
     return UncertainPrediction(
         mask=mask.to(torch.uint8).numpy(),

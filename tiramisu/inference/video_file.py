@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from tiramisu.data.plain_file import check_plain_file
-from tiramisu.data.readers.image_file import check_size
+from tiramisu.data.readers.size_limit import check_size
 from tiramisu.text import show_path
 from tiramisu.visual.pictures import Picture
 

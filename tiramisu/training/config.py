@@ -6,7 +6,7 @@ No torch in this file, so that `--help` and a wrong flag are answered at once.
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from tiramisu.data.config import SourceOptions
+from tiramisu.data.config import ImageOptions
 from tiramisu.settings import (
     Accelerator,
     BatchSize,
@@ -31,7 +31,7 @@ Loss = Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "f
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(SourceOptions):
+class TrainConfig(ImageOptions):
     """A training run.
 
     Raises:

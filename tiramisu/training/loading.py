@@ -13,11 +13,14 @@ from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import Sample
+from tiramisu.data.scaling import Scaling, choose_scaling
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.data.transforms import TrainTransform
+from tiramisu.data.transforms import IMAGENET_COLOR, TrainTransform
 from tiramisu.devices import pick_device
 from tiramisu.training.config import TrainConfig
 
@@ -43,16 +46,20 @@ class RunData(LightningDataModule):
             image_scale=config.image_scale,
             cache=CACHE[config.cache],
         )
-        transform = TrainTransform(
+        self.train_set = make_split(config.train_split, seed=config.seed)
+        self.format = self.train_set.format
+        self.scaling = measure_scaling_of(self.train_set)
+        self.train_set.transform = TrainTransform(
             crop=config.crop,
             pad=config.pad,
             scale=config.scale,
             flip=config.flip,
             color=config.color,
             whole_from=config.final_from,
+            padding=padding_values(self.scaling, pixel_type=self.format.pixel_type),
+            value_range=self.scaling.value_range,
         )
-        self.train_set = make_split(config.train_split, transform=transform, seed=config.seed)
-        self.val_set = make_split(config.val_split, scale_labels=False)
+        self.val_set = make_split(config.val_split, scale_labels=False, format=self.format)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -122,6 +129,40 @@ def pick_num_workers(config: TrainConfig) -> int:
         return 0
     cores = (os.cpu_count() or 1) // config.devices
     return max(0, min(MOST_WORKERS, cores - 1))
+
+
+def measure_scaling_of(dataset: ImageDataset) -> Scaling:
+    """The scaling of a data set's images, measured on this split where it has to be measured."""
+    images = (dataset.read(index)[0] for index in range(len(dataset)))
+    return choose_scaling(dataset.spec.scaling, dataset.format, images)
+
+
+def normalization(
+    config: TrainConfig, scaling: Scaling
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each band after scaling, as a network subtracts and divides.
+
+    Where they are measured, these count. ImageNet's are those of RGB; images with other bands get
+    the mean of the three.
+    """
+    if scaling.mean is not None and scaling.std is not None:
+        return scaling.mean, scaling.std
+    channels = len(scaling.value_range)
+    if config.normalize == "unit":
+        return (0.0,) * channels, (1.0,) * channels
+    if channels == 3:
+        return IMAGENET_MEAN, IMAGENET_STD
+    return (sum(IMAGENET_MEAN) / 3,) * channels, (sum(IMAGENET_STD) / 3,) * channels
+
+
+def padding_values(scaling: Scaling, *, pixel_type: PixelType) -> tuple[float, ...]:
+    """The values of padding around small images: about 0 after normalization."""
+    ranges = scaling.value_range
+    if len(ranges) == 3 and pixel_type == "uint8" and not scaling.is_measured:
+        return IMAGENET_COLOR
+    mean = scaling.mean or (sum(IMAGENET_MEAN) / 3,) * len(ranges)
+    values = (low + (high - low) * m for (low, high), m in zip(ranges, mean, strict=True))
+    return tuple(value if pixel_type == "float32" else round(value) for value in values)
 
 
 def count_labels(dataset: ImageDataset) -> Tensor:

@@ -8,11 +8,13 @@ import lightning.pytorch as pl
 import torch
 
 from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, build_image_model
+from tiramisu.checkpoints.model import ImageModel, build_image_model
 from tiramisu.checkpoints.run_folder import LAST
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.description.hold_out import require_val
+from tiramisu.data.image_format import RGB, ImageFormat, describe_bands
+from tiramisu.data.scaling import Scaling, choose_scaling, describe_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_main_process
 from tiramisu.training.checks import (
@@ -26,7 +28,7 @@ from tiramisu.training.checks import (
 )
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
-from tiramisu.training.loading import RunData, count_labels
+from tiramisu.training.loading import RunData, count_labels, normalization
 from tiramisu.training.losses import balance_classes, build_loss
 from tiramisu.training.resuming import check_classes, check_state
 from tiramisu.training.run_settings import (
@@ -80,14 +82,19 @@ def plan(config: TrainConfig) -> TrainingPlan:
     folder = choose_folder(config, data_name=spec.name)
     if state is not None:
         check_classes(state, spec, folder=folder)
-    model = build_model_for(spec, config)
-    check_crops(model.network, config)
     if config.check_data and not spec.drawn and is_main_process():
         splits = [config.train_split, config.val_split]
         checked = check_dataset(spec, root=config.data_root, splits=splits)
         for warning in checked.warnings:
             print(f"Warning: {warning}")
     data = RunData(spec, config)
+    if is_main_process() and (data.scaling.is_measured or data.format != RGB):
+        print(
+            f"images: {describe_bands(data.format)} bands of the type {data.format.pixel_type}; "
+            f"{describe_scaling(data.scaling)} (--bands and --scaling change this)"
+        )
+    model = build_model_for(spec, config, format=data.format, scaling=data.scaling)
+    check_crops(model.network, config)
     if spec.task == "classification":
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
@@ -109,16 +116,33 @@ def plan(config: TrainConfig) -> TrainingPlan:
     )
 
 
-def build_model_for(spec: DatasetSpec, config: TrainConfig) -> ImageModel:
-    """The network of a run, freshly initialised or with the weights it starts from."""
+def build_model_for(
+    spec: DatasetSpec,
+    config: TrainConfig,
+    *,
+    format: ImageFormat = RGB,
+    scaling: Scaling | None = None,
+) -> ImageModel:
+    """The network of a run, freshly initialised or with the weights it starts from.
+
+    Args:
+        spec: the data set.
+        config: the settings.
+        format: the bands and the type of the images.
+        scaling: of their values; None for all values of the type.
+    """
     pl.seed_everything(config.seed, verbose=False)
-    imagenet = config.normalize == "imagenet"
+    scaling = scaling or choose_scaling("type", format, [])
+    mean, std = normalization(config, scaling)
     info = ModelInfo(
         arch=config.arch,
         class_names=spec.class_names,
         colors=tuple((int(r), int(g), int(b)) for r, g, b in spec.colors),
-        mean=IMAGENET_MEAN if imagenet else (0.0, 0.0, 0.0),
-        std=IMAGENET_STD if imagenet else (1.0, 1.0, 1.0),
+        pixel_type=format.pixel_type,
+        bands=format.bands,
+        value_range=scaling.value_range,
+        mean=mean,
+        std=std,
         image_scale=config.image_scale,
         dropout=config.dropout,
         task=spec.task,

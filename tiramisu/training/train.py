@@ -178,7 +178,11 @@ def _load_trained(planned: TrainingPlan) -> ImageModel:
 def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> ImageModel:
     """The model with batch norm statistics of the whole training images."""
     train_set = open_split(
-        spec, config.train_split, root=config.data_root, image_scale=config.image_scale
+        spec,
+        config.train_split,
+        root=config.data_root,
+        image_scale=config.image_scale,
+        format=model.info.image_format,
     )
     try:
         return recalibrate_batch_norm(model, train_set)

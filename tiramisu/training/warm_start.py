@@ -34,9 +34,14 @@ def warm_start(model: ImageModel, source: str) -> None:
     network, info = model.network, model.info
     loaded: object = "all weights"
     if PUBLIC.fullmatch(source) and not Path(source).exists():
-        normalization = IMAGENET_MEAN, IMAGENET_STD
+        normalization: tuple[tuple[float, ...], ...] = IMAGENET_MEAN, IMAGENET_STD
         if info.arch.startswith("smp:"):
-            pretrained = build_model(info.arch, num_classes=len(info.class_names), weights=source)
+            pretrained = build_model(
+                info.arch,
+                num_classes=len(info.class_names),
+                in_channels=info.channels,
+                weights=source,
+            )
             load_weights(network, pretrained.state_dict(), origin=source)
             loaded = "the encoder's weights"
         else:
@@ -46,14 +51,15 @@ def warm_start(model: ImageModel, source: str) -> None:
         start = load_model(source)
         normalization = start.info.mean, start.info.std
         same_classes = start.info.class_names == info.class_names
-        if same_classes and start.info.arch == info.arch:
+        same_images = start.info.channels == info.channels
+        if same_classes and same_images and start.info.arch == info.arch:
             load_weights(network, start.network.state_dict(), origin=f"--init-from {source}")
         else:
             names = [name for name, _ in network.named_modules()]
             last = [] if same_classes else [n for n in names if n.rpartition(".")[2] in LAST_PARTS]
             loaded = load_fitting(network, start.network, leave=last)
     if is_main_process():
-        if normalization != (info.mean, info.std):
+        if len(normalization[0]) == info.channels and normalization != (info.mean, info.std):
             print(
                 f"Warning: --init-from {source} was trained on images that were normalised "
                 "differently; set --normalize to match"

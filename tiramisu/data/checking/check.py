@@ -10,9 +10,11 @@ from tqdm import tqdm
 
 from tiramisu.data.checking.findings import DatasetReport, SplitReport
 from tiramisu.data.checking.scan import SHOWN, Job, Scan, plan_scans
+from tiramisu.data.image_format import RGB, ImageFormat, describe_bands
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.data.readers.image_file import most_megapixels
-from tiramisu.data.readers.reader import reading_pool
+from tiramisu.data.readers.reader import format_of_files, reading_pool
+from tiramisu.data.readers.size_limit import most_megapixels
+from tiramisu.data.scaling import choose_scaling, describe_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some
 
@@ -45,9 +47,17 @@ def check_dataset(
     folder = None if spec.drawn else spec.find_root(root)
     problems: list[str] = []
     jobs: dict[str, Sequence[Job]] = {}
+    images: list[Path] = []
     for name in names:
-        jobs[name], found = plan_scans(spec, name, folder)
-        problems += [f"{name}: {problem}" for problem in found]
+        planned = plan_scans(spec, name, folder)
+        jobs[name] = planned.jobs
+        images += planned.images
+        problems += [f"{name}: {problem}" for problem in planned.problems]
+    format = RGB
+    try:
+        format = format_of_files(images, spec, most=None) if images else RGB
+    except ValueError as error:
+        problems.append(str(error))
 
     scans = _run(jobs, drawn=spec.drawn is not None)
     for name in names:
@@ -63,6 +73,8 @@ def check_dataset(
         task=spec.task,
         class_names=spec.class_names,
         splits=reports,
+        bands=describe_bands(format),
+        scaling=_describe_scaling(format, spec),
         warnings=(*_warnings(reports, spec), *(() if splits else _training_problems(spec))),
         notes=spec.notes,
     )
@@ -156,12 +168,21 @@ def _find_shared_images(scans: dict[str, list[Scan]]) -> Iterator[str]:
         yield f"{first} and {second} share images ({len(names)}): {list_some(names, most=SHOWN)}"
 
 
+def _describe_scaling(format: ImageFormat, spec: DatasetSpec) -> str:
+    how = usual_scaling(spec.scaling, format)
+    if how == "statistics":
+        return "by statistics that are measured on the training split"
+    return describe_scaling(choose_scaling(how, format, []))
+
+
 def _report(name: str, scans: list[Scan], spec: DatasetSpec) -> SplitReport:
     counts = np.sum([scan.counts for scan in scans], axis=0)
     return SplitReport(
         name=name,
         num_samples=len(scans),
         sizes=tuple(sorted({scan.size for scan in scans})),
+        types=tuple(sorted({scan.type for scan in scans})),
+        values=(min(scan.values[0] for scan in scans), max(scan.values[1] for scan in scans)),
         class_counts=counts[: spec.num_classes],
         void_count=int(counts[IGNORE_INDEX]) if spec.task == "segmentation" else 0,
     )

@@ -17,6 +17,10 @@ class SplitReport:
     num_samples: int
     sizes: tuple[tuple[int, int], ...]
     """The different image sizes, (height, width), sorted."""
+    types: tuple[str, ...]
+    """The different types of the images' values in their files, such as uint8."""
+    values: tuple[float, float]
+    """The smallest and the largest of these values."""
     class_counts: npt.NDArray[np.int64]
     """int64 (C,): labelled pixels of each class, or images for classification."""
     void_count: int
@@ -41,6 +45,10 @@ class DatasetReport:
     task: Task
     class_names: tuple[str, ...]
     splits: tuple[SplitReport, ...]
+    bands: str
+    """The bands of the images that a network sees, in words."""
+    scaling: str
+    """How their values are scaled, in words."""
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
     """How the files are understood."""
@@ -50,11 +58,14 @@ class DatasetReport:
             ["", *(split.name for split in self.splits)],
             ["samples", *(str(split.num_samples) for split in self.splits)],
             ["height x width", *(_show_sizes(split.sizes) for split in self.splits)],
+            ["bands", *(self.bands for _ in self.splits)],
+            ["values", *(_show_values(split) for split in self.splits)],
             *self._class_rows(),
         ]
+        scaling = f"Values are scaled: {self.scaling} (--scaling changes this)."
         notes = [f"Note: {note}" for note in self.notes]
         notes += [f"Warning: {warning}" for warning in self.warnings]
-        return "\n".join([self.title, format_table(rows), *notes])
+        return "\n".join([self.title, format_table(rows), scaling, *notes])
 
     def _class_rows(self) -> list[list[str]]:
         pixels = self.task == "segmentation"
@@ -71,6 +82,10 @@ def _show_sizes(sizes: tuple[tuple[int, int], ...]) -> str:
     if len(sizes) == 1:
         return "{} x {}".format(*sizes[0])
     return f"{len(sizes)} sizes"
+
+
+def _show_values(split: SplitReport) -> str:
+    return f"{', '.join(split.types)}: {split.values[0]:g} to {split.values[1]:g}"
 
 
 def _percent(share: float) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.labels import UNKNOWN, LabelTable
+from tiramisu.data.image_format import check_finite, no_data_pixels
+from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
 from tiramisu.data.readers.file_split import Pair, explain_empty, find_files
-from tiramisu.data.readers.image_file import open_image, read_image
+from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.raster import Raster
 from tiramisu.data.readers.reader import Reader, explain_turned
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
@@ -38,15 +40,29 @@ class Scan:
     unknown: Counter[int] = field(default_factory=Counter)
     """Number of pixels of each code that is not in the label table."""
     mask: str = ""
+    type: str = "uint8"
+    """Type of the values of the image in its file."""
+    values: tuple[float, float] = (0, 255)
+    """The smallest and the largest of them."""
 
 
 Job = Callable[[], Scan]  # scans one sample; drawn samples in another process
 
 
-def plan_scans(
-    spec: DatasetSpec, name: str, folder: Path | None
-) -> tuple[Sequence[Job], list[str]]:
-    """A job for each sample of a split, and the problems found before any file is read.
+@dataclass(kw_only=True)
+class SplitScans:
+    """What is to be read of a split."""
+
+    jobs: Sequence[Job] = ()
+    """One for each sample."""
+    problems: list[str] = field(default_factory=list)
+    """What was found before any file is read."""
+    images: Sequence[Path] = ()
+    """The image files; none if they are drawn or in an archive."""
+
+
+def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
+    """Find the samples of a split.
 
     Args:
         spec: the data set.
@@ -59,18 +75,19 @@ def plan_scans(
             reader = open_reader(spec, name, folder)
             # Some test images of CIFAR are also training images. This is known and accepted.
             scan = partial(_scan_sample, reader, spec, compare=isinstance(split, DrawnSplit))
-            return [partial(scan, i) for i in range(len(reader.names))], []
+            return SplitScans(jobs=[partial(scan, i) for i in range(len(reader.names))])
         assert folder is not None
         if isinstance(split, FolderSplit):
             assert isinstance(spec, ClassificationSpec)
             images = find_class_images(split, spec.folders, folder)
             empty = f"empty; no image in the folders of {folder / split.folder}"
             jobs = [partial(_scan_image, image, folder, spec.num_classes) for image in images]
-            return jobs, [] if images else [empty]
+            paths = [image.path for image in images]
+            return SplitScans(jobs=jobs, problems=[] if images else [empty], images=paths)
         assert isinstance(spec, SegmentationSpec)
         found = find_files(split, folder)
     except (ValueError, OSError) as error:
-        return [], [str(error)]
+        return SplitScans(problems=[str(error)])
     problems = []
     for title, items in found.unpaired.items():
         if items:
@@ -78,7 +95,8 @@ def plan_scans(
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
         problems.append(f"empty; {explain_empty(split, folder)}")
-    return [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs], problems
+    jobs = [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs]
+    return SplitScans(jobs=jobs, problems=problems, images=[pair.image for pair in found.pairs])
 
 
 def _scan_sample(reader: Reader, spec: DatasetSpec, index: int, *, compare: bool) -> Scan:
@@ -96,18 +114,25 @@ def _scan_sample(reader: Reader, spec: DatasetSpec, index: int, *, compare: bool
 def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
     name = _name(image.path, root)
     try:
-        size, digest = _read_whole(image.path)
+        raster, digest = _read_whole(image.path)
     except (ValueError, OSError) as error:
         return Scan(name=name, problem=f"unreadable image: {name} ({error})")
     counts = np.bincount([image.label], minlength=num_classes)
-    return Scan(name=name, size=size, digest=digest, counts=counts)
+    return Scan(
+        name=name,
+        size=raster.values.shape[:2],
+        digest=digest,
+        counts=counts,
+        type=raster.header.type,
+        values=_find_values(raster),
+    )
 
 
 def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     image, mask = _name(pair.image, root), _name(pair.mask, root)
     problems = []
     try:
-        size, digest = _read_whole(pair.image)
+        raster, digest = _read_whole(pair.image)
     except (ValueError, OSError) as error:
         problems.append(f"unreadable image: {image} ({error})")
     try:
@@ -116,18 +141,24 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
         problems.append(f"unreadable mask: {mask} ({error})")
     if problems:
         return Scan(name=image, problem="; ".join(problems))
+    size = raster.values.shape[:2]
     if codes.shape != size:
         sizes = f"{size[0]} x {size[1]} and {codes.shape[0]} x {codes.shape[1]}"
         turned = explain_turned(pair.image, size, codes.shape)
         problem = f"image and mask differ in size: {image} ({sizes}{turned})"
         return Scan(name=image, problem=problem)
     label = labels.decode(codes)
+    missing = no_data_pixels(raster)
+    if missing is not None:
+        label[missing] = IGNORE_INDEX
     values, counts = np.unique(codes[label == UNKNOWN], return_counts=True)
     return Scan(
         name=image,
         mask=mask,
         size=size,
         digest=digest,
+        type=raster.header.type,
+        values=_find_values(raster),
         counts=np.bincount(label.ravel(), minlength=256),
         unknown=Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))),
     )
@@ -137,9 +168,19 @@ def _name(path: Path, root: Path) -> str:
     return show_path(path.relative_to(root).as_posix())
 
 
-def _read_whole(path: Path) -> tuple[tuple[int, int], str]:
-    """(height, width) of an image, and the SHA-256 of its file; ValueError if it is damaged."""
-    size = read_image(path).shape[:2]
-    with open_image(path) as file:
-        file.load()  # OpenCV reads damaged TIFF files without an error
-    return size, hashlib.sha256(path.read_bytes()).hexdigest()
+def _read_whole(path: Path) -> tuple[Raster, str]:
+    """An image, and the SHA-256 of its file; ValueError if it is damaged or holds infinity."""
+    raster = read_raster(path)
+    check_finite(raster, what=show_path(path))
+    return raster, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _find_values(raster: Raster) -> tuple[float, float]:
+    """The smallest and the largest value of an image, without its no-data pixels."""
+    values = raster.values[..., : raster.header.bands]
+    missing = no_data_pixels(raster)
+    if missing is not None:
+        values = values[~missing]
+    if raster.palette is not None or not values.size or values.dtype == np.bool_:
+        return 0, 255
+    return float(np.nanmin(values)), float(np.nanmax(values))

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from tiramisu.data.description.mask_values import (
 from tiramisu.data.entry import check_classes
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, NAN_CODE
 from tiramisu.data.plain_file import read_text
-from tiramisu.data.readers.image_file import open_image
+from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.spec_parts import FileSplit, PixelClass
 from tiramisu.text import list_some
 
@@ -179,9 +179,8 @@ def _home(folder: Path, masks: Sequence[Path]) -> Path:
 
 def _read_palette(masks: Iterable[Path]) -> list[tuple[int, int, int]]:
     """The colors in the palette of the first mask that can be opened; empty if it has none."""
-    channels: Iterator[int] = iter([])
     for mask in masks:
-        with contextlib.suppress(OSError, ValueError), open_image(mask) as file:
-            channels = iter(file.getpalette("RGB") or [])
-            break
-    return list(zip(channels, channels, channels, strict=False))
+        with contextlib.suppress(OSError, ValueError):
+            palette = read_raster(mask).palette
+            return [] if palette is None else [(int(r), int(g), int(b)) for r, g, b in palette]
+    return []

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from tiramisu.data.entry import check_classes, name_of_folder
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, read_size
+from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, read_header
 from tiramisu.data.readers.parts import Part, choose_part
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
@@ -162,6 +162,7 @@ def _are_of_one_size(paths: Iterable[Path]) -> bool:
 
 def _size(path: Path) -> tuple[int, int] | None:
     try:
-        return read_size(path)
+        header = read_header(path)
+        return header.height, header.width
     except (OSError, ValueError):
         return None  # `tiramisu check` lists damaged files

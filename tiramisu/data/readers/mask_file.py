@@ -5,15 +5,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from tiramisu.data.labels import NAN_CODE, UNKNOWN, Encoding, LabelTable
-from tiramisu.data.readers.image_file import check_size, open_image
+from tiramisu.data.readers.image_file import read_raster
 from tiramisu.text import show_path
 
 _LARGEST = 2**31 - 1  # a float beyond it, such as a map's value for no data, is cut to it
-_NUMBER_MODES = {"1", "L", "LA", "P", "F", "I", "I;16", "I;16B", "I;16L"}
 
 
 class ColorMaskError(ValueError):
@@ -109,58 +106,22 @@ def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
         ColorMaskError: the encoding is `index`, and the file holds colors.
         ValueError: the file cannot be read or does not fit the encoding.
     """
-    values, palette = _read_values(path)
+    raster = read_raster(path)
+    bands, palette = raster.header.bands, raster.palette
+    if bands not in (1, 3):
+        raise ValueError(
+            f"{show_path(path)}: a mask of {bands} bands; expected one band, or a color"
+        )
+    values = raster.values[..., : 1 if palette is not None else bands]
+    if palette is not None:
+        palette = np.pad(palette, ((0, 256 - len(palette)), (0, 0)))  # what is missing is black
+        if path.suffix.lower() == ".gif" and not np.ptp(palette, 1).any():
+            # Each GIF has its own palette, of the values that occur in it.
+            values, palette = palette[values[..., 0]][..., :1], None
     try:
         return codes_of(values, palette, encoding)
     except ValueError as error:
         raise type(error)(f"{show_path(path)}: {error}") from None
-
-
-def _read_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    """The values of a mask file (H, W) or (H, W, C), and the palette (N, 3) if it has one."""
-    try:
-        with open_image(path) as file:
-            # Pillow reads colors of 16 bits as 8 bits.
-            wide = isinstance(file, TiffImageFile) and max(file.tag_v2.get(258, (8,))) > 8
-            if not wide or file.mode not in ("RGB", "RGBA"):
-                return _decode(file)
-    except ValueError:
-        if path.suffix.lower() not in (".tif", ".tiff") or (found := _read_tiff(path)) is None:
-            raise
-        return found, None
-    found = _read_tiff(path)
-    if found is None:
-        raise ValueError(f"{show_path(path)} is damaged or is no image; expected a mask")
-    return found, None
-
-
-def _decode(file: ImageFile) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    is_known = file.mode in _NUMBER_MODES | {"PA", "RGB", "RGBA"}
-    values = np.asarray(file if is_known else file.convert("RGB"))
-    if file.mode not in ("P", "PA"):
-        return values, None
-    palette = np.zeros((256, 3), np.uint8)  # a place beyond the end of the palette is black
-    colors = np.array(file.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    palette[: len(colors)] = colors
-    if file.format == "GIF" and not np.ptp(palette, 1).any():
-        # Each GIF has its own palette, of the values that occur in it.
-        return palette[values][..., 0], None
-    return values, palette
-
-
-def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
-    """The values of a TIFF that Pillow does not read as it is; None if nothing reads it."""
-    import tifffile  # not needed for other masks
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            height, width = page.shape[:2] if page.axes[:2] == "YX" else page.shape[-2:]
-            check_size(path, height=height, width=width)
-            values: npt.NDArray[Any] = page.asarray()
-    except Exception:  # of a dozen types for damaged files
-        return None
-    return np.moveaxis(values, 0, -1) if page.axes[:1] == "S" else values
 
 
 def read_label(path: Path, table: LabelTable) -> npt.NDArray[np.uint8]:

@@ -3,18 +3,21 @@
 from pathlib import Path
 
 from tiramisu.data.readers.class_reader import CifarReader, FolderReader, ObjectReader
-from tiramisu.data.readers.reader import FileReader, Reader, SceneReader
+from tiramisu.data.readers.reader import FileReader, Format, Reader, SceneReader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FileSplit, FolderSplit
 
 
-def open_reader(spec: DatasetSpec, name: str, root: str | Path | None) -> Reader:
+def open_reader(
+    spec: DatasetSpec, name: str, root: str | Path | None, *, format: Format = None
+) -> Reader:
     """The reader of one split.
 
     Args:
         spec: the data set.
         name: the split.
         root: the folder of the files; None for the spec's own, or data/<name>.
+        format: the format of the images, such as that of a trained network; None to find it.
 
     Raises:
         ValueError: files are missing or do not fit.
@@ -24,11 +27,11 @@ def open_reader(spec: DatasetSpec, name: str, root: str | Path | None) -> Reader
         if isinstance(split, DrawnSplit):
             return SceneReader(split, spec)
         assert isinstance(split, FileSplit)
-        return FileReader(split, spec.find_root(root), spec.labels, name)
+        return FileReader(split, spec.find_root(root), spec, name, format)
     assert isinstance(spec, ClassificationSpec)
     if isinstance(split, DrawnSplit):
         return ObjectReader(split, spec)
     if isinstance(split, CifarSplit):
         return CifarReader(split, spec.find_root(root), spec)
     assert isinstance(split, FolderSplit)
-    return FolderReader(split, spec.find_root(root), spec)
+    return FolderReader(split, spec.find_root(root), spec, format)

@@ -1,9 +1,9 @@
 """Readers for segmentation: image and mask files, and drawn scenes."""
 
-import contextlib
 import multiprocessing
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,18 +12,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.labels import LabelTable
+from tiramisu.data.image_format import (
+    RGB,
+    ImageFormat,
+    as_format,
+    find_format,
+    no_data_pixels,
+)
+from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.file_split import Pair, SplitFiles, explain_empty, find_files
-from tiramisu.data.readers.image_file import open_image, read_image
+from tiramisu.data.readers.image_file import read_header, read_raster
 from tiramisu.data.readers.mask_file import read_label
+from tiramisu.data.readers.raster import Header, is_turned_sideways
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
 from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
 
-_ORIENTATION = 274  # the number of this tag in EXIF
-_TURNED_BY_90 = (5, 6, 7, 8)
+Format = ImageFormat | None
+"""The format of images to read; None to find it by their headers."""
 
 
 class Reader(Protocol):
@@ -31,9 +39,11 @@ class Reader(Protocol):
 
     names: list[str]
     """A unique name for each sample."""
+    format: ImageFormat
+    """The bands and the type of the images."""
 
-    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-        """Image uint8 (H, W, 3) RGB, and its label: uint8 (H, W), or int64 () of the whole image.
+    def read(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Image (H, W, C), and its label: uint8 (H, W), or int64 () of the whole image.
 
         Raises:
             ValueError, FileNotFoundError: a file cannot be read; the message names it.
@@ -49,6 +59,7 @@ class SceneReader:
         assert spec.drawn is not None
         self.size = spec.drawn
         self.first_seed = split.first_seed
+        self.format = RGB
         self.names = [f"scene_{split.first_seed + i:06d}" for i in range(split.count)]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
@@ -59,16 +70,20 @@ class SceneReader:
 class FileReader:
     """Reads the image and mask files of a split."""
 
-    def __init__(self, split: FileSplit, root: Path, labels: LabelTable, name: str) -> None:
+    def __init__(
+        self, split: FileSplit, root: Path, spec: SegmentationSpec, name: str, format: Format
+    ) -> None:
         found = find_files(split, root)
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs
-        self.labels = labels
+        self.labels = spec.labels
+        self.format = format or format_of_files([pair.image for pair in found.pairs], spec)
         self.names = [show_path(pair.key) for pair in found.pairs]
 
-    def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    def read(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         pair = self.pairs[index]
-        image = read_image(pair.image)
+        raster = read_raster(pair.image)
+        image = as_format(raster, self.format, what=show_path(pair.image))
         label = read_label(pair.mask, self.labels)
         if image.shape[:2] != label.shape:
             height, width = label.shape
@@ -77,6 +92,9 @@ class FileReader:
                 f"width), its mask {show_path(pair.mask)} {height} x {width}; they must be the same"
                 + explain_turned(pair.image, image.shape[:2], label.shape)
             )
+        missing = no_data_pixels(raster)
+        if missing is not None:
+            label[missing] = IGNORE_INDEX
         return image, label
 
 
@@ -90,16 +108,35 @@ def explain_turned(image: Path, size: tuple[int, ...], mask_size: tuple[int, ...
     """
     if mask_size != size[::-1]:
         return ""
-    orientation = 1
-    with contextlib.suppress(ValueError), open_image(image) as file:
-        orientation = file.getexif().get(_ORIENTATION, 1)
-    if orientation not in _TURNED_BY_90:
+    orientation = read_header(image).orientation
+    if not is_turned_sideways(orientation):
         return "; one of the two is turned by 90 degrees"
     return (
         f"; the photo is turned by its EXIF orientation ({orientation}) and its mask is not. Turn "
         "the mask in the same way, or take the orientation out of the photo, as by `exiftool "
         "-Orientation= FILE`"
     )
+
+
+def format_of_files(
+    images: Sequence[Path], spec: DatasetSpec, *, most: int | None = 1000
+) -> ImageFormat:
+    """The format of image files, by the headers of at most so many, at even distances.
+
+    Raises:
+        ValueError: the images differ in their bands or in their types.
+    """
+    picked = images[:: -(-len(images) // most)] if most else images
+
+    def read(path: Path) -> Header | None:
+        try:
+            return read_header(path)
+        except (ValueError, OSError):
+            return None  # it is named when its pixels are read
+
+    with ThreadPoolExecutor() as pool:
+        headers = [(p, h) for p, h in zip(picked, pool.map(read, picked), strict=True) if h]
+    return find_format(headers, spec.bands, what=f"the images of {spec.name}")
 
 
 def reading_pool(*, drawn: bool, share: int = 1) -> Executor:

@@ -1,0 +1,144 @@
+"""TIFF files, with any number of bands, of any type, tiled and compressed; read by tifffile."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from tiramisu.data.readers.raster import (
+    MAX_BANDS,
+    Header,
+    Raster,
+    damaged,
+    is_turned_sideways,
+    turn,
+)
+from tiramisu.data.readers.size_limit import check_size
+from tiramisu.text import in_one_line, show_path
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ALPHA = (1, 2)  # kinds of extra samples that are transparency
+_GDAL_NO_DATA = 42113
+_ORIENTATION = 274
+_COLORS = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR", "SEPARATED")
+_AXES = {"YX", "YXS", "SYX"}
+
+
+def read_tiff_header(path: Path, stream: BinaryIO) -> Header:
+    """The header of a TIFF file.
+
+    Raises:
+        ValueError: it is damaged, holds several images, or has colors of another kind.
+    """
+    with _open(path, stream) as page:
+        return _read_header(page, path)
+
+
+def read_tiff(path: Path, stream: BinaryIO) -> Raster:
+    """The content of a TIFF file; see `read_tiff_header`."""
+    with _open(path, stream) as page:
+        header = _read_header(page, path)
+        values = page.asarray()  # (H, W), (H, W, C) or, with planes, (C, H, W)
+        axes, colors = page.axes, page.photometric.name
+        colormap = page.colormap  # (3, N), 16 bits
+        no_data = _read_no_data(page)
+    if axes == "SYX":
+        values = np.moveaxis(values, 0, -1)
+    values = values.reshape(*values.shape[:2], -1)
+    palette = None
+    if colors == "PALETTE":
+        palette = (colormap >> 8 if colormap.max() > 255 else colormap).T.astype(np.uint8)
+    elif colors == "MINISWHITE":
+        values = _invert(values)
+    elif colors == "SEPARATED":
+        values = _mix_inks(values)
+    values = np.asarray(values, dtype=values.dtype.newbyteorder("="))
+    values = turn(values, header.orientation)
+    return Raster(header=header, values=values, palette=palette, no_data=no_data)
+
+
+@contextmanager
+def _open(path: Path, stream: BinaryIO) -> Iterator[Any]:
+    """The only page of a TIFF."""
+    import tifffile  # not needed to describe data sets and models, as torch.hub does
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    try:
+        with tifffile.TiffFile(stream) as file:
+            # Previews in lower resolution and masks are pages too.
+            pages = [page for page in file.pages if not page.subfiletype & 0b101]
+            if len(pages) > 1:
+                raise ValueError(
+                    f"{show_path(path)} holds {len(pages)} pages; expected one image: save each "
+                    "page as a file, or the pages as the bands of one image"
+                )
+            yield (pages or file.pages)[0]
+    except MemoryError as error:
+        raise ValueError(f"cannot read {show_path(path)} (out of memory)") from error
+    except Exception as error:  # tifffile and its decoders raise errors of a dozen types
+        if isinstance(error, ValueError) and show_path(path) in str(error):
+            raise
+        raise damaged(path, in_one_line(error)) from error
+
+
+def _read_header(page: Any, path: Path) -> Header:
+    colors = getattr(page.photometric, "name", str(page.photometric))
+    if colors not in _COLORS or page.axes not in _AXES:
+        kind = colors if colors not in _COLORS else f"the axes {page.axes}"
+        raise ValueError(
+            f"{show_path(path)}: a TIFF with {kind} cannot be read as an image; expected grey, "
+            "RGB, palette or CMYK: convert it"
+        )
+    if page.dtype is None:
+        raise ValueError(
+            f"{show_path(path)}: a TIFF with {page.bitspersample} bits for a value cannot be read; "
+            "expected integers of 8 or 16 bits, or floats of 32"
+        )
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    check_size(path, height=height, width=width, pixel_bytes=samples * page.dtype.itemsize)
+    if samples > MAX_BANDS:
+        raise ValueError(
+            f"{show_path(path)} has {samples} bands; expected at most {MAX_BANDS}: is it an image?"
+        )
+    has_alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA
+    bands = 3 if colors in ("PALETTE", "SEPARATED") else samples - has_alpha
+    tag = page.tags.get(_ORIENTATION)
+    orientation = int(tag.value) if tag is not None else 1
+    if is_turned_sideways(orientation):
+        height, width = width, height
+    return Header(
+        height=height,
+        width=width,
+        bands=bands,
+        type="uint8" if colors == "SEPARATED" else page.dtype.name,
+        has_alpha=has_alpha and colors != "SEPARATED",
+        orientation=orientation,
+    )
+
+
+def _read_no_data(page: Any) -> float | None:
+    tag = page.tags.get(_GDAL_NO_DATA)
+    try:
+        return None if tag is None else float(str(tag.value).strip().strip("\0"))
+    except ValueError:
+        return None
+
+
+def _invert(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Grey values of an image in which 0 is white."""
+    if values.dtype == np.bool_:
+        return ~values
+    if values.dtype.kind != "u":
+        return values
+    inverted: npt.NDArray[Any] = np.iinfo(values.dtype).max - values
+    return inverted
+
+
+def _mix_inks(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """CMYK (H, W, 4 or more) -> RGB uint8 (H, W, 3), without a color profile."""
+    light = 1 - values[..., :4].astype(np.float32) / np.iinfo(values.dtype).max
+    return np.asarray((255 * light[..., :3] * light[..., 3:]).round(), np.uint8)
