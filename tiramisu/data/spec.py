@@ -112,6 +112,8 @@ class DatasetSpec(Entry):
     where images have 8 bits, and else statistics."""
     root: PathBesideYaml | None = None
     """The folder of the files, unless the user gives another one."""
+    notes: ListOf[Text] = ()
+    """How the files are understood, in sentences that `tiramisu check` and `train` print."""
 
     @field_validator("splits", mode="plain")
     @classmethod

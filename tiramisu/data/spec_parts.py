@@ -162,11 +162,28 @@ _Range = Annotated[
 ]
 
 
+def _check_part(part: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= part[0] < part[1] <= 1:
+        raise EntryError(
+            f"{list(part)} is no part; expected two numbers from 0 to 1, the smaller one first, as "
+            "in [0.2, 1]"
+        )
+    return part
+
+
+_Part = Annotated[
+    tuple[float, float],
+    expect_list(2, "[first, end] as shares from 0 to 1, as in [0.2, 1]"),
+    AfterValidator(_check_part),
+]
+
+
 class FileSplit(Entry):
     """The images and masks of one split, as glob patterns relative to the data set's root.
 
     The key of an image is the text that the wildcards of its pattern match, joined by "/". Its
-    mask is the file whose pattern matches the same text.
+    mask is the file whose pattern matches the same text. A file that is a mask is no image, so that
+    `*.png` and `*_mask.png` may lie in one folder.
     """
 
     images: _Patterns
@@ -177,7 +194,11 @@ class FileSplit(Entry):
     list_file: Annotated[Text, AfterValidator(check_inside)] | None = Field(
         default=None, alias="list"
     )
-    """Text file, relative to the root, with one key per line; only these images are used."""
+    """Text file, relative to the root, with one key per line, or the path of an image; only these
+    images are used."""
+    part: _Part | None = None
+    """(first, end): the part of these samples that is used, in an order that depends on their keys
+    alone; see `choose_part`. None for all."""
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -210,6 +231,9 @@ class FolderSplit(Entry):
 
     folder: Annotated[Text, AfterValidator(check_inside)]
     """Relative to the data set's root."""
+    part: _Part | None = None
+    """(first, end): the part of the images of each class that is used, in an order that depends on
+    their names alone; see `choose_part`. None for all."""
 
 
 class CifarSplit(Entry):

@@ -76,6 +76,7 @@ def check_dataset(
         bands=describe_bands(format),
         scaling=_describe_scaling(format, spec),
         warnings=(*_warnings(reports, spec), *(() if splits else _training_problems(spec))),
+        notes=spec.notes,
     )
 
 
@@ -206,7 +207,12 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
 def _training_problems(spec: DatasetSpec) -> Iterator[str]:
     """Why a data set without problems can still not be used for training."""
     missing = [name for name in _ROLES[:2] if name not in spec.splits]
-    if missing:
+    if missing == ["val"]:
+        yield (
+            "there is no split val: training needs --val-fraction 0.2, which sets a fifth of the "
+            "samples aside for validation, or another split given by --val-split"
+        )
+    elif missing:
         yield (
             f"there is no split {' and no '.join(missing)}; training needs both, or "
             "others given by --train-split and --val-split"

@@ -50,6 +50,8 @@ class DatasetReport:
     scaling: str
     """How their values are scaled, in words."""
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """How the files are understood."""
 
     def __str__(self) -> str:
         rows = [
@@ -60,8 +62,9 @@ class DatasetReport:
             ["values", *(_show_values(split) for split in self.splits)],
             *self._class_rows(),
         ]
-        notes = [f"Warning: {warning}" for warning in self.warnings]
         scaling = f"Values are scaled: {self.scaling} (--scaling changes this)."
+        notes = [f"Note: {note}" for note in self.notes]
+        notes += [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([self.title, format_table(rows), scaling, *notes])
 
     def _class_rows(self) -> list[list[str]]:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from tiramisu.data.image_format import check_finite, no_data_pixels
 from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.file_split import Pair, find_files
+from tiramisu.data.readers.file_split import Pair, explain_empty, find_files
 from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.raster import Raster
-from tiramisu.data.readers.reader import Reader
+from tiramisu.data.readers.reader import Reader, explain_turned
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 from tiramisu.text import list_some, show_path
@@ -94,7 +94,7 @@ def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
             shown = [str(i.relative_to(folder) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
-        problems.append(f"empty; no file matches {' or '.join(split.images)}")
+        problems.append(f"empty; {explain_empty(split, folder)}")
     jobs = [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs]
     return SplitScans(jobs=jobs, problems=problems, images=[pair.image for pair in found.pairs])
 
@@ -144,7 +144,9 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     size = raster.values.shape[:2]
     if codes.shape != size:
         sizes = f"{size[0]} x {size[1]} and {codes.shape[0]} x {codes.shape[1]}"
-        return Scan(name=image, problem=f"image and mask differ in size: {image} ({sizes})")
+        turned = explain_turned(pair.image, size, codes.shape)
+        problem = f"image and mask differ in size: {image} ({sizes}{turned})"
+        return Scan(name=image, problem=problem)
     label = labels.decode(codes)
     missing = no_data_pixels(raster)
     if missing is not None:

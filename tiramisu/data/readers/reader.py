@@ -20,10 +20,10 @@ from tiramisu.data.image_format import (
     no_data_pixels,
 )
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
+from tiramisu.data.readers.file_split import Pair, SplitFiles, explain_empty, find_files
 from tiramisu.data.readers.image_file import read_header, read_raster
 from tiramisu.data.readers.mask_file import read_label
-from tiramisu.data.readers.raster import Header
+from tiramisu.data.readers.raster import Header, is_turned_sideways
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import DrawnSplit, FileSplit
 from tiramisu.interrupts import leave_process_group
@@ -90,11 +90,32 @@ class FileReader:
             raise ValueError(
                 f"{show_path(pair.image)} is {image.shape[0]} x {image.shape[1]} pixels (height x "
                 f"width), its mask {show_path(pair.mask)} {height} x {width}; they must be the same"
+                + explain_turned(pair.image, image.shape[:2], label.shape)
             )
         missing = no_data_pixels(raster)
         if missing is not None:
             label[missing] = IGNORE_INDEX
         return image, label
+
+
+def explain_turned(image: Path, size: tuple[int, ...], mask_size: tuple[int, ...]) -> str:
+    """The end of an error: "; the photo is turned ..., and its mask is not ...", or nothing.
+
+    Args:
+        image: the image file.
+        size: its height and width, as read.
+        mask_size: those of its mask, which differ.
+    """
+    if mask_size != size[::-1]:
+        return ""
+    orientation = read_header(image).orientation
+    if not is_turned_sideways(orientation):
+        return "; one of the two is turned by 90 degrees"
+    return (
+        f"; the photo is turned by its EXIF orientation ({orientation}) and its mask is not. Turn "
+        "the mask in the same way, or take the orientation out of the photo, as by `exiftool "
+        "-Orientation= FILE`"
+    )
 
 
 def format_of_files(
@@ -146,13 +167,13 @@ def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -
     for problem, items in found.unpaired.items():
         if items:
             raise ValueError(
-                f"{root}: split {name} has {problem} ({len(items)}, the first is {items[0]}); "
-                "`tiramisu check` lists them all"
+                f"{root}: split {name} has {problem} ({len(items)}, the first is "
+                f"{show_path(str(items[0]))}); `tiramisu check` lists them all"
             )
     if not found.pairs:
         raise ValueError(
-            f"{root}: split {name} is empty: no file matches {' or '.join(split.images)}. "
-            "Is this the right folder?"
+            f"{root}: split {name} is empty: {explain_empty(split, root)}. Is this the right "
+            "folder?"
         )
 
 
