@@ -34,6 +34,33 @@ def save_png(path: str | Path, picture: Picture) -> None:
     write_file(Path(path), encoded.tobytes())
 
 
+def show_bands(
+    image: npt.NDArray[Any],
+    *,
+    value_range: Sequence[tuple[float, float]] = ((0, 255),) * 3,
+    bands: Sequence[int] | None = None,
+) -> Picture:
+    """An image (H, W, C) of any type as a picture: three of its bands, or one as grey.
+
+    Args:
+        image: the image.
+        value_range: the two values of each band that are shown as black and as full color.
+        bands: three bands to show as red, green and blue, or one, by their numbers from 1; None
+            for the first three, or for the first where there are fewer.
+    """
+    if bands is None:
+        bands = (1, 2, 3) if image.shape[2] >= 3 else (1,)
+    picked = [number - 1 for number in bands]
+    shown = image[..., picked]
+    low, high = np.array([value_range[band] for band in picked], np.float32).T
+    if image.dtype != np.uint8 or low.any() or (high != 255).any():
+        shown = ((np.nan_to_num(shown) - low) / (high - low)).clip(0, 1) * 255
+        shown = shown.round().astype(np.uint8)
+    if len(picked) == 1:
+        shown = np.repeat(shown, 3, axis=2)
+    return np.ascontiguousarray(shown)
+
+
 def color_labels(label: Label, colors: Colors) -> Picture:
     """Class ids (H, W) -> their colours (H, W, 3); void is black."""
     table = np.zeros((256, 3), np.uint8)
