@@ -10,7 +10,6 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import AfterValidator, Field, create_model
 
 from tiramisu.atomic import write_file
-from tiramisu.checkpoints.validation import read_json, validate
 from tiramisu.data.entry import (
     Classes,
     Color,
@@ -21,6 +20,7 @@ from tiramisu.data.entry import (
     check_name,
     expect_list,
 )
+from tiramisu.data.json_file import read_json, validate
 from tiramisu.data.labels import MAX_CLASSES
 from tiramisu.data.spec import MAX_IMAGE_CLASSES, MAX_SIDE, Task
 from tiramisu.text import show

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tiramisu.data.annotations.annotated_spec import spec_from_annotations
+from tiramisu.data.annotations.find_annotations import find_annotations
 from tiramisu.data.config import AS_THEY_ARE, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.parse import parse_spec
@@ -20,7 +22,8 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
 
     Args:
         data: a name that comes with the package ("camvid"), the path of a YAML file
-            (datasets/template.yaml is an example), or a folder. A folder for segmentation has
+            (datasets/template.yaml is an example), a folder, or a file of annotations. A folder for
+            segmentation has annotations as COCO, LabelMe, CVAT or Label Studio write them, or
             images/train, images/val, masks/train and masks/val; its masks are read to find the
             classes. A folder for classification has train/CLASS and val/CLASS; if its images differ
             in size, all are resized to 224 x 224.
@@ -32,6 +35,9 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
     if not data:
         raise ValueError("the name of the data set is empty; expected such as --data camvid")
     path = Path(os.path.expanduser(data))
-    if data not in list_shipped("datasets") and path.is_dir():
-        return spec_from_folder(path, options)
+    if data not in list_shipped("datasets"):
+        if sources := find_annotations(path):
+            return spec_from_annotations(path, sources, options)
+        if path.is_dir():
+            return spec_from_folder(path, options)
     return parse_spec(find_shipped("datasets", data))

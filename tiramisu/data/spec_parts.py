@@ -161,6 +161,9 @@ _Range = Annotated[
     tuple[NotNegative, NotNegative], expect_list(2, "[first, end] (end is not included)")
 ]
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Part = Annotated[tuple[_Share, _Share], expect_list(2, "[begin, end] of 0 to 1")]
+
 
 class FileSplit(Entry):
     """The images and masks of one split, as glob patterns relative to the data set's root.
@@ -192,6 +195,30 @@ class FileSplit(Entry):
                     f"{image} and {mask} have different numbers of wildcards; what a * in images "
                     "matches must also be at the same * in masks"
                 )
+        return self
+
+
+class AnnotatedSplit(Entry):
+    """The images of one split, and the annotations that a labelling tool wrote for them."""
+
+    annotations: Annotated[Text, AfterValidator(check_inside)]
+    """File of COCO, CVAT or Label Studio, or a folder of LabelMe files, relative to the root."""
+    images: Annotated[Text, AfterValidator(check_inside)]
+    """Folder of the images, relative to the root."""
+    subset: Text | None = None
+    """CVAT: only images of this subset."""
+    part: _Part | None = None
+    """Only this part of the images, as `choose_part` has it; None for all."""
+    unlabelled: Literal["background", "void"] | None = None
+    """What images without a region are. With void, pixels outside of all regions are void too."""
+
+    @model_validator(mode="after")
+    def _check_part(self) -> Self:
+        if self.part and self.part[0] >= self.part[1]:
+            raise EntryError(
+                f"{list(self.part)} holds no image; expected two numbers, the smaller one first",
+                "part",
+            )
         return self
 
 
@@ -229,4 +256,4 @@ class CifarSplit(Entry):
         return self
 
 
-Split = FileSplit | DrawnSplit | FolderSplit | CifarSplit
+Split = FileSplit | AnnotatedSplit | DrawnSplit | FolderSplit | CifarSplit

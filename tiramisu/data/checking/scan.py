@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from tiramisu.data.labels import UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.file_split import Pair, find_files
+from tiramisu.data.readers.file_split import Pair
 from tiramisu.data.readers.image_file import open_image, read_image
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.pixel_samples import explain_empty, find_samples
 from tiramisu.data.readers.reader import Reader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
-from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.spec_parts import AnnotatedSplit, CifarSplit, DrawnSplit, FileSplit, FolderSplit
 from tiramisu.text import list_some, show_path
 
 SHOWN = 5  # number of items that messages show of a long list
@@ -68,7 +69,8 @@ def plan_scans(
             jobs = [partial(_scan_image, image, folder, spec.num_classes) for image in images]
             return jobs, [] if images else [empty]
         assert isinstance(spec, SegmentationSpec)
-        found = find_files(split, folder)
+        assert isinstance(split, FileSplit | AnnotatedSplit)
+        found = find_samples(spec, name, folder)
     except (ValueError, OSError) as error:
         return [], [str(error)]
     problems = []
@@ -77,7 +79,7 @@ def plan_scans(
             shown = [str(i.relative_to(folder) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
-        problems.append(f"empty; no file matches {' or '.join(split.images)}")
+        problems.append(f"empty; {explain_empty(split)}")
     return [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs], problems
 
 
@@ -111,7 +113,7 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     except (ValueError, OSError) as error:
         problems.append(f"unreadable image: {image} ({error})")
     try:
-        codes = read_mask(pair.mask, labels.encoding)
+        codes = pair.drawing.draw() if pair.drawing else read_mask(pair.mask, labels.encoding)
     except (ValueError, OSError) as error:
         problems.append(f"unreadable mask: {mask} ({error})")
     if problems:

@@ -4,6 +4,7 @@ import fnmatch
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tiramisu.data.annotations.mask_drawing import MaskDrawing
 from tiramisu.data.plain_file import read_text
 from tiramisu.data.spec_parts import FileSplit, capture_wildcards, expand_braces
 
@@ -15,6 +16,9 @@ class Pair:
     key: str
     image: Path
     mask: Path
+    """The mask, or the file of the annotations from which it is drawn."""
+    drawing: MaskDrawing | None = None
+    """What draws it; None if it is a file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tiramisu.data.readers.class_reader import CifarReader, FolderReader, ObjectReader
 from tiramisu.data.readers.reader import FileReader, Reader, SceneReader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
-from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 
 
 def open_reader(spec: DatasetSpec, name: str, root: str | Path | None) -> Reader:
@@ -23,8 +23,7 @@ def open_reader(spec: DatasetSpec, name: str, root: str | Path | None) -> Reader
     if isinstance(spec, SegmentationSpec):
         if isinstance(split, DrawnSplit):
             return SceneReader(split, spec)
-        assert isinstance(split, FileSplit)
-        return FileReader(split, spec.find_root(root), spec.labels, name)
+        return FileReader(spec, spec.find_root(root), name)
     assert isinstance(spec, ClassificationSpec)
     if isinstance(split, DrawnSplit):
         return ObjectReader(split, spec)

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.labels import LabelTable
-from tiramisu.data.readers.file_split import Pair, SplitFiles, find_files
+from tiramisu.data.readers.file_split import Pair, SplitFiles
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.mask_file import read_label
+from tiramisu.data.readers.pixel_samples import explain_empty, find_samples
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
-from tiramisu.data.spec_parts import DrawnSplit, FileSplit
+from tiramisu.data.spec_parts import AnnotatedSplit, DrawnSplit, FileSplit
 from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
@@ -53,19 +53,21 @@ class SceneReader:
 
 
 class FileReader:
-    """Reads the image and mask files of a split."""
+    """Reads the image and mask files of a split, or draws the masks from annotations."""
 
-    def __init__(self, split: FileSplit, root: Path, labels: LabelTable, name: str) -> None:
-        found = find_files(split, root)
+    def __init__(self, spec: SegmentationSpec, root: Path, name: str) -> None:
+        split = spec.split(name)
+        assert isinstance(split, FileSplit | AnnotatedSplit)
+        found = find_samples(spec, name, root)
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs
-        self.labels = labels
+        self.labels = spec.labels
         self.names = [show_path(pair.key) for pair in found.pairs]
 
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         pair = self.pairs[index]
         image = read_image(pair.image)
-        label = read_label(pair.mask, self.labels)
+        label = pair.drawing.draw() if pair.drawing else read_label(pair.mask, self.labels)
         if image.shape[:2] != label.shape:
             height, width = label.shape
             raise ValueError(
@@ -99,7 +101,9 @@ def _start_drawing() -> None:
     leave_process_group()
 
 
-def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:
+def _require_pairs(
+    found: SplitFiles, split: FileSplit | AnnotatedSplit, root: Path, name: str
+) -> None:
     for problem, items in found.unpaired.items():
         if items:
             raise ValueError(
@@ -108,8 +112,7 @@ def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -
             )
     if not found.pairs:
         raise ValueError(
-            f"{root}: split {name} is empty: no file matches {' or '.join(split.images)}. "
-            "Is this the right folder?"
+            f"{root}: split {name} is empty: {explain_empty(split)}. Is this the right folder?"
         )
 
 
