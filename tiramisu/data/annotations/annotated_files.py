@@ -40,8 +40,16 @@ def read_annotations(path: Path, images: Path) -> Annotations:
     return _read(path, images, _sign(path, images))
 
 
-def find_annotated(split: AnnotatedSplit, root: Path, spec: SegmentationSpec) -> SplitFiles:
+def find_annotated(
+    split: AnnotatedSplit, root: Path, spec: SegmentationSpec, *, embedded: bool = False
+) -> SplitFiles:
     """The images of a split, each with what draws its mask.
+
+    Args:
+        split: the split.
+        root: the folder of the data set.
+        spec: the data set.
+        embedded: whether images may be only inside the files of annotations.
 
     Raises:
         OSError: a file cannot be read.
@@ -56,25 +64,22 @@ def find_annotated(split: AnnotatedSplit, root: Path, spec: SegmentationSpec) ->
         codes = number_labels(list(used), spec.class_names, others_void=spec.ignore == "others")
         outside = _code_outside(split, spec.class_names)
         _check_unlabelled(images, split)
-        _check_embedded(images)
+        if not embedded:
+            _check_embedded(images)
     keys = _make_keys(images)
-    files = {image.name: folder / image.name for image in images}
+    there = [image for image in images if image.embedded or (folder / image.name).is_file()]
     pairs = [
         Pair(
             key=keys[image.name],
-            image=files[image.name],
+            image=folder / image.name,
             mask=image.origin,
             drawing=MaskDrawing(
-                image=files[image.name],
-                annotated=image,
-                codes=codes,
-                outside=outside,
+                image=folder / image.name, annotated=image, codes=codes, outside=outside
             ),
         )
-        for image in images
-        if files[image.name].is_file()
+        for image in there
     ]
-    missing = [image.name for image in images if not files[image.name].is_file()]
+    missing = {image.name for image in images} - {image.name for image in there}
     return SplitFiles(
         pairs=tuple(sorted(pairs, key=lambda pair: pair.key)),
         images_without_mask=(),

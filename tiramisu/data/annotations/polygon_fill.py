@@ -133,13 +133,15 @@ class _Edges:
 def _round_up(values: _Floats) -> npt.NDArray[np.int64]:
     """To the nearest whole number, halves away from zero."""
     rounded = np.floor(np.abs(values) + np.float32(0.5))
-    return np.copysign(rounded, values).astype(np.int64)
+    signed: npt.NDArray[np.int64] = np.copysign(rounded, values).astype(np.int64)
+    return signed
 
 
 def _round_down(values: _Floats) -> npt.NDArray[np.int64]:
     """To the nearest whole number, halves towards zero."""
     rounded = np.ceil(np.abs(values) - np.float32(0.5))
-    return np.copysign(rounded, values).astype(np.int64)
+    signed: npt.NDArray[np.int64] = np.copysign(rounded, values).astype(np.int64)
+    return signed
 
 
 def _add(

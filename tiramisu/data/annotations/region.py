@@ -1,7 +1,8 @@
 """Regions of annotated images, the same for all formats: a label and a shape that can be painted.
 
 All formats are drawn as LabelMe's converter does, so that the same annotations give the same masks
-in each of them: rectangles, ellipses and lines by Pillow, polygons by `fill_polygon`. Coordinates are pixels, x to the right and y down.
+in each of them: rectangles, ellipses and lines by Pillow, polygons by `fill_polygon`. Coordinates
+are pixels, x to the right and y down.
 """
 
 import math

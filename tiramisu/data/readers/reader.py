@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.data.labels import LabelTable
 from tiramisu.data.readers.file_split import Pair, SplitFiles
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.mask_file import read_label
@@ -67,7 +68,7 @@ class FileReader:
     def read(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         pair = self.pairs[index]
         image = read_image(pair.image)
-        label = pair.drawing.draw() if pair.drawing else read_label(pair.mask, self.labels)
+        label = label_of(pair, self.labels)
         if image.shape[:2] != label.shape:
             height, width = label.shape
             raise ValueError(
@@ -75,6 +76,15 @@ class FileReader:
                 f"width), its mask {show_path(pair.mask)} {height} x {width}; they must be the same"
             )
         return image, label
+
+
+def label_of(pair: Pair, labels: LabelTable) -> npt.NDArray[np.uint8]:
+    """The class indices of the mask of an image, uint8 (H, W), read or drawn.
+
+    Raises:
+        ValueError, OSError: it cannot be read or drawn; the message names the file.
+    """
+    return pair.drawing.draw() if pair.drawing else read_label(pair.mask, labels)
 
 
 def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
