@@ -58,9 +58,11 @@ def test_rgb_masks_in_every_mode(tmp_path: Path, mode: str):
 
 
 def test_a_mask_of_the_other_encoding_is_refused(tmp_path: Path):
-    Image.new("RGB", (2, 2)).save(tmp_path / "rgb.png")
+    Image.fromarray(np.uint8([[[1, 1, 1], [1, 2, 3]]])).save(tmp_path / "rgb.png")
     Image.new("I;16", (2, 2)).save(tmp_path / "16.png")
-    with pytest.raises(ValueError, match=r"rgb.png.* mode RGB .*Write `encoding: rgb`"):
+    with pytest.raises(
+        ValueError, match=r"rgb.png: a mask of colors, such as 1 2 3, .*`encoding: rgb`"
+    ):
         read_mask(tmp_path / "rgb.png", "index")
     with pytest.raises(ValueError, match=r"16.png.*Write `encoding: index`"):
         read_mask(tmp_path / "16.png", "rgb")

@@ -21,7 +21,7 @@ from tiramisu.data.entry import name_of_folder
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.file_split import Pair
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
-from tiramisu.data.readers.pixel_samples import explain_empty, find_samples
+from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.reader import label_of, reading_pool
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit
@@ -129,7 +129,7 @@ def _plan(spec: SegmentationSpec, name: str, root: Path) -> list[_Job]:
                 "`tiramisu check` lists them all"
             )
     if not found.pairs:
-        raise ValueError(f"{root}: split {name} is empty: {explain_empty(split)}")
+        raise ValueError(f"{root}: split {name} is empty: {explain_no_sample(split, root)}")
     stems = [pair.key.replace("/", "_").replace("\\", "_") for pair in found.pairs]
     counts = Counter(stem.lower() for stem in stems)  # some file systems do not tell A from a
     if any(count > 1 for count in counts.values()):

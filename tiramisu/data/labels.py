@@ -10,6 +10,8 @@ import numpy.typing as npt
 IGNORE_INDEX = 255  # void after decoding; the loss and the scores ignore it
 UNKNOWN = 254  # a value that is not in the label table; only used in tiramisu.data
 MAX_CLASSES = 254
+NAN_CODE = -(2**31) - 1
+"""The code of NaN in masks of floats, which belongs to no class."""
 
 Encoding = Literal["index", "rgb"]
 
@@ -19,7 +21,7 @@ class LabelTable:
     """The class of each raw value in the masks.
 
     A raw value is one integer, a *code*: the pixel's id for `index` masks (0..65535), and
-    0xRRGGBB for `rgb` masks.
+    0xRRGGBB for `rgb` masks. Codes out of these ranges are in no class.
     """
 
     encoding: Encoding
@@ -38,9 +40,10 @@ class LabelTable:
             uint8 (H, W); void is IGNORE_INDEX, a code that is not in the table UNKNOWN.
         """
         table = _lookup_table(self)
-        if codes.dtype.itemsize > 2:
+        if codes.dtype.itemsize > 2 or codes.dtype.kind == "i":
             # All codes beyond the range of the table use its last entry, which is in no class.
             last = len(table) - 1
+            codes = codes.astype(np.int32) if codes.dtype.itemsize <= 2 else codes
             codes = np.where((codes < 0) | (codes > last), last, codes)
         decoded: npt.NDArray[np.uint8] = table[codes]
         return decoded
@@ -48,7 +51,7 @@ class LabelTable:
     def show(self, code: int) -> str:
         """A code for messages: `7`, or `128 64 0` for a color."""
         if self.encoding == "index":
-            return str(code)
+            return "NaN" if code == NAN_CODE else str(code)
         return f"{code >> 16} {code >> 8 & 255} {code & 255}"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from tiramisu.text import show_path
@@ -17,7 +18,9 @@ _OTHER_FILES = (
 
 
 def read_text(path: Path, *, kind: str) -> str:
-    """The content of a text file in UTF-8.
+    """The content of a text file in UTF-8, or in UTF-16 as Windows writes it.
+
+    The byte order mark in front, which Windows writes too, is left out.
 
     Args:
         path: the file.
@@ -32,8 +35,10 @@ def read_text(path: Path, *, kind: str) -> str:
         raise ValueError(
             f"{show_path(path)} is a file of {size / 1e9:,.1f} GB; expected a {kind}, which is text"
         )
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{show_path(path)}: not text in UTF-8; save it as UTF-8") from error
 

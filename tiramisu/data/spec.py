@@ -92,6 +92,8 @@ class DatasetSpec(Entry):
     published: tuple[PublishedResult, ...] = ()
     root: PathBesideYaml | None = None
     """The folder of the files, unless the user gives another one."""
+    notes: ListOf[Text] = ()
+    """How the files are understood, in sentences that `tiramisu check` and `train` print."""
 
     @field_validator("splits", mode="plain")
     @classmethod

@@ -161,15 +161,29 @@ _Range = Annotated[
     tuple[NotNegative, NotNegative], expect_list(2, "[first, end] (end is not included)")
 ]
 
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Part = Annotated[tuple[_Share, _Share], expect_list(2, "[begin, end] of 0 to 1")]
+
+def _check_part(part: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= part[0] < part[1] <= 1:
+        raise EntryError(
+            f"{list(part)} is no part; expected two numbers from 0 to 1, the smaller one first, as "
+            "in [0.2, 1]"
+        )
+    return part
+
+
+_Part = Annotated[
+    tuple[float, float],
+    expect_list(2, "[first, end] as shares from 0 to 1, as in [0.2, 1]"),
+    AfterValidator(_check_part),
+]
 
 
 class FileSplit(Entry):
     """The images and masks of one split, as glob patterns relative to the data set's root.
 
     The key of an image is the text that the wildcards of its pattern match, joined by "/". Its
-    mask is the file whose pattern matches the same text.
+    mask is the file whose pattern matches the same text. A file that is a mask is no image, so that
+    `*.png` and `*_mask.png` may lie in one folder.
     """
 
     images: _Patterns
@@ -180,7 +194,11 @@ class FileSplit(Entry):
     list_file: Annotated[Text, AfterValidator(check_inside)] | None = Field(
         default=None, alias="list"
     )
-    """Text file, relative to the root, with one key per line; only these images are used."""
+    """Text file, relative to the root, with one key per line, or the path of an image; only these
+    images are used."""
+    part: _Part | None = None
+    """(first, end): the part of these samples that is used, in an order that depends on their keys
+    alone; see `choose_part`. None for all."""
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -212,15 +230,6 @@ class AnnotatedSplit(Entry):
     unlabelled: Literal["background", "void"] | None = None
     """What images without a region are. With void, pixels outside of all regions are void too."""
 
-    @model_validator(mode="after")
-    def _check_part(self) -> Self:
-        if self.part and self.part[0] >= self.part[1]:
-            raise EntryError(
-                f"{list(self.part)} holds no image; expected two numbers, the smaller one first",
-                "part",
-            )
-        return self
-
 
 class DrawnSplit(Entry):
     """The images of one split of a drawn data set: seeds first_seed .. first_seed + count - 1.
@@ -237,6 +246,9 @@ class FolderSplit(Entry):
 
     folder: Annotated[Text, AfterValidator(check_inside)]
     """Relative to the data set's root."""
+    part: _Part | None = None
+    """(first, end): the part of the images of each class that is used, in an order that depends on
+    their names alone; see `choose_part`. None for all."""
 
 
 class CifarSplit(Entry):

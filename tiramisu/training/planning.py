@@ -12,6 +12,7 @@ from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, 
 from tiramisu.checkpoints.run_folder import LAST
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
+from tiramisu.data.description.hold_out import require_val
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_main_process
 from tiramisu.training.checks import (
@@ -73,6 +74,9 @@ def plan(config: TrainConfig) -> TrainingPlan:
     state = check_resume(config) if config.resume is not None else None
     spec = load_spec(config.data, config)
     check_task(spec, config)
+    require_val(spec, config.val_split)
+    for note in spec.notes if is_main_process() else ():
+        print(f"Note: {note}")
     folder = choose_folder(config, data_name=spec.name)
     if state is not None:
         check_classes(state, spec, folder=folder)

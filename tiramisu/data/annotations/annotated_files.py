@@ -57,8 +57,7 @@ def find_annotated(
             without a region and nobody said what these are; the message says what to do.
     """
     path, folder = root / split.annotations, root / split.images
-    annotations = read_annotations(path, folder)
-    images = select_images(annotations, split)
+    images = select_images(root, split)
     with naming(path):
         used = {region.label: None for image in images for region in image.regions}
         codes = number_labels(list(used), spec.class_names, others_void=spec.ignore == "others")
@@ -85,11 +84,17 @@ def find_annotated(
         images_without_mask=(),
         masks_without_image=(),
         keys_without_image=tuple(sorted(missing)),
+        example_key="",
     )
 
 
-def select_images(annotations: Annotations, split: AnnotatedSplit) -> list[AnnotatedImage]:
-    """The images that belong to a split, by its subset and its part."""
+def select_images(root: Path, split: AnnotatedSplit) -> list[AnnotatedImage]:
+    """The images that belong to a split, by its subset and its part.
+
+    Raises:
+        ValueError, OSError: as `read_annotations`.
+    """
+    annotations = read_annotations(root / split.annotations, root / split.images)
     images = [
         image for image in annotations.images if split.subset in (None, image.subset or "default")
     ]

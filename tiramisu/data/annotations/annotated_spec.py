@@ -1,6 +1,6 @@
 """Annotations without a YAML file -> SegmentationSpec."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def spec_from_annotations(
     Args:
         path: the folder or the file that the user gave.
         sources: what `find_annotations` found there.
-        options: how images without annotations are understood, and how to split.
+        options: how images without annotations are understood.
 
     Raises:
         OSError: a file cannot be read.
@@ -65,10 +65,6 @@ def spec_from_annotations(
             subset=part.subset,
             unlabelled=options.unlabelled,
         )
-    if options.val_fraction is not None and "val" not in splits and "train" in splits:
-        train, share = splits["train"], options.val_fraction
-        splits["train"] = train.model_copy(update={"part": (share, 1.0)})
-        splits["val"] = train.model_copy(update={"part": (0.0, share)})
     every = [part.annotations for part in parts]
     classes = _choose_classes(root, every, options)
     order = sorted(splits, key=lambda name: (*SPLITS, name).index(name))
@@ -78,6 +74,7 @@ def spec_from_annotations(
         classes=classes,
         splits={name: splits[name] for name in order},
         root=root,
+        notes=tuple(_describe(parts, classes, options)),
     )
 
 
@@ -91,7 +88,7 @@ def _root_of(source: Path) -> Path:
 
 
 def _has_files(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+    return any(map(_is_image, folder.iterdir()))
 
 
 def _read_parts(root: Path, source: Source, sources: Sequence[Source]) -> list[_Part]:
@@ -194,6 +191,39 @@ def _choose_classes(
     return tuple(
         PixelClass(name=name, color=colors.get(name) if distinct else None) for name in names
     )
+
+
+def _describe(
+    parts: Sequence[_Part], classes: Sequence[PixelClass], options: SourceOptions
+) -> Iterator[str]:
+    """How the annotations were understood."""
+    for part in parts:
+        names = {image.name for image in part.annotations.images}
+        folder = show_path(part.images)
+        yield (
+            f"{part.split} is annotated in {show_path(part.source.path)} "
+            f"({part.annotations.title}); its images are in {folder}"
+        )
+        here = {path.name for path in part.images.iterdir() if _is_image(path)}
+        here -= {Path(name).name for name in names}
+        if here:
+            yield (
+                f"images in {folder} that are not in {show_path(part.source.path)} are left out "
+                f"({len(here)}, the first is {show_path(min(here))})"
+            )
+    labels = {label for part in parts for label in part.annotations.labels}
+    if void := sorted(label for label in labels if is_void(label)):
+        yield f"the label {' and '.join(void)} is void, which the loss and the scores ignore"
+    background = next((entry.name for entry in classes if is_background(entry.name)), None)
+    if options.unlabelled == "void" or background is None:
+        yield "pixels outside of all shapes are void"
+    else:
+        yield f"pixels outside of all shapes are {background}; --unlabelled void ignores them"
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a path is that of an image, by its ending."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _inside(path: Path, root: Path) -> str:

@@ -64,6 +64,7 @@ def check_dataset(
         class_names=spec.class_names,
         splits=reports,
         warnings=(*_warnings(reports, spec), *(() if splits else _training_problems(spec))),
+        notes=spec.notes,
     )
 
 
@@ -185,7 +186,12 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
 def _training_problems(spec: DatasetSpec) -> Iterator[str]:
     """Why a data set without problems can still not be used for training."""
     missing = [name for name in _ROLES[:2] if name not in spec.splits]
-    if missing:
+    if missing == ["val"]:
+        yield (
+            "there is no split val: training needs --val-fraction 0.2, which sets a fifth of the "
+            "samples aside for validation, or another split given by --val-split"
+        )
+    elif missing:
         yield (
             f"there is no split {' and no '.join(missing)}; training needs both, or "
             "others given by --train-split and --val-split"

@@ -42,6 +42,8 @@ class DatasetReport:
     class_names: tuple[str, ...]
     splits: tuple[SplitReport, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """How the files are understood."""
 
     def __str__(self) -> str:
         rows = [
@@ -50,7 +52,8 @@ class DatasetReport:
             ["height x width", *(_show_sizes(split.sizes) for split in self.splits)],
             *self._class_rows(),
         ]
-        notes = [f"Warning: {warning}" for warning in self.warnings]
+        notes = [f"Note: {note}" for note in self.notes]
+        notes += [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([self.title, format_table(rows), *notes])
 
     def _class_rows(self) -> list[list[str]]:

@@ -16,8 +16,8 @@ from tiramisu.data.readers.file_split import Pair
 from tiramisu.data.readers.image_file import open_image, read_image
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
-from tiramisu.data.readers.pixel_samples import explain_empty, find_samples
-from tiramisu.data.readers.reader import Reader
+from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
+from tiramisu.data.readers.reader import Reader, explain_turned
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, CifarSplit, DrawnSplit, FileSplit, FolderSplit
 from tiramisu.text import list_some, show_path
@@ -79,7 +79,7 @@ def plan_scans(
             shown = [str(i.relative_to(folder) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
-        problems.append(f"empty; {explain_empty(split)}")
+        problems.append(f"empty; {explain_no_sample(split, folder)}")
     return [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs], problems
 
 
@@ -120,7 +120,9 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
         return Scan(name=image, problem="; ".join(problems))
     if codes.shape != size:
         sizes = f"{size[0]} x {size[1]} and {codes.shape[0]} x {codes.shape[1]}"
-        return Scan(name=image, problem=f"image and mask differ in size: {image} ({sizes})")
+        turned = explain_turned(pair.image, size, codes.shape)
+        problem = f"image and mask differ in size: {image} ({sizes}{turned})"
+        return Scan(name=image, problem=problem)
     label = labels.decode(codes)
     values, counts = np.unique(codes[label == UNKNOWN], return_counts=True)
     return Scan(

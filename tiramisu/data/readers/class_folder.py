@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, read_size
+from tiramisu.data.readers.parts import Part, choose_part
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some, path_text, show_path
 
 # The usual size for networks of ImageNet, if the images of a folder differ in size.
 _USUAL_SIZE = (224, 224)
-_SPLITS = ("train", "val", "test")
 _SHOWN = 5
 
 
@@ -28,37 +28,42 @@ class ClassImage:
     label: int
 
 
-def spec_from_class_folder(folder: Path) -> ClassificationSpec:
+def spec_from_class_folder(folder: Path, homes: Mapping[str, str]) -> ClassificationSpec:
     """The spec of train/CLASS/*.jpg and val/CLASS/*.jpg (and test) under `folder`.
 
     The classes are the sub-folders of train, sorted. If images differ in size, all are resized to
     224 x 224.
 
+    Args:
+        folder: the data set's folder.
+        homes: the sub-folder of each split; that of train may be ".", the folder itself.
+
     Raises:
         ValueError: a class has no image in train, or the splits differ in their classes.
     """
-    names = tuple(list_class_folders(folder / "train"))
+    home = folder / homes["train"]
+    names = tuple(list_class_folders(home))
     if odd := [show_path(name) for name in names if path_text(name) != name]:
         raise ValueError(
-            f"{folder / 'train'}: the name of a folder is the name of a class, and the bytes of "
+            f"{home}: the name of a folder is the name of a class, and the bytes of "
             f"{list_some(odd, most=_SHOWN)} are no text on this system, whose character set is "
             f"{sys.getfilesystemencoding()}: rename them"
         )
     if not names:
         raise ValueError(
-            f"{folder / 'train'}: no sub-folder. Expected one for each class, with its images: "
+            f"{home}: no sub-folder. Expected one for each class, with its images: "
             "train/cat/1.jpg, train/dog/2.jpg, ..."
         )
-    splits = {name: FolderSplit(folder=name) for name in _SPLITS if (folder / name).is_dir()}
+    splits = {name: FolderSplit(folder=inner) for name, inner in homes.items()}
     images = {name: find_class_images(split, names, folder) for name, split in splits.items()}
     in_train = {image.label for image in images["train"]}
     empty = [name for i, name in enumerate(names) if i not in in_train]
     if empty:
         raise ValueError(
-            f"{folder / 'train'}: no image of {list_some(empty, most=_SHOWN)}. Put images "
+            f"{home}: no image of {list_some(empty, most=_SHOWN)}. Put images "
             "there (JPEG, PNG, ...), or remove the folder from all splits"
         )
-    check_classes(names, origin=f"{folder / 'train'}: ")
+    check_classes(names, origin=f"{home}: ")
     paths = (image.path for image in chain.from_iterable(images.values()))
     return ClassificationSpec(
         name=name_of_folder(folder),
@@ -68,7 +73,13 @@ def spec_from_class_folder(folder: Path) -> ClassificationSpec:
         splits=splits,
         size=None if _are_of_one_size(paths) else _USUAL_SIZE,
         root=folder,
+        notes=(_describe_flat(names),) if homes["train"] == "." else (),
     )
+
+
+def _describe_flat(names: tuple[str, ...]) -> str:
+    shown = list_some(names, most=_SHOWN)
+    return f"there are no splits: the sub-folders ({shown}) are the classes of the split train"
 
 
 def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) -> list[ClassImage]:
@@ -108,8 +119,16 @@ def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) 
     return [
         ClassImage(path=path, label=labels[name])
         for name in sorted(folders)
-        for path in _find_images(home / name)
+        for path in _choose(list(_find_images(home / name)), home, split.part)
     ]
+
+
+def _choose(paths: list[Path], home: Path, part: Part | None) -> list[Path]:
+    if part is None:
+        return paths
+    keys = [path.relative_to(home).as_posix() for path in paths]
+    chosen = choose_part(keys, part)
+    return [path for path, key in zip(paths, keys, strict=True) if key in chosen]
 
 
 def _find_images(home: Path) -> Iterator[Path]:

@@ -27,7 +27,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 from tiramisu.data.plain_file import check_plain_file
 from tiramisu.text import in_one_line, show_path
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+IMAGE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".jp2", ".npy"),
+}
 """Endings of images in folders. What a file holds is read off its first bytes, not its ending."""
 
 LIMIT_VARIABLE = "TIRAMISU_MAX_MEGAPIXELS"

@@ -6,39 +6,154 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.labels import UNKNOWN, Encoding, LabelTable
-from tiramisu.data.readers.image_file import open_image
+from tiramisu.data.labels import NAN_CODE, UNKNOWN, Encoding, LabelTable
+from tiramisu.data.readers.image_file import check_size, open_image
 from tiramisu.text import show_path
 
-_INDEX_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
+_LARGEST = 2**31 - 1  # a float beyond it, such as a map's value for no data, is cut to it
+_NUMBER_MODES = {"1", "L", "LA", "P", "I", "I;16", "I;16B", "I;16L"}
+
+
+class ColorMaskError(ValueError):
+    """A mask holds colors where class numbers were expected."""
+
+
+def codes_of(
+    values: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None, encoding: Encoding
+) -> npt.NDArray[Any]:
+    """The codes of a mask from the values in its file.
+
+    With `index`, a code is the number of a pixel: that of a single channel (whole numbers, also as
+    floats; NaN is NAN_CODE), of grey with alpha, or of three equal channels, with or without alpha.
+    In a palette image it is the place in the palette. With `rgb` it is the color, 0xRRGGBB.
+    Alpha is ignored.
+
+    Args:
+        values: (H, W) or (H, W, C) of any type.
+        palette: uint8 (N, 3), the colors that the values stand for; None if they are no places in
+            a palette.
+        encoding: what the pixels of the mask are.
+
+    Returns:
+        Integers (H, W).
+
+    Raises:
+        ColorMaskError: the encoding is `index`, and the channels differ.
+        ValueError: the values are no codes for another reason.
+    """
+    if values.ndim == 2:
+        values = values[..., None]
+    channels = values.shape[2]
+    if channels > 4:
+        raise ValueError(f"a mask of {channels} bands; expected one band, or a color")
+    if encoding == "rgb":
+        return _pack_colors(values, palette)
+    if palette is None and channels >= 3:
+        red, green, blue = (values[..., i] for i in range(3))
+        differs = ((red != green) | (red != blue)) & (red == red)  # NaN differs from itself
+        if differs.any():
+            color = " ".join(str(value) for value in values[differs][0, :3])
+            raise ColorMaskError(
+                f"a mask of colors, such as {color}, cannot hold `encoding: index` labels. Write "
+                "`encoding: rgb` in the data set's YAML, or save the masks again"
+            )
+    return _whole_numbers(values[..., 0])
+
+
+def _whole_numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind != "f":
+        return values
+    missing = np.isnan(values)
+    whole = np.where(missing, 0, values).clip(-_LARGEST, _LARGEST)
+    codes = whole.astype(np.int64)
+    if (odd := whole[codes != whole]).size:
+        raise ValueError(
+            f"a mask with the value {odd[0]:.6g}; expected whole numbers. If masks were resized, "
+            "resize them without interpolation"
+        )
+    return np.where(missing, NAN_CODE, codes)
+
+
+def _pack_colors(
+    values: npt.NDArray[Any], palette: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[Any]:
+    if palette is not None:
+        values = palette[values[..., 0]]
+    elif values.dtype == np.bool_:
+        values = values.astype(np.uint8) * 255
+    if values.dtype != np.uint8:
+        raise ValueError(
+            f"a mask of {values.dtype} values cannot hold `encoding: rgb` labels. Write "
+            "`encoding: index` in the data set's YAML, or save the masks again"
+        )
+    last = min(values.shape[2] - 1, 2) if values.shape[2] != 2 else 0
+    red, green, blue = (values[..., min(i, last)].astype(np.uint32) for i in range(3))
+    packed: npt.NDArray[Any] = red << 16 | green << 8 | blue
+    return packed
 
 
 def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
-    """The codes of a mask file, integers (H, W).
+    """The codes of a mask file, integers (H, W); see `codes_of`.
 
     Args:
         path: the mask.
-        encoding: `index` for grey or palette images of 1, 8, 16 or 32 bits (the colors of a palette
-            are ignored), `rgb` for any 8-bit image (transparency is ignored).
+        encoding: `index` for numbers (the colors of a palette are ignored, but for a GIF of greys,
+            whose numbers are the greys), `rgb` for any 8-bit image (transparency is ignored).
 
     Raises:
         FileNotFoundError: there is no such file.
+        ColorMaskError: the encoding is `index`, and the file holds colors.
         ValueError: the file cannot be read or does not fit the encoding.
     """
-    with open_image(path) as file:
-        if encoding == "rgb" and file.mode not in _INDEX_MODES - {"1", "L", "P"}:
-            rgb = np.asarray(file.convert("RGB")).astype(np.uint32)  # (H, W, 3)
-            packed: npt.NDArray[Any] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-            return packed
-        if encoding == "index" and file.mode in _INDEX_MODES:
-            codes = np.asarray(file)
-            return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
-        mode = file.mode
-    other = "rgb" if encoding == "index" else "index"
-    raise ValueError(
-        f"{show_path(path)}: a mask in mode {mode} cannot hold `encoding: {encoding}` labels. "
-        f"Write `encoding: {other}` in the data set's YAML, or save the masks again"
-    )
+    values, palette = _read_values(path)
+    try:
+        return codes_of(values, palette, encoding)
+    except ValueError as error:
+        raise type(error)(f"{show_path(path)}: {error}") from None
+
+
+def _read_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    """The values of a mask file (H, W) or (H, W, C), and the palette (N, 3) if it has one."""
+    try:
+        with open_image(path) as file:
+            if file.format != "TIFF" or file.mode in _NUMBER_MODES:
+                values, palette = np.asarray(file), None
+                if file.mode == "P":
+                    colors = np.array(file.getpalette("RGB"), np.uint8).reshape(-1, 3)
+                    # A place beyond the end of the palette is black.
+                    palette = np.zeros((256, 3), np.uint8)
+                    palette[: len(colors)] = colors
+                if palette is not None and file.format == "GIF" and not np.ptp(palette, 1).any():
+                    # Each GIF has its own palette, of the values that occur in it.
+                    values, palette = palette[values][..., 0], None
+                return values, palette
+    except ValueError:
+        if path.suffix.lower() not in (".tif", ".tiff"):
+            raise
+        if (found := _read_tiff(path)) is None:
+            raise
+        return found, None
+    found = _read_tiff(path)
+    if found is None:
+        raise ValueError(f"{show_path(path)} is damaged or is no image; expected a mask")
+    return found, None
+
+
+def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
+    """The values of a TIFF that Pillow does not read as it is; None if nothing reads it."""
+    import tifffile  # not needed for other masks
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            height, width = page.shape[:2] if page.axes[:2] == "YX" else page.shape[-2:]
+            check_size(path, height=height, width=width)
+            values: npt.NDArray[Any] = page.asarray()
+    except Exception:  # of a dozen types for damaged files
+        return None
+    return np.moveaxis(values, 0, -1) if page.axes[:1] == "S" else values
 
 
 def read_label(path: Path, table: LabelTable) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tiramisu.data.annotations.annotated_files import find_annotated
-from tiramisu.data.readers.file_split import SplitFiles, find_files
+from tiramisu.data.readers.file_split import SplitFiles, explain_empty, find_files
 from tiramisu.data.spec import SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit
 
@@ -21,8 +21,8 @@ def find_samples(spec: SegmentationSpec, name: str, root: Path) -> SplitFiles:
     return find_files(split, root)
 
 
-def explain_empty(split: FileSplit | AnnotatedSplit) -> str:
+def explain_no_sample(split: FileSplit | AnnotatedSplit, root: Path) -> str:
     """Why a split without problems has no sample."""
     if isinstance(split, AnnotatedSplit):
         return f"{split.annotations} has no image of it"
-    return f"no file matches {' or '.join(split.images)}"
+    return explain_empty(split, root)

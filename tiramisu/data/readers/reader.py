@@ -1,5 +1,6 @@
 """Readers for segmentation: image and mask files, and drawn scenes."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -13,14 +14,17 @@ import numpy.typing as npt
 
 from tiramisu.data.labels import LabelTable
 from tiramisu.data.readers.file_split import Pair, SplitFiles
-from tiramisu.data.readers.image_file import read_image
+from tiramisu.data.readers.image_file import open_image, read_image
 from tiramisu.data.readers.mask_file import read_label
-from tiramisu.data.readers.pixel_samples import explain_empty, find_samples
+from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, DrawnSplit, FileSplit
 from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
+
+_ORIENTATION = 274  # the number of this tag in EXIF
+_TURNED_BY_90 = (5, 6, 7, 8)
 
 
 class Reader(Protocol):
@@ -74,6 +78,7 @@ class FileReader:
             raise ValueError(
                 f"{show_path(pair.image)} is {image.shape[0]} x {image.shape[1]} pixels (height x "
                 f"width), its mask {show_path(pair.mask)} {height} x {width}; they must be the same"
+                + explain_turned(pair.image, image.shape[:2], label.shape)
             )
         return image, label
 
@@ -85,6 +90,28 @@ def label_of(pair: Pair, labels: LabelTable) -> npt.NDArray[np.uint8]:
         ValueError, OSError: it cannot be read or drawn; the message names the file.
     """
     return pair.drawing.draw() if pair.drawing else read_label(pair.mask, labels)
+
+
+def explain_turned(image: Path, size: tuple[int, ...], mask_size: tuple[int, ...]) -> str:
+    """The end of an error: "; the photo is turned ..., and its mask is not ...", or nothing.
+
+    Args:
+        image: the image file.
+        size: its height and width, as read.
+        mask_size: those of its mask, which differ.
+    """
+    if mask_size != size[::-1]:
+        return ""
+    orientation = 1
+    with contextlib.suppress(ValueError), open_image(image) as file:
+        orientation = file.getexif().get(_ORIENTATION, 1)
+    if orientation not in _TURNED_BY_90:
+        return "; one of the two is turned by 90 degrees"
+    return (
+        f"; the photo is turned by its EXIF orientation ({orientation}) and its mask is not. Turn "
+        "the mask in the same way, or take the orientation out of the photo, as by `exiftool "
+        "-Orientation= FILE`"
+    )
 
 
 def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
@@ -117,12 +144,13 @@ def _require_pairs(
     for problem, items in found.unpaired.items():
         if items:
             raise ValueError(
-                f"{root}: split {name} has {problem} ({len(items)}, the first is {items[0]}); "
-                "`tiramisu check` lists them all"
+                f"{root}: split {name} has {problem} ({len(items)}, the first is "
+                f"{show_path(str(items[0]))}); `tiramisu check` lists them all"
             )
     if not found.pairs:
         raise ValueError(
-            f"{root}: split {name} is empty: {explain_empty(split)}. Is this the right folder?"
+            f"{root}: split {name} is empty: {explain_no_sample(split, root)}. Is this the right "
+            "folder?"
         )
 
 
