@@ -10,7 +10,8 @@ transforms  TrainTransform: random scale, crop, flip and color
 annotations what labelling tools write, drawn as masks; converting writes a data set as a folder
 checking    check_dataset: every problem of a data set's files in one message
 downloading download_dataset: fetches and verifies the files
-plain_file  text files, and what is no file; json_file JSON within limits; mistakes the words for wrong values in descriptions
+plain_file  text files, and what is no file; json_file JSON within limits;
+            mistakes the words for wrong values in descriptions
 config      the settings of `tiramisu check`, `convert` and `download`
 
 Import from the modules: this file imports nothing, so that reading a spec loads no torch.
