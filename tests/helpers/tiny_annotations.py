@@ -93,3 +93,28 @@ def cvat_polygons(shapes: Shapes) -> str:
         f'points="{";".join(f"{x!r},{y!r}" for x, y in points)}"></polygon>'
         for label, points in shapes
     )
+
+
+def pack(values: list[int], *, word: int = 8, sizes=(3, 4, 8, 16), equal: bool = True) -> list[int]:
+    """A stream of Label Studio: runs of equal values, or single ones in blocks."""
+    bits = f"{len(values):032b}{word - 1:05b}" + "".join(f"{size - 1:04b}" for size in sizes)
+    place = 0
+    while place < len(values):
+        end = place + 1
+        while end < len(values) and (not equal or values[end] == values[place]):
+            end += 1
+        end = min(end, place + 2 ** sizes[3])
+        index = next(i for i, size in enumerate(sizes) if end - place - 1 < 2**size)
+        bits += f"{int(equal)}{index:02b}{end - place - 1:0{sizes[index]}b}"
+        shown = values[place : place + 1] if equal else values[place:end]
+        bits += "".join(f"{value:0{word}b}" for value in shown)
+        place = end
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def brush(mask: np.ndarray) -> list[int]:
+    """The four channels of a stroke."""
+    channels = np.zeros((*mask.shape, 4), int)
+    channels[mask] = (255, 0, 0, 255)
+    return channels.ravel().tolist()

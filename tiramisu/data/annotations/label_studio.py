@@ -163,7 +163,7 @@ def _read_region(result: _Result, *, height: int, width: int) -> Region:
 
 def _read_shape(kind: str, value: dict[str, Any], *, height: int, width: int) -> Shape:
     def place(x: float, y: float) -> Point:
-        return x / 100 * width, y / 100 * height
+        return round(x / 100 * width, 6), round(y / 100 * height, 6)
 
     if "rle" in value:
         counts = validate(list[int], value["rle"])

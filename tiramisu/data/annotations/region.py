@@ -173,7 +173,7 @@ def _turn(
     angle = math.radians(degrees)
     matrix = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     turned: npt.NDArray[Any] = (points - around) @ matrix + around
-    return turned
+    return np.round(turned, 6)  # polygons are cut to whole pixels, and 17 might be 16.9999999
 
 
 def _sort(corners: tuple[Point, Point]) -> list[float]:
