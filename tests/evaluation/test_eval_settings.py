@@ -76,6 +76,16 @@ def test_data(make: Make, rectangles: Path, tmp_path: Path) -> None:
         assert saved(tmp_path / data.name)["images"] == images
 
 
+def test_val_fraction(make: Make, rectangles: Path, tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        shutil.copytree(rectangles / kind / "train", tmp_path / "flat" / kind)
+    data = str(tmp_path / "flat")
+    for fraction, images in ((0.34, 2), (0.5, 3)):
+        out = tmp_path / f"out{images}"
+        evaluate_checkpoint(make(data=data, val_fraction=fraction, out=str(out)))
+        assert saved(out)["images"] == images
+
+
 def test_data_root(make: Make, tmp_path: Path) -> None:
     root = tmp_path / "files"
     for folder in ("val", "valannot"):

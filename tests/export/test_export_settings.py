@@ -110,6 +110,15 @@ def test_data(run: Run, calls: Calls, rectangles: Path, tmp_path: Path) -> None:
     assert len(calls.calibration) == 5
 
 
+def test_val_fraction(run: Run, calls: Calls, rectangles: Path, tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        shutil.copytree(rectangles / kind / "train", tmp_path / "flat" / kind)
+    report = run(int8=True, data=str(tmp_path / "flat"), val_fraction=0.34)
+    assert len(calls.calibration) == 4
+    assert report.accuracy is not None
+    assert report.accuracy.images == 2
+
+
 def test_data_root(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere"):
         run(int8=True, data_root=str(tmp_path / "nowhere"))

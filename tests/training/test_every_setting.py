@@ -48,7 +48,7 @@ def test_every_field_has_its_test(config: type) -> None:
 
 
 def data_of(config: TrainConfig) -> RunData:
-    return RunData(load_spec(config.data), config)
+    return RunData(load_spec(config.data, config), config)
 
 
 def model_of(config: TrainConfig) -> SegmentationModel:
@@ -153,6 +153,14 @@ def test_data(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
     info = load_model(folder).info
     assert info.dataset == "other"
     assert info.class_names == ("ground", "wall", "box")
+
+
+def test_val_fraction(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        shutil.copytree(rectangles / kind / "train", tmp_path / "flat" / kind)
+    for fraction, images in ((0.34, 2), (0.5, 3)):
+        data = data_of(quick(data=str(tmp_path / "flat"), val_fraction=fraction))
+        assert (len(data.train_set), len(data.val_set)) == (6 - images, images)
 
 
 def test_data_root(quick: Quick, tmp_path: Path, edit_camvid: Path) -> None:

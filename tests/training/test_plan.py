@@ -92,6 +92,30 @@ def test_whole_images_that_do_not_fit_into_memory(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_data_without_val_name_the_flag(quick: Quick, refuses, rectangles: Path, tmp_path) -> None:
+    shutil.copytree(rectangles / "images/train", tmp_path / "flat/images")
+    shutil.copytree(rectangles / "masks/train", tmp_path / "flat/masks")
+    data = str(tmp_path / "flat")
+    refuses(quick(data=data), "there is no split val: give --val-fraction 0.2 to set a fifth of th")
+    (tmp_path / "own.yaml").write_text(
+        "name: own\ntitle: Own\nroot: flat\nclasses: [a, b, c]\nsplits:\n  train: {images: "
+        '"images/*.png", masks: "masks/*.png"}\n'
+    )
+    refuses(quick(data=str(tmp_path / "own.yaml")), "there is no split val: give --val-fraction")
+    refuses(quick(data=data, val_split="holdout"), "has no split 'holdout'; its splits are train")
+
+
+def test_the_part_for_validation(quick: Quick, rectangles: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(rectangles / "images/train", tmp_path / "flat/images")
+    shutil.copytree(rectangles / "masks/train", tmp_path / "flat/masks")
+    planned = plan(quick(data=str(tmp_path / "flat"), val_fraction=0.34))
+    assert (len(planned.data.train_set), len(planned.data.val_set)) == (4, 2)
+    assert not set(planned.data.train_set.names) & set(planned.data.val_set.names)
+    lines = capsys.readouterr().out.splitlines()
+    note = "--val-fraction 0.34 sets 2 of the 6 samples of train aside as the split val"
+    assert f"Note: {note}" in lines
+
+
 def test_missing_gpu(quick: Quick, refuses) -> None:
     refuses(quick(accelerator="gpu"), "no GPU")
 

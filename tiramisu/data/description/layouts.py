@@ -254,13 +254,20 @@ def _roles_in(folder: str) -> Iterator[str]:
 
 def _list_files(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
+        return sorted(e.name for e in entries if not e.name.startswith(".") and not _is_folder(e))
 
 
 def _list_folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        names = sorted(e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
     return [folder / name for name in names]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # such as a link to itself
 
 
 def _list_images(folder: Path) -> list[str]:

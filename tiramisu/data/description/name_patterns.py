@@ -62,8 +62,8 @@ def match_folders(
     chosen = Affix(), Affix()
     for mask_affix in _mask_affixes(mask_stems):
         keys = mask_affix.keys(mask_stems)
-        if best is not None and not best[1] and -best[0] == len(mask_stems) == len(image_stems):
-            break  # all are paired
+        if best is not None and not best[1] and -best[0] == min(len(mask_stems), len(image_stems)):
+            break  # all are paired that can be
         for image_affix, image_keys in ways:
             paired = keys & image_keys
             length = mask_affix.length + image_affix.length
