@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tiramisu.data.annotations.annotated_spec import spec_from_annotations
+from tiramisu.data.annotations.annotated_spec import set_unlabelled, spec_from_annotations
 from tiramisu.data.annotations.find_annotations import find_annotations
 from tiramisu.data.config import AS_THEY_ARE, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
@@ -47,4 +47,6 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
         spec = spec_from_folder(path)
     else:
         spec = parse_spec(find_shipped("datasets", data))
+    if options.unlabelled is not None:
+        spec = set_unlabelled(spec, options.unlabelled)
     return spec if options.val_fraction is None else hold_out(spec, options.val_fraction)

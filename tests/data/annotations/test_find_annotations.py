@@ -233,3 +233,13 @@ def test_a_yaml_without_background(tmp_path, masks) -> None:
     change = ("images: images", "images: images, unlabelled: void")
     path = write_yaml(tmp_path, ("background, dog, cat", "dog, cat"), change)
     assert set(np.unique(masks(path)["a"])) == {1, 255}
+
+
+def test_the_flag_counts_for_a_yaml_too(tmp_path, masks) -> None:
+    path = write_yaml(tmp_path, ("background, dog, cat", "dog, cat"))
+    assert set(np.unique(masks(path, unlabelled="void")["a"])) == {1, 255}
+
+
+def test_the_flag_needs_annotations() -> None:
+    with pytest.raises(ValueError, match="--unlabelled is void, but streets has no annotations"):
+        load_spec("streets", SourceOptions(unlabelled="void"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tiramisu.data.annotations.annotated_files import read_annotations
 from tiramisu.data.annotations.find_annotations import SPLIT_FOLDERS, SPLITS, Source, split_of
@@ -13,7 +14,7 @@ from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.labels import MAX_CLASSES
 from tiramisu.data.plain_file import read_text
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
-from tiramisu.data.spec import SegmentationSpec
+from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, PixelClass
 from tiramisu.text import list_some, show_path
 
@@ -76,6 +77,26 @@ def spec_from_annotations(
         root=root,
         notes=tuple(_describe(parts, classes, options)),
     )
+
+
+def set_unlabelled(spec: DatasetSpec, unlabelled: Literal["background", "void"]) -> DatasetSpec:
+    """The data set where images without annotations, and pixels outside of shapes, are that.
+
+    Raises:
+        ValueError: no split has annotations.
+    """
+    splits = {
+        name: split.model_copy(update={"unlabelled": unlabelled})
+        if isinstance(split, AnnotatedSplit)
+        else split
+        for name, split in spec.splits.items()
+    }
+    if not any(isinstance(split, AnnotatedSplit) for split in splits.values()):
+        raise ValueError(
+            f"--unlabelled is {unlabelled}, but {spec.name} has no annotations of a labelling "
+            "tool, whose shapes leave pixels out; leave the flag out"
+        )
+    return spec.model_copy(update={"splits": splits})
 
 
 def _root_of(source: Path) -> Path:
