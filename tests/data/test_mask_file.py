@@ -124,6 +124,17 @@ def test_numbers_from_tiff(tmp_path: Path, dtype: type, bands: int) -> None:
     assert read_mask(tmp_path / "mask.tif", "index").tolist() == [[0, 2, 300]]
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
+def test_colors_of_other_kinds_are_colors(tmp_path: Path, mode: str) -> None:
+    values = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    Image.fromarray(values).convert(mode).save(tmp_path / "mask.tif")
+    with pytest.raises(ColorMaskError, match=r"mask\.tif: a mask of colors"):
+        read_mask(tmp_path / "mask.tif", "index")
+    code = int(read_mask(tmp_path / "mask.tif", "rgb")[0, 0])
+    assert code >> 16 > 250
+    assert code & 0xFFFF < 0x0303
+
+
 def test_the_file_is_named(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "mask.tif", np.array([[0, 0.5]], np.float32))
     with pytest.raises(ValueError, match=r"mask\.tif: a mask with the value 0\.5; expected whole"):

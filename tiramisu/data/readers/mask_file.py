@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from tiramisu.data.labels import NAN_CODE, UNKNOWN, Encoding, LabelTable
 from tiramisu.data.readers.image_file import check_size, open_image
 from tiramisu.text import show_path
 
 _LARGEST = 2**31 - 1  # a float beyond it, such as a map's value for no data, is cut to it
-_NUMBER_MODES = {"1", "L", "LA", "P", "I", "I;16", "I;16B", "I;16L"}
+_NUMBER_MODES = {"1", "L", "LA", "P", "F", "I", "I;16", "I;16B", "I;16L"}
 
 
 class ColorMaskError(ValueError):
@@ -118,27 +120,32 @@ def _read_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | 
     """The values of a mask file (H, W) or (H, W, C), and the palette (N, 3) if it has one."""
     try:
         with open_image(path) as file:
-            if file.format != "TIFF" or file.mode in _NUMBER_MODES:
-                values, palette = np.asarray(file), None
-                if file.mode == "P":
-                    colors = np.array(file.getpalette("RGB"), np.uint8).reshape(-1, 3)
-                    # A place beyond the end of the palette is black.
-                    palette = np.zeros((256, 3), np.uint8)
-                    palette[: len(colors)] = colors
-                if palette is not None and file.format == "GIF" and not np.ptp(palette, 1).any():
-                    # Each GIF has its own palette, of the values that occur in it.
-                    values, palette = palette[values][..., 0], None
-                return values, palette
+            # Pillow reads colors of 16 bits as 8 bits.
+            wide = isinstance(file, TiffImageFile) and max(file.tag_v2.get(258, (8,))) > 8
+            if not wide or file.mode not in ("RGB", "RGBA"):
+                return _decode(file)
     except ValueError:
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            raise
-        if (found := _read_tiff(path)) is None:
+        if path.suffix.lower() not in (".tif", ".tiff") or (found := _read_tiff(path)) is None:
             raise
         return found, None
     found = _read_tiff(path)
     if found is None:
         raise ValueError(f"{show_path(path)} is damaged or is no image; expected a mask")
     return found, None
+
+
+def _decode(file: ImageFile) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    is_known = file.mode in _NUMBER_MODES | {"PA", "RGB", "RGBA"}
+    values = np.asarray(file if is_known else file.convert("RGB"))
+    if file.mode not in ("P", "PA"):
+        return values, None
+    palette = np.zeros((256, 3), np.uint8)  # a place beyond the end of the palette is black
+    colors = np.array(file.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    palette[: len(colors)] = colors
+    if file.format == "GIF" and not np.ptp(palette, 1).any():
+        # Each GIF has its own palette, of the values that occur in it.
+        return palette[values][..., 0], None
+    return values, palette
 
 
 def _read_tiff(path: Path) -> npt.NDArray[Any] | None:
