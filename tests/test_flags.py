@@ -16,6 +16,7 @@ ARGUMENTS = {
     "benchmark": [],
     "summary": [],
     "check": ["streets"],
+    "convert": ["streets", "out"],
     "download": ["camvid"],
 }
 ABBREVIATED = {
@@ -30,6 +31,7 @@ ABBREVIATED = {
     "benchmark": ("--round", "--rounds"),
     "summary": ("--num", "--num-classes"),
     "check": ("--split", "--splits"),
+    "convert": ("--over", "--overwrite"),
     "download": ("--data", "--data-root"),
 }
 

@@ -8,7 +8,7 @@ import yaml
 
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.checkpoints.config import PublishConfig
-from tiramisu.data.config import CheckConfig, DownloadConfig
+from tiramisu.data.config import CheckConfig, ConvertConfig, DownloadConfig
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.export.config import ExportConfig
 from tiramisu.flags import PRINT_CONFIG, Parser
@@ -271,6 +271,35 @@ def check(argv: Sequence[str]) -> None:
     print(check_dataset(spec, root=root, splits=config.splits))
 
 
+def convert(argv: Sequence[str]) -> None:
+    """Write a data set as a folder of images and masks."""
+    parser = Parser(
+        "convert",
+        description="Write a data set for segmentation, such as the annotations of a labelling "
+        "tool, as a folder: images/SPLIT, masks/SPLIT, classes.txt and a YAML file. Every command "
+        "takes the folder, and the source itself, as --data.",
+    )
+    parser.add_argument(
+        "data",
+        type=str,
+        metavar="SRC",
+        help="Data set: a folder, a file of annotations, a YAML file, or a name that comes with "
+        "the package",
+    )
+    parser.add_argument("out", type=str, metavar="DST", help="Folder to write")
+    parser.add_config(ConvertConfig)
+    config = ConvertConfig(**parser.parse_flags(argv))
+
+    from tiramisu.data.catalog import load_spec
+    from tiramisu.data.converting import convert_dataset
+
+    spec = load_spec(config.data, config)
+    written = convert_dataset(
+        spec, Path(config.out), root=config.data_root, overwrite=config.overwrite
+    )
+    print(f"{written} images and masks written to {config.out}")
+
+
 def download(argv: Sequence[str]) -> None:
     """Download a data set and verify every file."""
     parser = Parser(
@@ -317,5 +346,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "benchmark": benchmark,
     "summary": summary,
     "check": check,
+    "convert": convert,
     "download": download,
 }

@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.validation import read_json, validate
 from tiramisu.data.entry import NotNegative
+from tiramisu.data.json_file import read_json, validate
 
 # Keys of scores.json and of ModelInfo.metrics: the name in the card, and the Hub's type of metric.
 SCORES = {

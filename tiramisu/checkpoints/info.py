@@ -10,7 +10,6 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import AfterValidator, Field, create_model
 
 from tiramisu.atomic import write_file
-from tiramisu.checkpoints.validation import read_json, validate
 from tiramisu.data.entry import (
     Classes,
     Color,
@@ -22,6 +21,7 @@ from tiramisu.data.entry import (
     expect_list,
 )
 from tiramisu.data.image_format import ImageFormat, PixelType
+from tiramisu.data.json_file import read_json, validate
 from tiramisu.data.labels import MAX_CLASSES
 from tiramisu.data.readers.raster import MAX_BANDS
 from tiramisu.data.spec import MAX_IMAGE_CLASSES, MAX_SIDE, Task

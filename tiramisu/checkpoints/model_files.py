@@ -18,9 +18,9 @@ from tiramisu.checkpoints.archive import check_zip, holds_objects
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
 from tiramisu.checkpoints.run_folder import BEST, LAST
-from tiramisu.checkpoints.validation import validate
 from tiramisu.checkpoints.weights_file import WEIGHTS_NAME, read_weights
 from tiramisu.data.entry import EntryError
+from tiramisu.data.json_file import validate
 from tiramisu.shipped import WEIGHTS, list_weights
 from tiramisu.text import did_you_mean, in_one_line, show
 

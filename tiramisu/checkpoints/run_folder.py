@@ -6,9 +6,9 @@ from typing import Any, cast
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from tiramisu.checkpoints.validation import validate
 from tiramisu.data.description.yaml_file import YamlFile
 from tiramisu.data.entry import Text
+from tiramisu.data.json_file import validate
 
 CONFIG_NAME = "config.yaml"
 CHECKPOINTS = "checkpoints"

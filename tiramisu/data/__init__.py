@@ -7,10 +7,12 @@ description from a YAML file or a folder to a DatasetSpec; readers from files to
 dataset     ImageDataset: images and labels as the network sees them; sample has the types
 loader      make_loader: batches
 transforms  TrainTransform: random scale, crop, flip and color
+annotations what labelling tools write, drawn as masks; converting writes a data set as a folder
 checking    check_dataset: every problem of a data set's files in one message
 downloading download_dataset: fetches and verifies the files
-plain_file  text files, and what is no file; mistakes the words for wrong values in descriptions
-config      the settings of `tiramisu check` and `tiramisu download`
+plain_file  text files, and what is no file; json_file JSON within limits;
+            mistakes the words for wrong values in descriptions
+config      the settings of `tiramisu check`, `convert` and `download`
 
 Import from the modules: this file imports nothing, so that reading a spec loads no torch.
 """

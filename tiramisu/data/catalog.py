@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tiramisu.data.annotations.annotated_spec import set_unlabelled, spec_from_annotations
+from tiramisu.data.annotations.find_annotations import find_annotations
 from tiramisu.data.config import AS_THEY_ARE, ImageOptions, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.hold_out import hold_out
@@ -21,7 +23,8 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
 
     Args:
         data: a name that comes with the package ("camvid"), the path of a YAML file
-            (datasets/template.yaml is an example), or a folder. A folder for segmentation has
+            (datasets/template.yaml is an example), a folder, or a file of annotations. A folder for
+            segmentation has annotations as COCO, LabelMe, CVAT or Label Studio write them, or
             images/train, images/val, masks/train and masks/val, or train/images, train/masks, ...,
             or images and masks, or other usual names for these; its masks are read to find the
             classes. A folder for classification has train/CLASS and val/CLASS, or CLASS alone; if
@@ -37,10 +40,15 @@ def load_spec(data: str, options: SourceOptions = AS_THEY_ARE) -> DatasetSpec:
     if not data:
         raise ValueError("the name of the data set is empty; expected such as --data camvid")
     path = Path(os.path.expanduser(data))
-    if data not in list_shipped("datasets") and path.is_dir():
+    shipped = data in list_shipped("datasets")
+    if not shipped and (sources := find_annotations(path)):
+        spec: DatasetSpec = spec_from_annotations(path, sources, options)
+    elif not shipped and path.is_dir():
         spec = spec_from_folder(path)
     else:
         spec = parse_spec(find_shipped("datasets", data))
+    if options.unlabelled is not None:
+        spec = set_unlabelled(spec, options.unlabelled)
     if options.val_fraction is not None:
         spec = hold_out(spec, options.val_fraction)
     if isinstance(options, ImageOptions):

@@ -1,4 +1,4 @@
-"""The settings of `tiramisu check` and `tiramisu download`. No torch in this file."""
+"""The settings of `tiramisu check`, `convert` and `download`. No torch in this file."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -60,6 +60,28 @@ class CheckConfig(ImageOptions):
             not self.splits or len(set(self.splits)) < len(self.splits)
         ):
             raise ValueError(explain("splits", self.splits, "one name or more, each once"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvertConfig(SourceOptions):
+    """A copy of a data set as a folder of images and masks.
+
+    Raises:
+        ValueError: a field has a value it may not have.
+    """
+
+    data: str
+    """Data set: a folder, a file of annotations, a YAML file, or a name that comes with the
+    package."""
+    out: str
+    """Folder to write, which is not there yet."""
+    data_root: str | None = None
+    """Folder of the files; by default the root in its YAML, or data/NAME."""
+    overwrite: bool = False
+    """Replace what an earlier conversion wrote there."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from tiramisu.data.readers.reader import reading_pool
 from tiramisu.data.resizing import resize_image, resize_label
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.data.spec_parts import FileSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit
 from tiramisu.free_memory import free_memory
 
 _CACHE_SHARE = 0.25  # of the memory that is free when the cache is filled
@@ -137,7 +137,7 @@ class ImageDataset(Dataset[Sample]):
 
     def find_sizes(self) -> set[tuple[int, int]]:
         """The different (height, width) of the images as the network sees them."""
-        from_files = isinstance(self.spec.split(self.split), FileSplit | FolderSplit)
+        from_files = not isinstance(self.spec.split(self.split), CifarSplit | DrawnSplit)
         varies = from_files and self.spec.size is None
         with ThreadPoolExecutor() as pool:
             images = range(len(self) if varies else 1)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import (
     BeforeValidator,
     Field,
+    PlainValidator,
     TypeAdapter,
     ValidationInfo,
     field_validator,
@@ -38,6 +39,7 @@ from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
 from tiramisu.data.readers.raster import MAX_BANDS
 from tiramisu.data.scaling import ScalingChoice
 from tiramisu.data.spec_parts import (
+    AnnotatedSplit,
     CifarSplit,
     ClassEntry,
     DrawnSplit,
@@ -83,6 +85,16 @@ def _check_scaling(value: Any) -> Any:
     )
 
 
+def _choose_split(value: Any, info: ValidationInfo) -> Split:
+    annotated = isinstance(value, dict) and "annotations" in value
+    model = AnnotatedSplit if annotated or isinstance(value, AnnotatedSplit) else FileSplit
+    return model.model_validate(value, context=info.context)
+
+
+_PixelSplit = Annotated[Any, PlainValidator(_choose_split)]
+"""A split of files for segmentation: masks, or annotations."""
+
+
 class DatasetSpec(Entry):
     """One data set: its classes, and how to find and decode its files.
 
@@ -120,14 +132,14 @@ class DatasetSpec(Entry):
     def _check_splits(cls, splits: Any, info: ValidationInfo) -> dict[str, Split]:
         if not {"task", "drawn", "torchvision"} <= info.data.keys():
             return {}  # these choose the kind of splits, and have a mistake
-        files: type[Split] = FolderSplit if info.data["task"] == "classification" else FileSplit
+        files: Any = FolderSplit if info.data["task"] == "classification" else _PixelSplit
         cifar = CifarSplit if info.data["torchvision"] else files
-        kind = DrawnSplit if info.data["drawn"] else cifar
+        kind: Any = DrawnSplit if info.data["drawn"] else cifar
         if isinstance(splits, dict):
             splits = {str(name): split for name, split in splits.items()}
         if splits == {}:
             raise EntryError("no split; a data set needs at least train and val")
-        adapter: TypeAdapter[dict[str, Split]] = TypeAdapter(dict[str, kind])  # type: ignore[valid-type]
+        adapter: TypeAdapter[dict[str, Split]] = TypeAdapter(dict[str, kind])
         return adapter.validate_python(splits, context=info.context)
 
     @model_validator(mode="after")
@@ -257,6 +269,19 @@ class SegmentationSpec(DatasetSpec):
             if len(row.class_iou) != self.num_classes:
                 problem = f"{len(row.class_iou)} figures for {self.num_classes} classes"
                 raise EntryError(problem, "published", i, "class_iou")
+        return self
+
+    @model_validator(mode="after")
+    def _check_annotated(self) -> Self:
+        if any(isinstance(split, AnnotatedSplit) for split in self.splits.values()):
+            named = "annotations have the names of classes, and no values"
+            for i, entry in enumerate(self.classes):
+                if entry.raw is not None:
+                    raise EntryError(f"{named}; remove raw", "classes", i, "raw")
+            if self.encoding != "index":
+                raise EntryError(f"{named}; remove encoding", "encoding")
+            if self.ignore not in (None, "others"):
+                raise EntryError(f"{named}; expected the word others, or no ignore", "ignore")
         return self
 
     @cached_property

@@ -216,6 +216,21 @@ class FileSplit(Entry):
         return self
 
 
+class AnnotatedSplit(Entry):
+    """The images of one split, and the annotations that a labelling tool wrote for them."""
+
+    annotations: Annotated[Text, AfterValidator(check_inside)]
+    """File of COCO, CVAT or Label Studio, or a folder of LabelMe files, relative to the root."""
+    images: Annotated[Text, AfterValidator(check_inside)]
+    """Folder of the images, relative to the root."""
+    subset: Text | None = None
+    """CVAT: only images of this subset."""
+    part: _Part | None = None
+    """Only this part of the images, as `choose_part` has it; None for all."""
+    unlabelled: Literal["background", "void"] | None = None
+    """What images without a region are. With void, pixels outside of all regions are void too."""
+
+
 class DrawnSplit(Entry):
     """The images of one split of a drawn data set: seeds first_seed .. first_seed + count - 1.
 
@@ -253,4 +268,4 @@ class CifarSplit(Entry):
         return self
 
 
-Split = FileSplit | DrawnSplit | FolderSplit | CifarSplit
+Split = FileSplit | AnnotatedSplit | DrawnSplit | FolderSplit | CifarSplit

@@ -22,8 +22,8 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.validation import parse_json, validate
 from tiramisu.checkpoints.weights_file import not_finite
+from tiramisu.data.json_file import parse_json, validate
 from tiramisu.devices import is_out_of_memory
 from tiramisu.inference.packages import require_package
 from tiramisu.inference.predictor import MIN_SIDE

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from tiramisu.checkpoints.archive import check_zip
-from tiramisu.checkpoints.validation import parse_json
+from tiramisu.data.json_file import parse_json
 from tiramisu.text import in_one_line
 
 # The files in an archive, without the folder that all of them are in.

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from tiramisu.atomic import write_then_rename
-from tiramisu.checkpoints.validation import validate
+from tiramisu.data.json_file import validate
 from tiramisu.evaluation.metrics import FIGURES
 
 HISTORY_NAME = "metrics.csv"

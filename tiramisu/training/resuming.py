@@ -18,9 +18,9 @@ from typing_extensions import TypedDict
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model_files import PlainTensor, read_checkpoint
 from tiramisu.checkpoints.run_folder import LAST
-from tiramisu.checkpoints.validation import validate
 from tiramisu.checkpoints.weights_file import check_weights
 from tiramisu.data.entry import NotNegative
+from tiramisu.data.json_file import validate
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import in_one_line, list_some, show
 from tiramisu.training.history import History

@@ -13,14 +13,15 @@ import numpy.typing as npt
 from tiramisu.data.image_format import check_finite, no_data_pixels
 from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
-from tiramisu.data.readers.file_split import Pair, explain_empty, find_files
+from tiramisu.data.readers.file_split import Pair
 from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
+from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.raster import Raster
 from tiramisu.data.readers.reader import Reader, explain_turned
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
-from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.spec_parts import AnnotatedSplit, CifarSplit, DrawnSplit, FileSplit, FolderSplit
 from tiramisu.text import list_some, show_path
 
 SHOWN = 5  # number of items that messages show of a long list
@@ -85,7 +86,8 @@ def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
             paths = [image.path for image in images]
             return SplitScans(jobs=jobs, problems=[] if images else [empty], images=paths)
         assert isinstance(spec, SegmentationSpec)
-        found = find_files(split, folder)
+        assert isinstance(split, FileSplit | AnnotatedSplit)
+        found = find_samples(spec, name, folder)
     except (ValueError, OSError) as error:
         return SplitScans(problems=[str(error)])
     problems = []
@@ -94,7 +96,7 @@ def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
             shown = [str(i.relative_to(folder) if isinstance(i, Path) else i) for i in items]
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
-        problems.append(f"empty; {explain_empty(split, folder)}")
+        problems.append(f"empty; {explain_no_sample(split, folder)}")
     jobs = [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs]
     return SplitScans(jobs=jobs, problems=problems, images=[pair.image for pair in found.pairs])
 
@@ -136,7 +138,7 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
     except (ValueError, OSError) as error:
         problems.append(f"unreadable image: {image} ({error})")
     try:
-        codes = read_mask(pair.mask, labels.encoding)
+        codes = pair.drawing.draw() if pair.drawing else read_mask(pair.mask, labels.encoding)
     except (ValueError, OSError) as error:
         problems.append(f"unreadable mask: {mask} ({error})")
     if problems:

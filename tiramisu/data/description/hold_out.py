@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from tiramisu.data.annotations.annotated_files import select_images
 from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.readers.file_split import find_files
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec
-from tiramisu.data.spec_parts import FileSplit, FolderSplit
+from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit, FolderSplit
 
 
 def hold_out(spec: DatasetSpec, fraction: float) -> DatasetSpec:
@@ -27,7 +28,7 @@ def hold_out(spec: DatasetSpec, fraction: float) -> DatasetSpec:
             "or take the split away"
         )
     train = spec.splits.get("train")
-    if not isinstance(train, FileSplit | FolderSplit):
+    if not isinstance(train, FileSplit | AnnotatedSplit | FolderSplit):
         raise ValueError(
             f"--val-fraction is {fraction:g}, but {spec.name} has no split train of files to take "
             f"samples from; its splits are {', '.join(spec.splits)}"
@@ -53,9 +54,11 @@ def hold_out(spec: DatasetSpec, fraction: float) -> DatasetSpec:
     return spec.model_copy(update=changes)
 
 
-def _count(spec: DatasetSpec, split: FileSplit | FolderSplit, root: Path) -> int:
+def _count(spec: DatasetSpec, split: FileSplit | AnnotatedSplit | FolderSplit, root: Path) -> int:
     if isinstance(split, FileSplit):
         return len(find_files(split, root).pairs)
+    if isinstance(split, AnnotatedSplit):
+        return len(select_images(root, split))
     assert isinstance(spec, ClassificationSpec)
     return len(find_class_images(split, spec.folders, root))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tiramisu.data.annotations.mask_drawing import MaskDrawing
 from tiramisu.data.readers.parts import choose_part
 from tiramisu.data.readers.sample_list import SampleList
 from tiramisu.data.spec_parts import WILDCARD, FileSplit, capture_wildcards, expand_braces
@@ -20,6 +21,9 @@ class Pair:
     key: str
     image: Path
     mask: Path
+    """The mask, or the file of the annotations from which it is drawn."""
+    drawing: MaskDrawing | None = None
+    """What draws it; None if it is a file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tiramisu.data.readers.class_reader import CifarReader, FolderReader, ObjectReader
 from tiramisu.data.readers.reader import FileReader, Format, Reader, SceneReader
 from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
-from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
 
 
 def open_reader(
@@ -26,8 +26,7 @@ def open_reader(
     if isinstance(spec, SegmentationSpec):
         if isinstance(split, DrawnSplit):
             return SceneReader(split, spec)
-        assert isinstance(split, FileSplit)
-        return FileReader(split, spec.find_root(root), spec, name, format)
+        return FileReader(spec, spec.find_root(root), name, format=format)
     assert isinstance(spec, ClassificationSpec)
     if isinstance(split, DrawnSplit):
         return ObjectReader(split, spec)

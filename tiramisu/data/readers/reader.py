@@ -19,13 +19,14 @@ from tiramisu.data.image_format import (
     find_format,
     no_data_pixels,
 )
-from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.data.readers.file_split import Pair, SplitFiles, explain_empty, find_files
+from tiramisu.data.labels import IGNORE_INDEX, LabelTable
+from tiramisu.data.readers.file_split import Pair, SplitFiles
 from tiramisu.data.readers.image_file import read_header, read_raster
 from tiramisu.data.readers.mask_file import read_label
+from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.raster import Header, is_turned_sideways
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
-from tiramisu.data.spec_parts import DrawnSplit, FileSplit
+from tiramisu.data.spec_parts import AnnotatedSplit, DrawnSplit, FileSplit
 from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
@@ -68,12 +69,14 @@ class SceneReader:
 
 
 class FileReader:
-    """Reads the image and mask files of a split."""
+    """Reads the image and mask files of a split, or draws the masks from annotations."""
 
     def __init__(
-        self, split: FileSplit, root: Path, spec: SegmentationSpec, name: str, format: Format
+        self, spec: SegmentationSpec, root: Path, name: str, *, format: Format = None
     ) -> None:
-        found = find_files(split, root)
+        split = spec.split(name)
+        assert isinstance(split, FileSplit | AnnotatedSplit)
+        found = find_samples(spec, name, root)
         _require_pairs(found, split, root, name)
         self.pairs: tuple[Pair, ...] = found.pairs
         self.labels = spec.labels
@@ -84,7 +87,7 @@ class FileReader:
         pair = self.pairs[index]
         raster = read_raster(pair.image)
         image = as_format(raster, self.format, what=show_path(pair.image))
-        label = read_label(pair.mask, self.labels)
+        label = label_of(pair, self.labels)
         if image.shape[:2] != label.shape:
             height, width = label.shape
             raise ValueError(
@@ -96,6 +99,15 @@ class FileReader:
         if missing is not None:
             label[missing] = IGNORE_INDEX
         return image, label
+
+
+def label_of(pair: Pair, labels: LabelTable) -> npt.NDArray[np.uint8]:
+    """The class indices of the mask of an image, uint8 (H, W), read or drawn.
+
+    Raises:
+        ValueError, OSError: it cannot be read or drawn; the message names the file.
+    """
+    return pair.drawing.draw() if pair.drawing else read_label(pair.mask, labels)
 
 
 def explain_turned(image: Path, size: tuple[int, ...], mask_size: tuple[int, ...]) -> str:
@@ -163,7 +175,9 @@ def _start_drawing() -> None:
     leave_process_group()
 
 
-def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -> None:
+def _require_pairs(
+    found: SplitFiles, split: FileSplit | AnnotatedSplit, root: Path, name: str
+) -> None:
     for problem, items in found.unpaired.items():
         if items:
             raise ValueError(
@@ -172,7 +186,7 @@ def _require_pairs(found: SplitFiles, split: FileSplit, root: Path, name: str) -
             )
     if not found.pairs:
         raise ValueError(
-            f"{root}: split {name} is empty: {explain_empty(split, root)}. Is this the right "
+            f"{root}: split {name} is empty: {explain_no_sample(split, root)}. Is this the right "
             "folder?"
         )
 
