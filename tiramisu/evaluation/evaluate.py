@@ -28,7 +28,7 @@ from tiramisu.evaluation.report import JSON_NAME, format_scores, save_scores
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
 from tiramisu.inference.averaging import as_logits, augmented_logits, random_dropout, run_passes
 from tiramisu.inference.predictor import Predictor, check_finite
-from tiramisu.inference.tester import Tester, as_tile
+from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.inference.tiles import DEFAULT_TILE, Tile
 from tiramisu.inference.whole_images import check_batch
 from tiramisu.shipped import WEIGHTS
@@ -156,7 +156,7 @@ def evaluate(
         dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0, indices=indices
     )
     dropout = random_dropout(model) if mc_dropout else nullcontext()
-    tester = Tester(model, tile=tile, tta=tta, passes=mc_dropout)
+    tester = PixelTester(model, tile=tile, tta=tta, passes=mc_dropout)
     finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):

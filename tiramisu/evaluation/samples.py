@@ -13,7 +13,7 @@ from PIL.ImageFont import FreeTypeFont
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.inference.tester import Tester
+from tiramisu.inference.tester import PixelTester
 from tiramisu.inference.tiles import Tile
 from tiramisu.text import escape_controls
 from tiramisu.visual import pictures
@@ -38,7 +38,7 @@ def save_samples(
             probabilities.append(logits[0].float().softmax(dim=0).cpu().numpy())  # (C,)
         pictures.save_png(path, class_grid(images, labels, probabilities, class_names=class_names))
         return
-    tester, masks = Tester(model, tile=tile), []
+    tester, masks = PixelTester(model, tile=tile), []
     for index, label in zip(picked, labels, strict=True):
         tested = tester.test(dataset[index]["image"][None], size=(label.shape[0], label.shape[1]))
         masks.append(tested.classes[0].to(torch.uint8).cpu().numpy())

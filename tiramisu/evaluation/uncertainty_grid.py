@@ -11,7 +11,7 @@ from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation import samples
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.predictor import Predictor
-from tiramisu.inference.tester import Tester
+from tiramisu.inference.tester import PixelTester
 from tiramisu.inference.tiles import Tile
 from tiramisu.visual.heat import Heat, draw_scale, find_scale, heat_map
 from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, text_height_for
@@ -21,7 +21,7 @@ def save_uncertainty(
     model: Predictor, dataset: ImageDataset, path: Path, *, passes: int, tile: Tile = "auto"
 ) -> None:
     """Write a picture (PNG) of images at even distances in a split, with their uncertainty."""
-    tester = Tester(model, tile=tile, passes=passes)
+    tester = PixelTester(model, tile=tile, passes=passes)
     picked = samples.pick_samples(dataset, number=samples.NUM_SAMPLES["segmentation"])
     masks, entropies, disagreements = [], [], []
     with torch.inference_mode(), random_dropout(model):

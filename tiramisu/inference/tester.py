@@ -1,6 +1,6 @@
 """The class of every pixel in batches of a data set, with a bounded use of memory.
 
-Validation, evaluation and the pictures of samples go through one `Tester`. Small images go through
+Validation, evaluation and the pictures of samples go through one `PixelTester`. Small images go through
 the network as batches. A large image goes alone, in tiles, as in `predict`, and only the class and
 the confidence of each pixel are kept: five bytes a pixel, for any number of classes.
 """
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Tested:
+class PixelClasses:
     """The predicted class of every pixel of a batch, on the device of its images."""
 
     classes: Tensor
@@ -45,7 +45,7 @@ class Tested:
     that would be to wait for the device."""
 
 
-class Tester:
+class PixelTester:
     """Predicts batches at the size of their labels, large images in tiles.
 
     Where memory runs out, it goes on with single images and smaller tiles, and stays with these.
@@ -67,7 +67,7 @@ class Tester:
         self.passes = passes
 
     @torch.inference_mode()
-    def test(self, images: Tensor, *, size: tuple[int, int]) -> Tested:
+    def test(self, images: Tensor, *, size: tuple[int, int]) -> PixelClasses:
         """Predict a batch.
 
         Args:
@@ -115,7 +115,7 @@ class Tester:
         # Logits are resized to the labels, so these must not be much larger than a tile either.
         return max(images.shape[-2:]) <= self.side and size[0] * size[1] <= 4 * self.side**2
 
-    def _test_whole(self, images: Tensor, size: tuple[int, int]) -> Tested:
+    def _test_whole(self, images: Tensor, size: tuple[int, int]) -> PixelClasses:
         if self.tta:
             logits = augmented_logits(self.model, images, size=size)
         elif self.passes:
@@ -123,9 +123,11 @@ class Tester:
         else:
             logits = self.model(images, size=size)  # (B, C, H, W)
         classes, confidence = best_class(logits)
-        return Tested(classes=classes, confidence=confidence, is_finite=logits.isfinite().all())
+        return PixelClasses(
+            classes=classes, confidence=confidence, is_finite=logits.isfinite().all()
+        )
 
-    def _test_alone(self, images: Tensor, size: tuple[int, int]) -> Tested:
+    def _test_alone(self, images: Tensor, size: tuple[int, int]) -> PixelClasses:
         classes = torch.empty(len(images), *size, dtype=torch.uint8)
         confidence = torch.empty(len(images), *size)
         for i in range(len(images)):
@@ -133,7 +135,9 @@ class Tester:
             run = functools.partial(self._best, image, size=size)
             classes[i], confidence[i] = self._in_tiles(image, run)
         classes, confidence = classes.to(images.device), confidence.to(images.device)
-        return Tested(classes=classes, confidence=confidence, is_finite=confidence.isfinite().all())
+        return PixelClasses(
+            classes=classes, confidence=confidence, is_finite=confidence.isfinite().all()
+        )
 
     def _in_tiles(self, image: Tensor, run: Callable[[int | None], T]) -> T:
         """Call `run(side)`, with smaller tiles where memory runs out; the next image keeps them."""

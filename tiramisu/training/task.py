@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.evaluation.metrics import FIGURES, Meter
-from tiramisu.inference.tester import Tester, as_tile
+from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.optim import build_optimizer, lr_factor
 
@@ -52,7 +52,7 @@ class TrainingTask(LightningModule):
         self.names = names
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
-        self.tester = Tester(model, tile=as_tile(config.tile))
+        self.tester = PixelTester(model, tile=as_tile(config.tile))
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
         # Dropout depends only on (seed, epoch, batch, process), so that a resumed run draws the
