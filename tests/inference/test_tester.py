@@ -119,9 +119,7 @@ def test_the_network_sees_batches_of_small_images_and_tiles_of_large_ones(limite
 
 def test_labels_that_are_much_larger_are_made_by_rows(limited, monkeypatch) -> None:
     model, _ = limited()
-    monkeypatch.setattr(
-        PixelTester, "_test_whole", lambda *_: pytest.fail("the logits are too large")
-    )
+    monkeypatch.setattr(PixelTester, "_test_whole", lambda *_: pytest.fail("too large"))
     tested = PixelTester(model, tile=64).test(noise(1, 64, 64), size=(200, 200))
     assert tested.classes.shape == (1, 200, 200)
 

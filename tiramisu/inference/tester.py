@@ -1,8 +1,8 @@
 """The class of every pixel in batches of a data set, with a bounded use of memory.
 
-Validation, evaluation and the pictures of samples go through one `PixelTester`. Small images go through
-the network as batches. A large image goes alone, in tiles, as in `predict`, and only the class and
-the confidence of each pixel are kept: five bytes a pixel, for any number of classes.
+Validation, evaluation and the pictures of samples go through one `PixelTester`. Small images go
+through the network as batches. A large image goes alone, in tiles, as in `predict`, and only the
+class and the confidence of each pixel are kept: five bytes a pixel, for any number of classes.
 """
 
 import dataclasses
