@@ -141,6 +141,17 @@ def test_out_of_memory_makes_smaller_tiles_that_stay(limited, limits: dict, capl
         assert caplog.text.count("going on with 150") == 1
 
 
+def test_a_batch_that_is_too_large_goes_one_by_one_from_then_on(limited, caplog) -> None:
+    model, network = limited(batch=2)
+    tester = PixelTester(model)
+    for _ in range(2):
+        tested = tester.test(noise(3, 40, 52), size=(40, 52))
+        expected = PixelTester(limited()[0]).test(noise(3, 40, 52), size=(40, 52))
+        assert torch.equal(tested.classes, expected.classes)
+    assert network.shapes == [(1, 40, 52)] * 6
+    assert caplog.text.count("out of memory with 3 images; going on one by one") == 1
+
+
 def test_out_of_memory_without_tiles_is_an_error(limited) -> None:
     model, _ = limited(side=50)
     with pytest.raises(torch.OutOfMemoryError):

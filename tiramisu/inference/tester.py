@@ -7,6 +7,7 @@ class and the confidence of each pixel are kept: five bytes a pixel, for any num
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
@@ -31,6 +32,8 @@ OVERLAP = 0.25
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PixelClasses:
@@ -51,10 +54,11 @@ class PixelTester:
     Where memory runs out, it goes on with single images and smaller tiles, and stays with these.
 
     Args:
-        model: a model for segmentation, in evaluation mode; it may still be in training mode now.
+        model: a model for segmentation; it must be in evaluation mode when it is used.
         tile: side of the tiles, in pixels of the image as the network sees it; "auto" is 1024. A
             batch whose images are not larger is predicted whole. None predicts every batch whole.
-        tta: average over scaled and mirrored copies, as `augmented_logits` does.
+        tta: average over scaled and mirrored copies, as `augmented_logits` does. Of a large image
+            this and `passes` take the memory for the probabilities of all classes, on the CPU.
         passes: number of passes to average over, within `random_dropout`; 0 takes a single one.
     """
 
@@ -65,6 +69,7 @@ class PixelTester:
         self.side = DEFAULT_TILE if tile == "auto" else tile
         self.tta = tta
         self.passes = passes
+        self._one_by_one = False
 
     @torch.inference_mode()
     def test(self, images: Tensor, *, size: tuple[int, int]) -> PixelClasses:
@@ -107,11 +112,16 @@ class PixelTester:
                 if self.side is None or not is_out_of_memory(error):
                     raise
             torch.cuda.empty_cache()
+            if len(images) > 1:
+                self._one_by_one = True
+                log.warning("out of memory with %d images; going on one by one", len(images))
         return alone(images, size)
 
     def _goes_whole(self, images: Tensor, size: tuple[int, int]) -> bool:
         if self.side is None:
             return True
+        if self._one_by_one and len(images) > 1:
+            return False
         # Logits are resized to the labels, so these must not be much larger than a tile either.
         return max(images.shape[-2:]) <= self.side and size[0] * size[1] <= 4 * self.side**2
 
