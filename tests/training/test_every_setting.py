@@ -637,7 +637,6 @@ def test_eval_batch_size(plain: Quick) -> None:
     assert recorder.val_shapes == [(2, 3, 64, 64), (1, 3, 64, 64)]
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
 def test_tile(plain: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiramisu.inference.tester.DEFAULT_TILE", 48)
     seen = []
@@ -654,6 +653,7 @@ def test_tile(plain: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [{64}, {48}, {64}]
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
 def test_keep(quick: Quick, keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last epoch is made the worst, so that best and last differ."""
     build = planning.build_trainer
