@@ -93,6 +93,8 @@ def test_a_number_is_no_boolean_and_no_text(config: type, name: str) -> None:
         (TrainConfig, {"seed": 2**70}),
         (PredictConfig, {"tile": 10**9}),
         (PredictConfig, {"tile": 0}),
+        (TrainConfig, {"tile": 63}),
+        (EvalConfig, {"tile": 10**9}),
         (ClassifyConfig, {"top": 10**9}),
         (SummaryConfig, {"num_classes": 10**9}),
         (SummaryConfig, {"size": (10**9, 10**9)}),

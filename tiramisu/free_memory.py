@@ -1,6 +1,6 @@
 """Free memory of the machine, within the limits of a container."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -18,19 +18,28 @@ def free_memory() -> int:
     return min([psutil.virtual_memory().available, *_left_in_groups()])
 
 
-def check_memory(needed: int, *, device: torch.device, what: str) -> None:
+def check_memory(
+    needed: int,
+    *,
+    device: torch.device,
+    what: str,
+    outputs: str,
+    remedy: Callable[[float], str],
+) -> None:
     """Raise ValueError if a device has less free memory than something needs at least.
 
     Args:
         needed: bytes.
         device: where; all but CUDA's share the memory of the machine.
         what: what needs it, in the words of the command line.
+        outputs: for which outputs of the network.
+        remedy: what to do, from the part of the bytes that is free, 0..1.
     """
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
     if needed > free:
         raise ValueError(
-            f"{what} takes {needed / 2**30:.0f} GiB of memory for the outputs of a single layer, "
-            f"and {free / 2**30:.0f} GiB are free; give fewer or smaller images"
+            f"{what} takes {needed / 2**30:.0f} GiB of memory for {outputs}, and "
+            f"{free / 2**30:.0f} GiB are free; {remedy(free / needed)}"
         )
 
 

@@ -148,6 +148,35 @@ def test_batch_size(make: Make, model: SegmentationModel, shapes: list) -> None:
     assert shapes == [(3, 3, 64, 64)]  # up to ten, as the authors of the paper did
 
 
+def test_tile(
+    make: Make, model: SegmentationModel, shapes: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sides(**changes: object) -> set[int]:
+        shapes.clear()
+        evaluate_checkpoint(make(overwrite=True, **changes), model=model)
+        return {shape[-1] for shape in shapes}
+
+    assert sides() == {64}  # smaller than the usual tiles
+    monkeypatch.setattr("tiramisu.inference.tester.DEFAULT_TILE", 48)
+    monkeypatch.setattr("tiramisu.evaluation.evaluate.DEFAULT_TILE", 48)
+    assert sides(tile="auto") == {48}
+    assert sides(tile="off") == {64}
+    assert sides(tile="auto", bn="batch") == {64}
+
+
+def test_whole_batches_that_cannot_fit_are_refused(
+    make: Make, model: SegmentationModel, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr("tiramisu.evaluation.evaluate.DEFAULT_TILE", 48)
+    evaluate_checkpoint(make(tile="auto", bn="batch"), model=model)
+    said = "--bn batch, which predicts whole batches without tiles: 10 images of 64x64 pixels"
+    assert said in capsys.readouterr().out
+    monkeypatch.setattr("tiramisu.inference.whole_images.SURELY_FITS", 5000)
+    monkeypatch.setattr("tiramisu.free_memory.free_memory", lambda: 10_000)
+    with pytest.raises(ValueError, match=f"{said} takes .*; give --bn recalibrated, or a smaller"):
+        evaluate_checkpoint(make(tile="auto", bn="batch", overwrite=True), model=model)
+
+
 def test_tta(make: Make, model: SegmentationModel, shapes: list) -> None:
     evaluate_checkpoint(make(tta=True), model=model)
     assert sorted(shape[-1] for shape in shapes) == sorted(3 * 2 * [48, 64, 80])

@@ -9,6 +9,7 @@ import torch
 from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.metrics import Meter, score, score_classes
 from tiramisu.evaluation.report import format_scores, scores_to_json
+from tiramisu.inference.tester import best_class
 
 
 def test_scores_by_hand() -> None:
@@ -45,7 +46,7 @@ def test_the_matrix_ignores_void_pixels_and_adds_up_updates() -> None:
     meter = Meter("segmentation", 3, ignore_index=255)
     for i in range(4):
         logits = torch.nn.functional.one_hot(torch.tensor(predicted[i : i + 1]), 3).movedim(-1, 1)
-        meter.update(logits.float(), torch.tensor(labels[i : i + 1]))
+        meter.update(*best_class(logits.float()), torch.tensor(labels[i : i + 1]))
     counted = meter.compute().matrix
     assert counted.dtype == np.int64
     assert counted.tolist() == expected.tolist()
@@ -79,7 +80,7 @@ def test_classification_counts_top1_and_top5() -> None:
     labels = torch.tensor([0, 4, 5, -1])  # most likely, fifth, sixth; and one that is ignored
     meter = Meter("classification", 7, ignore_index=-1)
     for i in range(4):
-        meter.update(logits[i : i + 1], labels[i : i + 1])
+        meter.update_logits(logits[i : i + 1], labels[i : i + 1])
     scores = meter.compute()
     assert scores.matrix.sum() == 3
     assert scores.top1 == pytest.approx(1 / 3)
@@ -92,7 +93,7 @@ def test_classification_counts_top1_and_top5() -> None:
 
 def test_there_is_no_top5_of_five_classes() -> None:
     meter = Meter("classification", 5, ignore_index=-1)
-    meter.update(torch.eye(5), torch.arange(5))
+    meter.update_logits(torch.eye(5), torch.arange(5))
     assert meter.compute().top1 == 1
     assert np.isnan(meter.compute().top5)
 

@@ -13,6 +13,7 @@ from tiramisu.evaluation import plots
 from tiramisu.evaluation.calibration import BINS, ReliabilityMeter, reliability
 from tiramisu.evaluation.plots import plot_confusion, plot_curves, plot_reliability
 from tiramisu.inference.averaging import as_logits
+from tiramisu.inference.tester import best_class
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_reliability_shows_accuracy_and_share_of_each_bin() -> None:
     meter = ReliabilityMeter(ignore_index=255)
     first = torch.tensor([0.9, 0.9, 0.9, 0.6])
     logits = as_logits(torch.stack([first, 1 - first])[None, :, None])
-    meter.update(logits, torch.tensor([[[0, 0, 1, 0]]]))
+    meter.update(*best_class(logits), torch.tensor([[[0, 0, 1, 0]]]))
     figure = plot_reliability(reliability(meter.compute()))
     assert isinstance(figure, Figure)
     upper, lower = figure.axes

@@ -81,12 +81,11 @@ def test_random_passes_leave_other_random_numbers_alone() -> None:
 def test_fused_and_plain_layers_drop_as_much() -> None:
     """The mean and the spread of many passes do not depend on the path through the blocks."""
     model, image = model_with(0.5), an_image()[..., :32, :32]
-    labels = torch.zeros(1, 32, 32, dtype=torch.int64)
     found = []
     for hooked in (False, True):
         hooks = [m.register_forward_hook(lambda *_: None) for m in model.modules()] * hooked
         with torch.inference_mode(), random_dropout(model, seed=7):
-            passed = run_passes(model, image, labels, passes=60)
+            passed = run_passes(model, image, size=(32, 32), passes=60)
         for hook in hooks:
             hook.remove()
         found.append((passed.mean.mean(dim=(2, 3)), passed.mutual_information.mean()))

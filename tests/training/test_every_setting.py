@@ -645,6 +645,22 @@ def test_eval_batch_size(plain: Quick) -> None:
     assert recorder.val_shapes == [(2, 3, 64, 64), (1, 3, 64, 64)]
 
 
+def test_tile(plain: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tiramisu.inference.tester.DEFAULT_TILE", 48)
+    seen = []
+    for tile in (64, "auto", "off"):
+        model = tiny_model(plain())
+        shapes: list[int] = []
+        model.network.register_forward_pre_hook(
+            lambda network, args, shapes=shapes: (
+                None if network.training else shapes.append(args[0].shape[-1])
+            )
+        )
+        fit(plain(epochs=1, tile=tile), model=model)
+        seen.append(set(shapes))
+    assert seen == [{64}, {48}, {64}]
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_keep(quick: Quick, keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last epoch is made the worst, so that best and last differ."""

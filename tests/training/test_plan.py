@@ -9,11 +9,16 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from PIL import Image
+from torch import nn
 
 from tiramisu import free_memory
+from tiramisu.data.catalog import load_spec
+from tiramisu.inference import whole_images
+from tiramisu.summary.meta_run import run_on_meta
 from tiramisu.training import checks
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.loading import RunData
 from tiramisu.training.planning import TrainingPlan, plan
 from tiramisu.training.train import fit, train
 
@@ -76,19 +81,61 @@ def test_refused_settings(quick: Quick, refuses, changes: dict, message: str) ->
 
 
 @pytest.mark.parametrize(
-    ("changes", "flags"),
+    ("changes", "message"),
     [
-        ({"crop": None}, "--batch-size 3 with images of 64x64 pixels"),
-        ({"crop": None, "batch_size": 1, "eval_batch_size": 2}, "--eval-batch-size 2 with images"),
+        (
+            {"crop": None},
+            r"--batch-size 3 with whole images of 64x64 pixels takes .* for the outputs of all "
+            r"convolutions, and 0 GiB are free; give --crop \[64,64\], or shrink the images by "
+            r"--image-scale 0\.\d+, or a smaller --batch-size",
+        ),
+        (
+            {"final_epochs": 1, "batch_size": 3},
+            r"--batch-size 3 with whole images of 64x64 pixels in the --final-epochs 1 takes .*; "
+            r"give --final-epochs 0, or shrink the images by --image-scale 0\.\d+",
+        ),
+        (
+            {"eval_batch_size": 2},
+            "--eval-batch-size 2 with images of 64x64 pixels takes .* outputs of a single layer, "
+            "and 0 GiB are free; give fewer or smaller images, or a smaller --tile",
+        ),
     ],
-    ids=["training", "validation"],
+    ids=["training", "final epochs", "validation"],
 )
 def test_whole_images_that_do_not_fit_into_memory(
-    quick: Quick, refuses, monkeypatch, changes: dict, flags: str
+    quick: Quick, refuses, monkeypatch, changes: dict, message: str
 ) -> None:
-    monkeypatch.setattr(checks, "SURELY_FITS", 5000)
+    monkeypatch.setattr(whole_images, "SURELY_FITS", 5000)
     monkeypatch.setattr(free_memory, "free_memory", lambda: 10_000)
-    refuses(quick(**changes), f"{flags}.* and 0 GiB are free; give fewer or smaller images")
+    refuses(quick(**changes), message)
+
+
+def test_the_validation_needs_the_memory_of_a_tile(
+    rectangles: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[tuple[int, int], int]] = []
+    monkeypatch.setattr(
+        checks,
+        "check_batch",
+        lambda _, *, size, batch, **__: found.append((size, batch)),
+    )
+    monkeypatch.setattr(checks, "_first_size", lambda _: (3000, 4000))
+    data = RunData(load_spec(str(rectangles)), quick())
+    for tile, expected in (
+        (1024, ((1024, 1024), 1)),
+        ("auto", ((1024, 1024), 1)),
+        (3500, ((3000, 3500), 1)),
+        (4000, ((3000, 4000), 2)),
+        ("off", ((3000, 4000), 2)),
+    ):
+        found.clear()
+        checks.check_image_size(nn.Identity(), data, quick(tile=tile, eval_batch_size=2))
+        assert found == [expected]
+
+
+def test_a_training_keeps_the_outputs_of_convolutions() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    assert run_on_meta(network, height=8, width=10).convolved_values() == 8 * 10 * (4 + 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")

@@ -7,9 +7,9 @@ import torch
 import torchvision
 
 from tiramisu.devices import check_precision
+from tiramisu.inference.whole_images import check_batch
 from tiramisu.models.smp import split_name
 from tiramisu.models.zoo import ZooEntry, build_model, find_entry
-from tiramisu.training.checks import check_batch
 
 SOURCES = ("ours", "plain", "torchvision", "smp:DECODER/ENCODER")
 """This package's network; the literal FC-DenseNet of `tiramisu.models.reference`; torchvision's

@@ -1,7 +1,10 @@
 """The statistics of batch norm in an evaluation: recalibrated, or those of each batch."""
 
 import copy
+import math
+from collections.abc import Iterator
 
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim.swa_utils import update_bn
@@ -10,18 +13,38 @@ from tqdm import tqdm
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import make_loader
+from tiramisu.inference.tiles import DEFAULT_TILE, SMALLEST_TILE, Tile, with_smaller_tiles
 from tiramisu.models.network import Network
 
 
-def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageModel:
+def recalibrate_batch_norm(
+    model: ImageModel, dataset: ImageDataset, *, tile: Tile = "auto"
+) -> ImageModel:
     """A copy of a model whose batch norm statistics are the mean over a data set.
 
     They are measured on whole images, one at a time, without augmentation and dropout, as the model
     is used. The running averages of training come from the small augmented crops of its last steps.
+    For segmentation, larger images are cut into tiles, each of which counts as one image.
+
+    Args:
+        model: stays as it is.
+        dataset: the images.
+        tile: longest side of what goes through the network, in pixels; "auto" is 1024, None takes
+            every image whole. If memory runs out, it starts again with smaller tiles.
 
     Raises:
         ValueError: the images are so small that a channel has a single value.
     """
+    if model.task == "classification":
+        return _measure(model, dataset, side=None)
+    side = DEFAULT_TILE if tile == "auto" else tile
+    # Images that are smaller than the tile are not looked for: then a try or two are for nothing.
+    return with_smaller_tiles(
+        lambda side: _measure(model, dataset, side=side), tile=side, longest_side=side or 0
+    )
+
+
+def _measure(model: ImageModel, dataset: ImageDataset, *, side: int | None) -> ImageModel:
     model = copy.deepcopy(model)
     if isinstance(model.network, Network):
         model.network.unfreeze()  # statistics of frozen parts would stay as they are
@@ -32,8 +55,9 @@ def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageMod
     for dropout in dropouts:
         dropout.p = 0.0
     bar = tqdm(loader, desc="measuring batch norm", disable=None, leave=False)
+    parts = (part for batch in bar for part in cut(batch["image"], side=side))
     try:
-        update_bn((batch["image"].to(device) for batch in bar), model)
+        update_bn((part.to(device) for part in parts), model)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -44,6 +68,22 @@ def recalibrate_batch_norm(model: ImageModel, dataset: ImageDataset) -> ImageMod
     for dropout, rate in zip(dropouts, rates, strict=True):
         dropout.p = rate
     return model.eval()
+
+
+def cut(images: Tensor, *, side: int | None) -> Iterator[Tensor]:
+    """Cut images (B, 3, H, W) into parts of about equal size, no side longer than `side`.
+
+    No side is cut to less than 64 pixels: a `side` below 128 counts as 128.
+    """
+    starts, ends = [], []
+    for length in images.shape[-2:]:
+        number = 1 if side is None else math.ceil(length / max(side, SMALLEST_TILE))
+        edges = [i * length // number for i in range(number + 1)]
+        starts.append(edges[:-1])
+        ends.append(edges[1:])
+    for top, bottom in zip(starts[0], ends[0], strict=True):
+        for left, right in zip(starts[1], ends[1], strict=True):
+            yield images[..., top:bottom, left:right]
 
 
 def use_batch_statistics(model: ImageModel) -> ImageModel:

@@ -54,12 +54,10 @@ class ReliabilityMeter(Metric):
         self.ignore_index = ignore_index
         self.add_state("counts", torch.zeros(3, BINS, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Add logits (B, C, H, W) or (B, C), and their labels (B, H, W) or (B,)."""
+    def update(self, classes: Tensor, confidence: Tensor, labels: Tensor) -> None:
+        """Add predicted classes, their probabilities and the labels, (B, H, W) or (B,) each."""
         known = labels != self.ignore_index
-        # The highest softmax value without the others: exp(highest logit - log of sum of exp).
-        highest, classes = logits.float().max(dim=1)
-        confidence = (highest - logits.float().logsumexp(dim=1)).exp()[known]
+        confidence = confidence[known]
         confidence = confidence.nan_to_num(0.0)  # logits that are NaN or infinite: no confidence
         correct = (classes == labels)[known].long()
         bins = (confidence * BINS).long().clamp(max=BINS - 1)

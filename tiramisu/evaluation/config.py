@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from tiramisu.data.config import SourceOptions
-from tiramisu.settings import Accelerator, BatchSize, Range, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Range, TileSide, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,10 @@ class EvalConfig(SourceOptions):
     """Split for --bn recalibrated."""
     batch_size: BatchSize | None = None
     """Images in a batch; by default 1, or 10 for --bn batch, as the paper's authors did."""
+    tile: TileSide = 1024
+    """Side of overlapping tiles, in pixels; auto is 1024. Images that are not larger are predicted
+    whole. If memory runs out, smaller tiles are used. off predicts every image whole; --bn batch
+    always does."""
     tta: bool = False
     """Test-time augmentation: average over the scales 0.75, 1 and 1.25, each also mirrored."""
     mc_dropout: Literal[0] | Annotated[int, Range(at_least=2, at_most=1000)] = 0

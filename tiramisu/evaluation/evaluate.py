@@ -1,10 +1,12 @@
 """Evaluating a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
 import functools
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from tiramisu.atomic import make_folder
@@ -19,14 +21,17 @@ from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split
 from tiramisu.data.loader import make_loader
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.devices import pick_device
+from tiramisu.devices import is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.metrics import Meter, Scores
 from tiramisu.evaluation.report import JSON_NAME, format_scores, save_scores
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
 from tiramisu.inference.averaging import as_logits, augmented_logits, random_dropout, run_passes
-from tiramisu.inference.predictor import Predictor, check_finite, logits_for
+from tiramisu.inference.predictor import Predictor, check_finite
+from tiramisu.inference.tester import PixelTester, as_tile
+from tiramisu.inference.tiles import DEFAULT_TILE, Tile
+from tiramisu.inference.whole_images import check_batch
 from tiramisu.shipped import WEIGHTS
 
 UNCERTAINTY_NAME = "uncertainty.png"
@@ -67,14 +72,25 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
             f"--bn {config.bn}: {config.checkpoint} is an exported model, whose batch norm "
             "cannot be changed; give the run's folder, or --bn running"
         )
+    tile = as_tile(config.tile)
+    if isinstance(model, ImageModel) and config.bn == "batch" and spec.task == "segmentation":
+        _check_whole_batches(model, dataset, config, batch_size=batch_size)
+        tile = None
     make_folder(out)
     if isinstance(model, ImageModel) and config.bn == "batch":
         model = use_batch_statistics(model)
     elif isinstance(model, ImageModel) and config.bn == "recalibrated":
-        model = recalibrate_batch_norm(model, open_images(config.train_split))
-    scores = evaluate(
-        model, dataset, batch_size=batch_size, tta=config.tta, mc_dropout=config.mc_dropout
-    )
+        with _explained_memory(tile=tile, bn=config.bn):
+            model = recalibrate_batch_norm(model, open_images(config.train_split), tile=tile)
+    with _explained_memory(tile=tile, bn=config.bn):
+        scores = evaluate(
+            model,
+            dataset,
+            batch_size=batch_size,
+            tile=tile,
+            tta=config.tta,
+            mc_dropout=config.mc_dropout,
+        )
 
     table = format_scores(scores, spec, arch=info.arch)
     settings = {
@@ -85,13 +101,16 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         "images": len(dataset),
         "bn": config.bn,
         "batch_size": batch_size,
+        "tile": "off" if tile is None else tile,
         "tta": config.tta,
         "mc_dropout": config.mc_dropout,
         "image_scale": info.image_scale,
     }
     save_scores(scores, spec, out, table=table, settings=settings)
     if config.mc_dropout and dataset.spec.task == "segmentation":
-        save_uncertainty(model, dataset, out / UNCERTAINTY_NAME, passes=config.mc_dropout)
+        file, passes = out / UNCERTAINTY_NAME, config.mc_dropout
+        with _explained_memory(tile=tile, bn=config.bn):
+            save_uncertainty(model, dataset, file, passes=passes, tile=tile)
     statistics = f"{config.bn} statistics in batch norm"
     statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""
     how = [f"{len(dataset)} images", statistics]
@@ -109,6 +128,7 @@ def evaluate(
     dataset: ImageDataset,
     *,
     batch_size: int = 1,
+    tile: Tile = "auto",
     tta: bool = False,
     mc_dropout: int = 0,
     limit: int | None = None,
@@ -120,6 +140,8 @@ def evaluate(
             `use_batch_statistics`.
         dataset: one split of a data set.
         batch_size: images in a batch.
+        tile: side of the tiles in which larger images are predicted, as in `predict`; None predicts
+            every image whole.
         tta: average over scaled and mirrored copies of each image.
         mc_dropout: number of passes with random dropout to average over; 0 takes one pass without.
         limit: number of images to use, spread evenly over the data set; None for all.
@@ -137,22 +159,75 @@ def evaluate(
         dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0, indices=indices
     )
     dropout = random_dropout(model) if mc_dropout else nullcontext()
+    tester = PixelTester(model, tile=tile, tta=tta, passes=mc_dropout)
     finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
             images = batch["image"].to(model.device)  # (B, 3, H, W)
-            labels = batch["label"].to(model.device).long()  # (B, H, W), or (B,)
-            if tta:
-                logits = augmented_logits(model, images, size=labels.shape[1:])
-            elif mc_dropout:
-                logits = as_logits(run_passes(model, images, labels, passes=mc_dropout).mean)
-            else:
-                logits = logits_for(model, images, labels)
+            labels = batch["label"].to(model.device)  # (B, H, W), or (B,)
             # Collected on the device: to look at it after each batch is to wait for a GPU.
-            finite &= logits.isfinite().all()
-            meter.update(logits, labels)
+            if spec.task == "segmentation":
+                tested = tester.test(images, size=(labels.shape[1], labels.shape[2]))
+                finite &= tested.is_finite
+                meter.update(tested.classes, tested.confidence, labels)
+            else:
+                logits = _classify(model, images, tta=tta, mc_dropout=mc_dropout)
+                finite &= logits.isfinite().all()
+                meter.update_logits(logits, labels)
     check_finite(model, finite)
     return meter.compute()
+
+
+@contextmanager
+def _explained_memory(*, tile: Tile, bn: str) -> Iterator[None]:
+    """Turn the error of memory that ran out into one that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = "a smaller --batch-size"
+        if bn == "batch":
+            smaller += ", or --bn recalibrated, which works in tiles"
+        elif tile is None:
+            smaller += ", or --tile auto in place of off"
+        raise ValueError(f"out of memory in the evaluation; give {smaller}") from None
+
+
+def _classify(model: Predictor, images: Tensor, *, tta: bool, mc_dropout: int) -> Tensor:
+    """Logits (B, C) of whole images."""
+    if tta:
+        return augmented_logits(model, images, size=())
+    if mc_dropout:
+        return as_logits(run_passes(model, images, size=None, passes=mc_dropout).mean)
+    return model(images)
+
+
+def _check_whole_batches(
+    model: ImageModel, dataset: ImageDataset, config: EvalConfig, *, batch_size: int
+) -> None:
+    """Say that --bn batch predicts large images whole.
+
+    Raises:
+        ValueError: such a batch cannot fit into memory.
+    """
+    height, width = dataset.read_scaled(0)[0].shape[:2]
+    tile = as_tile(config.tile)
+    side = DEFAULT_TILE if tile == "auto" else tile
+    if side is None or max(height, width) <= side:
+        return
+    whole = f"--bn batch, which predicts whole batches without tiles: {batch_size} images of "
+    whole += f"{height}x{width} pixels"
+    check_batch(
+        model.network,
+        size=(height, width),
+        batch=min(batch_size, len(dataset)),
+        precision="fp32",
+        device=model.device,
+        flags=whole,
+        remedy=lambda _: "give --bn recalibrated, or a smaller --batch-size",
+    )
+    print(f"Note: {whole}")
 
 
 def _choose_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) -> Path:

@@ -15,12 +15,15 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from tiramisu.evaluation.calibration import Reliability, ReliabilityMeter, reliability
+from tiramisu.inference.tester import best_class
 
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 
 TOP = 5
 """Number of most likely classes among which top-5 accuracy looks for the right one."""
+COUNTED_AT_ONCE = 2**22
+"""Pixels that are counted together: counting takes about 60 bytes for each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,10 +121,24 @@ class Meter(nn.Module):
         self.top5 = MeanMetric(sync_on_compute=shared)
         self._counts_top5 = task == "classification" and num_classes > TOP
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Add logits (B, C, H, W) or (B, C), and their labels (B, H, W) or (B,)."""
-        self.confusion.update(logits.argmax(dim=1), labels)
-        self.reliability.update(logits, labels)
+    def update(self, classes: Tensor, confidence: Tensor, labels: Tensor) -> None:
+        """Add predictions.
+
+        Args:
+            classes: predicted classes, integers (B, H, W) or (B,).
+            confidence: probability of each predicted class, float32 of the same shape.
+            labels: integers of the same shape.
+        """
+        classes, confidence, labels = classes.flatten(), confidence.flatten(), labels.flatten()
+        for start in range(0, len(labels), COUNTED_AT_ONCE):
+            part = slice(start, start + COUNTED_AT_ONCE)
+            predicted, truth = classes[part].long(), labels[part].long()
+            self.confusion.update(predicted, truth)
+            self.reliability.update(predicted, confidence[part], truth)
+
+    def update_logits(self, logits: Tensor, labels: Tensor) -> None:
+        """Add logits (B, C) of a classifier, and their labels (B,)."""
+        self.update(*best_class(logits), labels)
         if self._counts_top5:
             known = labels != self.ignore_index
             most_likely = logits[known].topk(TOP, dim=1).indices  # (B, C) -> (B, 5)

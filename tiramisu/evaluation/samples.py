@@ -13,7 +13,8 @@ from PIL.ImageFont import FreeTypeFont
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.inference.predictor import logits_for
+from tiramisu.inference.tester import PixelTester
+from tiramisu.inference.tiles import Tile
 from tiramisu.text import escape_controls
 from tiramisu.visual import pictures
 from tiramisu.visual.pictures import BLACK, RED, WHITE, Colors, Label, Picture
@@ -21,25 +22,30 @@ from tiramisu.visual.pictures import BLACK, RED, WHITE, Colors, Label, Picture
 NUM_SAMPLES = {"segmentation": 4, "classification": 32}
 
 
-def save_samples(model: ImageModel, dataset: ImageDataset, path: Path) -> None:
+def save_samples(
+    model: ImageModel, dataset: ImageDataset, path: Path, *, tile: Tile = "auto"
+) -> None:
     """Write a picture (PNG) of images at even distances in a split, with labels and predictions."""
     picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
-    pairs = [dataset.read(index) for index in picked]
-    probabilities = []
-    for index in picked:
-        sample = dataset[index]
-        with torch.inference_mode():
-            logits = logits_for(model, sample["image"][None], sample["label"][None])
-        probabilities.append(logits[0].softmax(dim=0).numpy())  # (C, H, W) or (C,)
-    images, labels = [image for image, _ in pairs], [label for _, label in pairs]
     names, class_names = [dataset.names[index] for index in picked], model.info.class_names
+    pairs = [dataset.read(index) for index in picked]
+    images, labels = [image for image, _ in pairs], [label for _, label in pairs]
     if model.task == "classification":
+        probabilities = []
+        for index in picked:
+            with torch.inference_mode():
+                logits = model(dataset[index]["image"][None].to(model.device))
+            probabilities.append(logits[0].float().softmax(dim=0).cpu().numpy())  # (C,)
         pictures.save_png(path, class_grid(images, labels, probabilities, class_names=class_names))
         return
+    tester, masks = PixelTester(model, tile=tile), []
+    for index, label in zip(picked, labels, strict=True):
+        tested = tester.test(dataset[index]["image"][None], size=(label.shape[0], label.shape[1]))
+        masks.append(tested.classes[0].to(torch.uint8).cpu().numpy())
     grid = sample_grid(
         images,
         labels,
-        [p.argmax(axis=0).astype(np.uint8) for p in probabilities],
+        masks,
         names=names,
         class_names=class_names,
         colors=dataset.spec.colors,

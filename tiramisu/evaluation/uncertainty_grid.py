@@ -9,21 +9,26 @@ import torch
 
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation import samples
-from tiramisu.inference.averaging import random_dropout, run_passes
+from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.predictor import Predictor
+from tiramisu.inference.tester import PixelTester
+from tiramisu.inference.tiles import Tile
 from tiramisu.visual.heat import Heat, draw_scale, find_scale, heat_map
 from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, text_height_for
 
 
-def save_uncertainty(model: Predictor, dataset: ImageDataset, path: Path, *, passes: int) -> None:
+def save_uncertainty(
+    model: Predictor, dataset: ImageDataset, path: Path, *, passes: int, tile: Tile = "auto"
+) -> None:
     """Write a picture (PNG) of images at even distances in a split, with their uncertainty."""
+    tester = PixelTester(model, tile=tile, passes=passes)
     picked = samples.pick_samples(dataset, number=samples.NUM_SAMPLES["segmentation"])
     masks, entropies, disagreements = [], [], []
     with torch.inference_mode(), random_dropout(model):
         for index in picked:
             sample = dataset[index]
-            images, labels = sample["image"][None], sample["label"][None]
-            passed = run_passes(model, images.to(model.device), labels, passes=passes)
+            height, width = sample["label"].shape
+            passed = tester.average(sample["image"][None], size=(height, width))
             masks.append(passed.mean[0].argmax(dim=0).cpu().numpy().astype(np.uint8))
             entropies.append(passed.entropy[0].cpu().numpy())
             disagreements.append(passed.mutual_information[0].cpu().numpy())

@@ -3,6 +3,7 @@
 predictor    what prediction asks of a model, be it PyTorch's or an exported one
 load         load_predictor: any trained model by one name; exported the runtimes
 predict      the classes of every pixel of one image, whole or in tiles
+tester       the same for batches of a data set: validation, evaluation, pictures of samples
 averaging    test-time augmentation and Monte Carlo dropout; uncertainty what the latter tells
 files        many images and videos into a folder: inputs finds them, video reads and writes video
 classify     the likeliest classes of whole images

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from tiramisu.checkpoints.model import ImageModel
-from tiramisu.inference.predictor import MIN_SIDE, Predictor, logits_for
+from tiramisu.inference.predictor import MIN_SIDE, Predictor
 
 TTA_SCALES = (0.75, 1.0, 1.25)
 
@@ -134,9 +134,23 @@ def average(run: Callable[[], Tensor], *, passes: int) -> Passes:
     return Passes(mean=total / passes, mean_entropy=entropies / passes)
 
 
-def run_passes(model: Predictor, images: Tensor, labels: Tensor, *, passes: int) -> Passes:
-    """Run several passes over a batch, within `random_dropout`, at the size of its labels."""
-    return average(lambda: logits_for(model, images, labels).float().softmax(dim=1), passes=passes)
+def run_passes(
+    model: Predictor, images: Tensor, *, size: tuple[int, int] | None, passes: int
+) -> Passes:
+    """Run several passes over a batch, within `random_dropout`.
+
+    Args:
+        model: what runs.
+        images: (B, 3, H, W) RGB in 0..255.
+        size: height and width of the result; None for a classifier, which takes none.
+        passes: their number.
+    """
+
+    def run_once() -> Tensor:
+        logits = model(images) if size is None else model(images, size=size)
+        return logits.float().softmax(dim=1)
+
+    return average(run_once, passes=passes)
 
 
 def _entropy(probabilities: Tensor) -> Tensor:

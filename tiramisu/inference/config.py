@@ -1,9 +1,9 @@
 """The settings of prediction: each field is a flag of `predict` or `predict_cls`. No torch here."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tiramisu.settings import Accelerator, BatchSize, Count, Range, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Count, Range, TileSide, check_ranges
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class PredictConfig:
     of a model that comes with the package, or hf://USER/NAME."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
-    tile: Annotated[int, Range(at_least=64, at_most=65_536)] | Literal["auto", "off"] = 1024
+    tile: TileSide = 1024
     """Side of overlapping tiles, in pixels; auto is 1024. An image that is not larger is predicted
     whole. If memory runs out, smaller tiles are used. off predicts every image whole."""
     tta: bool = False

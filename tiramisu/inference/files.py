@@ -17,7 +17,7 @@ from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
 from tiramisu.inference.predict import Prediction, predict
 from tiramisu.inference.predictor import Predictor, check_model
-from tiramisu.inference.tiles import Tile
+from tiramisu.inference.tester import as_tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video
 from tiramisu.text import list_some, path_text, show_path
@@ -62,7 +62,7 @@ def predict_files(
     targets = {item: _targets(item, out, uncertain=config.uncertainty) for item in inputs}
     _check_targets(out, sources, targets, overwrite=config.overwrite)
     make_folder(out)
-    tile: Tile = None if config.tile == "off" else config.tile
+    tile = as_tile(config.tile)
     written: list[Path] = []
     failures: list[str] = []
     for item, files in tqdm(targets.items(), unit=" files", disable=None):

@@ -20,16 +20,9 @@ from tiramisu.data.image_format import ImageFormat, as_format
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.raster import Header, Raster
 from tiramisu.data.resizing import resize_image
-from tiramisu.inference.averaging import augmented_logits
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
-from tiramisu.inference.tiles import (
-    Rows,
-    Tile,
-    join_rows,
-    logits_by_rows,
-    resize_rows,
-    with_smaller_tiles,
-)
+from tiramisu.inference.tester import keep_best, probability_rows
+from tiramisu.inference.tiles import Rows, Tile, with_smaller_tiles
 from tiramisu.visual.pictures import Picture, overlay
 
 Pixels = npt.NDArray[Any]
@@ -75,21 +68,16 @@ def predict(
     """
     check_options(model, tile=tile, overlap=overlap)
     pixels = read_pixels(image, model.info.image_format)
-    mask = np.empty(pixels.shape[:2], np.uint8)
-    confidence = np.empty(pixels.shape[:2], np.float32)
 
-    def run(side: int | None) -> None:
-        for top, probabilities in probabilities_by_rows(
-            model, pixels, tile=side, overlap=overlap, tta=tta
-        ):
-            highest, classes = probabilities.max(dim=0)  # (C, rows, W) -> (rows, W)
-            rows = slice(top, top + len(classes))
-            mask[rows], confidence[rows] = classes.to(torch.uint8).numpy(), highest.numpy()
+    def run(side: int | None) -> tuple[Tensor, Tensor]:
+        parts = probabilities_by_rows(model, pixels, tile=side, overlap=overlap, tta=tta)
+        return keep_best(parts, size=pixels.shape[:2])
 
-    with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, pixels)))
+    longest_side = max(seen_size(model, pixels))
+    mask, confidence = with_smaller_tiles(run, tile=tile, longest_side=longest_side)
     return Prediction(
-        mask=mask,
-        confidence=confidence,
+        mask=mask.numpy(),
+        confidence=confidence.numpy(),
         class_names=model.info.class_names,
         colors=model.info.colors,
     )
@@ -149,22 +137,12 @@ def probabilities_by_rows(
     """Probabilities of an image (H, W, C), some rows at a time, from the top down."""
     seen = seen_size(model, pixels)
     images = _prepare(pixels, seen)  # (1, C, h, w)
-
-    def logits_of(views: Tensor) -> Iterator[Rows]:
-        return logits_by_rows(model, views, tile=tile, overlap=overlap)
-
-    parts = logits_of(images)
-    if tta:
-        averaged = augmented_logits(
-            lambda views: join_rows(logits_of(views), height=views.shape[-2])[None], images
-        )
-        parts = iter([(0, averaged[0])])
-    for top, logits in resize_rows(parts, seen=seen, size=pixels.shape[:2]):
-        # The softmax in place: the logits of a large image alone take half a gigabyte.
-        logits.sub_(logits.amax(dim=0)).exp_()
-        total = logits.sum(dim=0)
-        check_finite(model, total.isfinite().all())
-        yield top, logits.div_(total)
+    for top, probabilities in probability_rows(
+        model, images, seen=seen, size=pixels.shape[:2], tile=tile, overlap=overlap, tta=tta
+    ):
+        # A logit that is not finite makes the probabilities of all classes NaN.
+        check_finite(model, probabilities[0].isfinite().all())
+        yield top, probabilities
 
 
 def check_options(model: Predictor, *, tile: Tile, overlap: float) -> None:

@@ -32,13 +32,6 @@ class Predictor(Protocol):
         ...
 
 
-def logits_for(model: Predictor, images: Tensor, labels: Tensor) -> Tensor:
-    """Logits to compare with labels: (B, C, H, W) for labels (B, H, W), (B, C) for (B,)."""
-    if labels.ndim == 1:
-        return model(images)
-    return model(images, size=(labels.shape[1], labels.shape[2]))
-
-
 def check_model(model: Predictor, task: str) -> None:
     """Raise ValueError if a model is not for `task`, or is in training mode."""
     if model.info.task != task:

@@ -40,13 +40,13 @@ def with_smaller_tiles(run: Callable[[int | None], T], *, tile: Tile, longest_si
         longest_side: longest side of the image as the network sees it, in pixels.
 
     Raises:
-        RuntimeError: memory ran out with the smallest tiles too, or with `tile=None`.
+        RuntimeError, MemoryError: memory ran out with the smallest tiles too, or with `tile=None`.
     """
     side = DEFAULT_TILE if tile == "auto" else tile
     while True:
         try:
             return run(side)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if side is None or not is_out_of_memory(error):
                 raise
             smaller = max(SMALLEST_TILE, min(side, longest_side) // 2)

@@ -131,6 +131,11 @@ class MetaRun(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Number of values in the largest output of a module."""
         return max(math.prod(output) for _, output in self.shapes.values())
 
+    def convolved_values(self) -> int:
+        """Number of values in the outputs of all convolutions: training keeps these at least."""
+        names = [name for name, m in self.network.named_modules() if isinstance(m, CONVOLUTIONS)]
+        return sum(math.prod(self.shapes[name][1]) for name in names if name in self.shapes)
+
     def read_output(self, name: str) -> tuple[int, tuple[int, ...], int | None]:
         """Channels, size and stride of a module's output, also where channels come last.
 

@@ -78,6 +78,7 @@ class WeightAverage(EMAWeightAveraging):
     def __init__(self, *, decay: float) -> None:
         super().__init__(decay=decay)
         self.decay = decay
+        self._is_swapped = False
 
     @torch.no_grad()
     def on_train_batch_end(
@@ -97,6 +98,19 @@ class WeightAverage(EMAWeightAveraging):
                 average.lerp_(current, share)
             else:
                 average.copy_(current)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_epoch_start(trainer, pl_module)
+        self._is_swapped = True
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._is_swapped = False
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._is_swapped:  # the validation has failed
+            self.on_validation_epoch_end(trainer, pl_module)
+        super().on_train_epoch_end(trainer, pl_module)
 
 
 class Progress(Callback):

@@ -1,16 +1,18 @@
 """Checks of settings against the machine, the data and an earlier run; nothing is written yet."""
 
+import functools
 import os
 from typing import Any
 
-import torch
 from torch import nn
 
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import check_precision, count_devices, is_main_process, pick_device
-from tiramisu.free_memory import check_memory
+from tiramisu.inference.tester import as_tile
+from tiramisu.inference.tiles import DEFAULT_TILE
+from tiramisu.inference.whole_images import check_batch, describe_smaller
 from tiramisu.models import list_models, task_of
 from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta
@@ -30,6 +32,7 @@ CHANGEABLE = (
     "cache",
     "num_workers",
     "eval_batch_size",
+    "tile",
     "accelerator",
     "compile",
     "channels_last",
@@ -41,8 +44,6 @@ CLUSTER_VARIABLES = ("MASTER_ADDR", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORL
 """Environment variables that tell Lightning where the other machines are."""
 SURELY_LARGE = 64
 """Side of an image that every network takes."""
-SURELY_FITS = 2**22
-"""Pixels of a batch that need no check: their largest layer takes less than 1 GiB."""
 
 
 def check_machine(config: TrainConfig) -> None:
@@ -84,60 +85,60 @@ def check_crops(network: nn.Module, config: TrainConfig) -> None:
 def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> None:
     """Raise ValueError if whole images are too small for the network, or a batch of them too large.
 
-    Only the first image of each split is looked at.
+    Only the first image of each split is looked at. In the validation, an image that is larger than
+    a tile takes the memory of one tile.
     """
-    val_size = height, width = _first_size(data.val_set)
+    height, width = _first_size(data.val_set)
     if config.image_scale < 1 and min(height, width) < SURELY_LARGE:
         try:
             run_on_meta(network, height=height, width=width)
         except ValueError as error:
             expected = f"a larger factor for this data: {error}"
             raise ValueError(explain("image_scale", config.image_scale, expected)) from None
-    batches = [("--eval-batch-size", config.eval_batch_size, data.val_set, val_size)]
-    if config.crop is None:
-        train_size = _first_size(data.train_set)
-        batches.append(("--batch-size", config.batch_size, data.train_set, train_size))
-    for flag, batch, dataset, (height, width) in batches:
+    device, precision = pick_device(config.accelerator), config.precision
+    if config.crop is None or config.final_epochs:
+        size = _first_size(data.train_set)
+        epochs = f" in the --final-epochs {config.final_epochs}" if config.crop else ""
         check_batch(
             network,
-            size=(height, width),
-            batch=min(batch, len(dataset)),
-            precision=config.precision,
-            device=pick_device(config.accelerator),
-            flags=f"{flag} {batch} with images of {height}x{width} pixels",
+            size=size,
+            batch=min(config.batch_size, len(data.train_set)),
+            precision=precision,
+            device=device,
+            flags=f"--batch-size {config.batch_size} with whole images of {size[0]}x{size[1]} "
+            f"pixels{epochs}",
+            training=True,
+            remedy=functools.partial(_describe_remedy, size=size, config=config),
         )
+    batch = min(config.eval_batch_size, len(data.val_set))
+    flags = f"--eval-batch-size {config.eval_batch_size} with images of {height}x{width} pixels"
+    tile = as_tile(config.tile)
+    side = DEFAULT_TILE if tile == "auto" else tile
+    if side is not None and max(height, width) > side and data.val_set.spec.task == "segmentation":
+        height, width, batch = min(height, side), min(width, side), 1
+        flags = f"--tile {side}, for the validation,"
+    check_batch(
+        network,
+        size=(height, width),
+        batch=batch,
+        precision=precision,
+        device=device,
+        flags=flags,
+        remedy=lambda _: "give fewer or smaller images, or a smaller --tile",
+    )
+
+
+def _describe_remedy(share: float, *, size: tuple[int, int], config: TrainConfig) -> str:
+    smaller = describe_smaller(share, size=size, image_scale=config.image_scale)
+    if config.crop is not None:
+        return "give --final-epochs 0, or shrink" + smaller.partition("or shrink")[2]
+    return smaller + (", or a smaller --batch-size" if config.batch_size > 1 else "")
 
 
 def _first_size(dataset: ImageDataset) -> tuple[int, int]:
     """Height and width of the first image as the network sees it, without augmentation."""
     height, width = dataset.read_scaled(0)[0].shape[:2]
     return height, width
-
-
-def check_batch(
-    network: nn.Module,
-    *,
-    size: tuple[int, int],
-    batch: int,
-    precision: str,
-    device: torch.device,
-    flags: str,
-) -> None:
-    """Raise ValueError if a batch of images cannot fit into memory; nothing is allocated.
-
-    Args:
-        network: the network that takes them.
-        size: height and width of the images.
-        batch: number of images.
-        precision: fp32, bf16 or fp16.
-        device: where it runs.
-        flags: what the user gave, for the message.
-    """
-    height, width = size
-    if batch * height * width <= SURELY_FITS:
-        return
-    values = run_on_meta(network, height=height, width=width).largest_output() * batch
-    check_memory(values * (4 if precision == "fp32" else 2), device=device, what=flags)
 
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:

@@ -22,6 +22,7 @@ from tiramisu.settings import (
     ShareAboveZero,
     ShareBelowOne,
     Side,
+    TileSide,
     check_ranges,
     explain,
 )
@@ -152,6 +153,10 @@ class TrainConfig(ImageOptions):
     """Evaluate on the validation split after every so many epochs."""
     eval_batch_size: BatchSize = 1
     """Images in a batch of the validation; more than 1 only if all images have the same size."""
+    tile: TileSide = 1024
+    """Side of overlapping tiles in which larger images are predicted in the validation, in pixels;
+    auto is 1024. If memory runs out, smaller tiles are used. off predicts every image whole. A
+    classifier has no tiles."""
     keep: Literal["best", "last"] = "best"
     """Epoch whose weights are saved as the final model: the one with the best score on the
     validation split, or the last."""

@@ -3,13 +3,16 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ImageModel, build_image_model
 from tiramisu.checkpoints.run_folder import LAST
+from tiramisu.checkpoints.weights_file import WEIGHTS_NAME
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.description.hold_out import require_val
@@ -35,6 +38,7 @@ from tiramisu.training.run_settings import (
     choose_folder,
     use_absolute_paths,
 )
+from tiramisu.training.saving import KeepEpochIfValidationFails
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.trainer import build_trainer
 from tiramisu.training.warm_start import warm_start
@@ -62,9 +66,27 @@ class TrainingPlan:
         return last if last.is_file() else None
 
     @property
+    def keeper(self) -> KeepEpochIfValidationFails:
+        """What completes an epoch whose validation fails."""
+        callbacks = cast(list[Callback], self.trainer.callbacks)  # type: ignore[attr-defined]
+        return next(c for c in callbacks if isinstance(c, KeepEpochIfValidationFails))
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether all steps of an epoch are done and have led to finite weights."""
+        batches = self.trainer.global_step * self.config.accumulate
+        weights = self.task.model.network.parameters()
+        return batches >= self.data.batches_per_epoch and all(w.isfinite().all() for w in weights)
+
+    @property
     def how_to_go_on(self) -> str:
         """What the user does after the run was broken off, for messages."""
         if self.checkpoint is None and self.config.resume is None:
+            if (self.folder / WEIGHTS_NAME).is_file():
+                return (
+                    f"what was learnt is kept in {self.folder}: start a new run with --init-from "
+                    f"{self.folder}"
+                )
             return "start again: nothing was saved yet"
         return f"go on with --resume {self.folder}"
 

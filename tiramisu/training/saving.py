@@ -60,6 +60,43 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved})
 
 
+class KeepEpochIfValidationFails(Callback):
+    """Completes an epoch whose validation fails, so that what it has learnt is saved.
+
+    Lightning saves an epoch only after its validation. So an error there is kept until the epoch
+    has ended, without scores, and raised then. Several processes would have to agree on it, so
+    there it is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loop = trainer.fit_loop.epoch_loop.val_loop
+        validate = loop.run
+
+        def run() -> Any:
+            try:
+                return validate()
+            except Exception as error:
+                self.error = error
+                if trainer.world_size > 1:
+                    raise
+                return []
+
+        loop.run = run  # type: ignore[method-assign]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._raise_if_failed()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._raise_if_failed()
+
+    def _raise_if_failed(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 class SaveWhenStopped(Callback):
     """Ends a run at Ctrl-C or SIGTERM after the step it is in, and saves that step.
 

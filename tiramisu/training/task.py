@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.evaluation.metrics import FIGURES, Meter
-from tiramisu.inference.predictor import logits_for
+from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.optim import build_optimizer, lr_factor
 
@@ -52,6 +52,7 @@ class TrainingTask(LightningModule):
         self.names = names
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
+        self.tester = PixelTester(model, tile=as_tile(config.tile))
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
         # Dropout depends only on (seed, epoch, batch, process), so that a resumed run draws the
@@ -68,8 +69,12 @@ class TrainingTask(LightningModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        labels = batch["label"]
-        self.meter.update(logits_for(self.model, batch["image"], labels), labels)
+        images, labels = batch["image"], batch["label"]
+        if self.model.task == "classification":
+            self.meter.update_logits(self.model(images), labels)
+            return
+        tested = self.tester.test(images, size=(labels.shape[1], labels.shape[2]))
+        self.meter.update(tested.classes, tested.confidence, labels)
 
     def on_validation_epoch_end(self) -> None:
         scores = self.meter.compute()

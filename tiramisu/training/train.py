@@ -21,9 +21,10 @@ from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.metrics import Scores
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
+from tiramisu.inference.tester import as_tile
 from tiramisu.interrupts import Terminated, restored_handlers
-from tiramisu.text import in_one_line
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.failures import explain_evaluation, explain_failure
 from tiramisu.training.planning import TrainingPlan, plan
 from tiramisu.training.run_settings import (
     FOLDER_VARIABLE,
@@ -77,14 +78,13 @@ def fit(planned: TrainingPlan) -> None:
     with _explained(planned):
         try:
             _fit_with_lightning(planned)
-        except BaseException:
+        except BaseException as error:
             if trainer.is_global_zero:
-                if planned.checkpoint is None and config.resume is None:
-                    shutil.rmtree(planned.folder)
-                elif history.rows != rows_before:
-                    with contextlib.suppress(WriteError):  # the first error is the one to show
-                        _save_published(_load_trained(planned), planned)
-            raise
+                _keep_what_was_learnt(planned, is_new=history.rows != rows_before)
+            explained = explain_failure(error, planned)
+            if explained is None:
+                raise
+            raise ValueError(explained) from None
     if trainer.is_global_zero and history.rows == rows_before:
         print("nothing was left to train; raise --epochs to go on")
 
@@ -107,10 +107,9 @@ def _explained(planned: TrainingPlan) -> Iterator[None]:
 
 def _fit_with_lightning(planned: TrainingPlan) -> None:
     """Train, with errors that say what to do."""
-    config, trainer, folder = planned.config, planned.trainer, planned.folder
     try:
         with restored_handlers():
-            trainer.fit(
+            planned.trainer.fit(
                 planned.task,
                 datamodule=planned.data,
                 ckpt_path=planned.checkpoint,
@@ -120,26 +119,25 @@ def _fit_with_lightning(planned: TrainingPlan) -> None:
         terminated = isinstance(end, SIGTERMException) or isinstance(end.__context__, Terminated)
         kind = Terminated if terminated else KeyboardInterrupt
         raise kind(*end.__context__.args if end.__context__ else ()) from None
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error):  # by a signal, or by the system
-            raise ValueError(
-                f"a loading process was ended from outside ({in_one_line(error)}): if the memory "
-                f"is too small, give fewer --num-workers; {planned.how_to_go_on}"
-            ) from None
-        if not is_out_of_memory(error):
-            raise
-        final_from = config.final_from
-        if final_from is not None and trainer.current_epoch >= final_from > 0:
-            raise ValueError(
-                f"the memory is too small for whole images, {config.batch_size} at a time, in the "
-                f"final epochs: the epochs before them are kept in {folder}. Go on with a new run "
-                "with --init-from that folder, a smaller --batch-size, and --epochs equal to "
-                "--final-epochs"
-            ) from None
-        raise ValueError(
-            "the memory is too small for this training: give a smaller --batch-size (and "
-            "--accumulate to make up for it) or a smaller --crop"
-        ) from None
+
+
+def _keep_what_was_learnt(planned: TrainingPlan, *, is_new: bool) -> None:
+    """Publish the complete epochs of a run that was broken off; delete a run without one.
+
+    Args:
+        planned: the run.
+        is_new: whether epochs were completed since it was started or resumed.
+    """
+    with contextlib.suppress(WriteError):  # the first error is the one to show
+        if planned.checkpoint is not None:
+            if is_new:
+                _save_published(_load_trained(planned), planned)
+            return
+        if planned.has_learnt:  # what failed came before the first checkpoint
+            save_model(planned.task.model, planned.folder)
+            return
+    if planned.checkpoint is None and planned.config.resume is None:
+        shutil.rmtree(planned.folder)
 
 
 def publish(planned: TrainingPlan) -> TrainingRun:
@@ -154,15 +152,21 @@ def publish(planned: TrainingPlan) -> TrainingRun:
     with _explained(planned):
         model = _load_trained(planned)
         try:
-            if config.recalibrate:
-                model = _recalibrate(model, spec, config)
-            scores = _evaluate(model, planned)
-            percent = score_percentages(scores, task=spec.task)
-            metrics = {figure.attribute: value for figure, value in percent.items()}
-            model.info = dataclasses.replace(model.info, metrics=metrics)
-        finally:
-            _save_published(model, planned)
-        save_samples(model.cpu(), planned.data.val_set, folder / "samples.png")
+            try:
+                if config.recalibrate:
+                    model = _recalibrate(model, spec, config)
+                scores = _evaluate(model, planned)
+                percent = score_percentages(scores, task=spec.task)
+                metrics = {figure.attribute: value for figure, value in percent.items()}
+                model.info = dataclasses.replace(model.info, metrics=metrics)
+            finally:
+                _save_published(model, planned)
+            picture, tile = folder / "samples.png", as_tile(config.tile)
+            save_samples(model, planned.data.val_set, picture, tile=tile)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ValueError(explain_evaluation(planned)) from None
     print(f"the model, curves.png and samples.png are in {folder}")
     return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
 
@@ -185,7 +189,7 @@ def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> I
         format=model.info.image_format,
     )
     try:
-        return recalibrate_batch_norm(model, train_set)
+        return recalibrate_batch_norm(model, train_set, tile=as_tile(config.tile))
     except ValueError as error:
         print(f"Warning: the model keeps its running statistics: {error}")
         return model
@@ -200,6 +204,7 @@ def _evaluate(model: ImageModel, planned: TrainingPlan) -> Scores:
         data_root=config.data_root,
         split=config.val_split,
         batch_size=config.eval_batch_size,
+        tile=config.tile,
         out=str(folder / "scores"),
         overwrite=True,
         accelerator=config.accelerator,

@@ -17,7 +17,12 @@ from tiramisu.checkpoints.run_folder import CHECKPOINTS, LAST
 from tiramisu.training.callbacks import Progress, StopAtBadLoss, WeightAverage
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
-from tiramisu.training.saving import BestCheckpoint, CheckpointWriter, SaveWhenStopped
+from tiramisu.training.saving import (
+    BestCheckpoint,
+    CheckpointWriter,
+    KeepEpochIfValidationFails,
+    SaveWhenStopped,
+)
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -33,6 +38,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
     callbacks: list[Callback] = [
         # First, so that no other callback writes or shows an epoch with a bad loss.
         StopAtBadLoss(),
+        KeepEpochIfValidationFails(),
         history,
         Progress(history),
         LearningRateMonitor(logging_interval="epoch"),
