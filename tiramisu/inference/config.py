@@ -29,6 +29,9 @@ class PredictConfig:
     heat maps: entropy (total uncertainty) and mutual information (where the passes disagree)."""
     mc_dropout: Annotated[int, Range(at_least=2, at_most=1000)] | None = None
     """Number of passes of --uncertainty; by default 20."""
+    polygons: Literal["geojson", "coco"] | None = None
+    """Write the connected regions of each class as polygons too: geojson, one file for each image,
+    in the coordinates of its map or in pixels; or coco, one annotations.json for all images."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"

@@ -19,12 +19,14 @@ from tiramisu.inference.averaging import augmented_logits
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tiles import (
     Rows,
+    TensorTiles,
     Tile,
     join_rows,
     logits_by_rows,
     resize_rows,
     with_smaller_tiles,
 )
+from tiramisu.inference.windows import Windows
 from tiramisu.visual.pictures import Picture, overlay
 
 
@@ -142,7 +144,7 @@ def probabilities_by_rows(
     images = _prepare(rgb, seen)  # (1, 3, h, w)
 
     def logits_of(views: Tensor) -> Iterator[Rows]:
-        return logits_by_rows(model, views, tile=tile, overlap=overlap)
+        return logits_by_rows(model, TensorTiles(views), tile=tile, overlap=overlap)
 
     parts = logits_of(images)
     if tta:
@@ -150,7 +152,12 @@ def probabilities_by_rows(
             lambda views: join_rows(logits_of(views), height=views.shape[-2])[None], images
         )
         parts = iter([(0, averaged[0])])
-    for top, logits in resize_rows(parts, seen=seen, size=rgb.shape[:2]):
+    yield from softmax_rows(model, resize_rows(parts, seen=seen, size=rgb.shape[:2]))
+
+
+def softmax_rows(model: Predictor, parts: Iterator[Rows]) -> Iterator[Rows]:
+    """Logits -> probabilities, in place. Raises ValueError if they are not finite."""
+    for top, logits in parts:
         # The softmax in place: the logits of a large image alone take half a gigabyte.
         logits.sub_(logits.amax(dim=0)).exp_()
         total = logits.sum(dim=0)
@@ -197,9 +204,9 @@ def read_rgb(image: npt.NDArray[np.uint8] | str | Path) -> Picture:
     return np.ascontiguousarray(image[..., :3])
 
 
-def seen_size(model: Predictor, rgb: Picture) -> tuple[int, int]:
+def seen_size(model: Predictor, image: Picture | Windows) -> tuple[int, int]:
     """Height and width of an image as the network sees it, in pixels."""
-    height, width = (max(1, round(side * model.info.image_scale)) for side in rgb.shape[:2])
+    height, width = (max(1, round(side * model.info.image_scale)) for side in image.shape[:2])
     return height, width
 
 
