@@ -154,6 +154,11 @@ def _check_targets(
             "folder for the results"
         )
     files = [file for of_input in targets.values() for file in of_input.values()]
+    if twice := [file for file in shared if file in files]:
+        raise ValueError(
+            f"{twice[0]} is two results: that of an image of this name, and the polygons of all; "
+            "rename the image"
+        )
     files += shared
     own = {os.path.realpath(item.path) for item in targets}
     if lost := [file for file in files if os.path.realpath(file) in own]:

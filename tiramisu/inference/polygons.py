@@ -100,11 +100,12 @@ def find_regions(parts: Iterable[Mask]) -> Iterator[Region]:
 def _find_corners(parts: Iterable[Mask]) -> _Corners:
     found: list[tuple[npt.NDArray[np.generic], ...]] = []
     above: Mask | None = None
-    top = width = 0
+    top = 0
     for part in parts:
-        width = part.shape[1]
+        if not len(part):
+            continue
         if above is None:
-            above = np.full((1, width), IGNORE_INDEX, np.uint8)
+            above = np.full((1, part.shape[1]), IGNORE_INDEX, np.uint8)
         found.append(_corners_between(np.concatenate([above, part]), top))
         above, top = part[-1:], top + len(part)
     if above is not None:
