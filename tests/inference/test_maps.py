@@ -268,16 +268,27 @@ def test_an_interrupt_leaves_nothing_half(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("DatasetWriter.write_colormap", "the reason"),
+        ("DatasetReader.checksum", "is the disk full"),
+    ],
+)
 def test_what_cannot_be_written_is_said(
-    channel_model: SegmentationModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    channel_model: SegmentationModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    message: str,
 ) -> None:
     path = write_tiff(tmp_path / "a.tif", noise(40, 40), **UTM)
 
     def fail(*_: object, **__: object) -> None:
-        raise rasterio.errors.RasterioIOError("the disk is full")
+        raise rasterio.errors.RasterioIOError("the reason")
 
-    monkeypatch.setattr("rasterio.io.DatasetWriter.write_colormap", fail)
-    with pytest.raises(WriteError, match=r"cannot write .*a_mask\.tif: the disk is full"):
+    monkeypatch.setattr(f"rasterio.io.{method}", fail)
+    with pytest.raises(WriteError, match=rf"cannot write .*a_mask\.tif: .*{message}"):
         run(channel_model, path, out=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -163,11 +163,14 @@ def write_mask(path: Path, like: Scene, colors: Iterable[tuple[int, int, int]]) 
                 _copy_place(source, out)
                 out.write_colormap(1, dict(enumerate(colors)))
                 yield out
-            # What does not fit on the disk when the file is closed is no error of GDAL's.
-            with rasterio.open(partial) as written:
-                written.checksum(1)
         except rasterio.errors.RasterioError as error:
             raise WriteError(path, in_one_line(error)) from error
+        # GDAL does not tell when the end of a file does not fit on the disk.
+        try:
+            with rasterio.open(partial) as written:
+                written.checksum(1)
+        except rasterio.errors.RasterioError:
+            raise WriteError(path, "it cannot be read back; is the disk full?") from None
 
 
 def _copy_place(source: Any, out: Any) -> None:
@@ -243,9 +246,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except rasterio.errors.RasterioError as error:
-        raise ValueError(
-            f"{show_path(path)} is damaged or is no GeoTIFF ({in_one_line(error)})"
-        ) from error
+        reason = in_one_line(error.__cause__ or error)
+        raise ValueError(f"{show_path(path)} is damaged or is no GeoTIFF ({reason})") from error
 
 
 def _require_rasterio(path: Path) -> Any:
