@@ -25,6 +25,7 @@ from tiramisu.inference.scene import Scene
 rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed")
 affine = pytest.importorskip("affine")
 SAMPLES = os.environ.get("TIRAMISU_SAMPLES")
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 MakeModel = Callable[..., SegmentationModel]
 UTM = {"crs": "EPSG:32618", "transform": affine.Affine(0.5, 0.1, 4e5, 0.1, -0.5, 5e6)}

@@ -84,3 +84,15 @@ def test_a_large_piece_is_shrunk_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     found = tiles.read(slice(0, 333), slice(0, 44))[0].permute(1, 2, 0).numpy()
     assert (found == expected).all()
     assert windows.most_rows <= 63
+
+
+@pytest.mark.parametrize("seen", [(30, 30), (37, 41)])
+def test_a_pixel_that_is_no_number_stays_where_it_is(seen: tuple[int, int]) -> None:
+    image = noise(60, 60, type="float32", bands=6)
+    image[20, 20] = np.nan
+    tiles = SeenTiles(InMemory(image), seen=seen, convert=lambda values: values)
+    found = tiles.read(slice(0, tiles.height), slice(0, tiles.width))[0].permute(1, 2, 0)
+    found = found[: seen[0], : seen[1]].numpy()
+    expected = cv2.resize(image[..., :3], seen[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(found[..., :3], expected, rtol=1e-5)
+    assert np.isnan(found).any()

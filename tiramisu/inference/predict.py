@@ -19,7 +19,6 @@ from tiramisu.inference.averaging import augmented_logits
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tiles import (
     Rows,
-    TensorTiles,
     Tile,
     join_rows,
     logits_by_rows,
@@ -144,7 +143,7 @@ def probabilities_by_rows(
     images = _prepare(rgb, seen)  # (1, 3, h, w)
 
     def logits_of(views: Tensor) -> Iterator[Rows]:
-        return logits_by_rows(model, TensorTiles(views), tile=tile, overlap=overlap)
+        return logits_by_rows(model, views, tile=tile, overlap=overlap)
 
     parts = logits_of(images)
     if tta:

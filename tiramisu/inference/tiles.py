@@ -94,20 +94,21 @@ def with_smaller_tiles(run: Callable[[int | None], T], *, tile: Tile, longest_si
 
 
 def logits_by_rows(
-    model: Predictor, source: TileSource, *, tile: int | None, overlap: float
+    model: Predictor, images: Tensor | TileSource, *, tile: int | None, overlap: float
 ) -> Iterator[Rows]:
     """Logits of an image, from the top down: rows are handed on when no further tile reaches them.
 
     Args:
         model: predicts a tile.
-        source: the image, RGB in 0..255.
+        images: the image, (1, 3, H, W) RGB in 0..255, or a source of its tiles.
         tile: side of the tiles; an image that is not larger goes whole, and with None every image.
         overlap: part of a tile that it shares with the next, 0 to 0.5.
     """
+    source = TensorTiles(images) if isinstance(images, Tensor) else images
     height, width = source.height, source.width
     if tile is None or tile >= max(height, width):
-        images = source.read(slice(0, height), slice(0, width))
-        yield 0, model(images.to(model.device))[0].float().cpu()
+        whole = source.read(slice(0, height), slice(0, width))
+        yield 0, model(whole.to(model.device))[0].float().cpu()
         return
     rows = place_tiles(height, tile=tile, overlap=overlap)
     columns = place_tiles(width, tile=tile, overlap=overlap)

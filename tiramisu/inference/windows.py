@@ -90,32 +90,31 @@ class Shrinking:
         self.factor = 1 / (seen / length)  # as OpenCV computes it
         self.is_whole = length % seen == 0
         start = np.arange(seen) * self.factor
-        self._first = np.floor(start).astype(np.int64)
-        pixels = self._first[:, None] + np.arange(int(np.ceil(self.factor)) + 1)
+        first = np.floor(start).astype(np.int64)[:, None]
+        pixels = first + np.arange(int(np.ceil(self.factor)) + 1)  # (seen, pixels of each)
         shares = np.minimum(pixels + 1, (start + self.factor)[:, None])
         shares -= np.maximum(pixels, start[:, None])
         shares[(shares <= _LEAST_SHARE) | (pixels >= length)] = 0
+        # In place of a pixel without a share stands one that has one: it might be NaN, or outside.
+        largest = np.take_along_axis(pixels, shares.argmax(axis=1)[:, None], axis=1)
+        self._pixels = np.where(shares == 0, largest, pixels)
         cells = np.minimum(self.factor, length - start)
-        self._weights = (shares / cells[:, None]).astype(np.float32)  # (seen, pixels of each)
-        self._length = length
+        self._weights = (shares / cells[:, None]).astype(np.float32)
 
     def source_of(self, seen: slice) -> slice:
         """The pixels from which a part of the shrunken axis is made."""
-        last = self._first[seen.stop - 1] + self._weights.shape[1]
-        if self.is_whole:
-            last -= 1  # the next pixel has no share
-        return slice(int(self._first[seen.start]), int(min(last, self._length)))
+        return slice(
+            int(self._pixels[seen.start].min()), int(self._pixels[seen.stop - 1].max()) + 1
+        )
 
     def __call__(self, values: Values, seen: slice, *, axis: int) -> npt.NDArray[np.float32]:
         """Shrink `source_of(seen)` along an axis."""
-        start = self._first[seen.start]
-        first, weights = self._first[seen] - start, self._weights[seen]
-        weights = weights.reshape(len(weights), -1, *[1] * (2 - axis))
+        pixels = self._pixels[seen] - self.source_of(seen).start
+        weights = self._weights[seen].reshape(*pixels.shape, *[1] * (2 - axis))
         total: npt.NDArray[np.float32] | None = None
-        for pixel in range(weights.shape[1]):
-            chosen = np.minimum(first + pixel, values.shape[axis] - 1)
-            part = np.take(values, chosen, axis=axis).astype(np.float32, copy=False)
-            part = part * weights[:, pixel]
+        for number in range(pixels.shape[1]):
+            part = np.take(values, pixels[:, number], axis=axis).astype(np.float32, copy=False)
+            part = part * weights[:, number]
             total = part if total is None else np.add(total, part, out=total)
         assert total is not None, "a pixel has a share in itself"
         return total
@@ -132,8 +131,10 @@ def shrink(
         rows, columns: the piece of the shrunken image.
     """
     if down.is_whole and across.is_whole:
+        # OpenCV rounds otherwise here, and no pixel lies in two others.
         size = (columns.stop - columns.start, rows.stop - rows.start)
-        return _as_bands(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
+        bands = [cv2.resize(band, size, interpolation=cv2.INTER_AREA) for band in cv2.split(values)]
+        return np.stack(bands, axis=-1)
     shrunk = down(across(values, columns, axis=1), rows, axis=0)
     if np.issubdtype(values.dtype, np.integer):
         return np.rint(shrunk).astype(values.dtype)
