@@ -14,6 +14,7 @@ PACKAGE = Path(tiramisu.__file__).parent
 # card, onnxscript by torch.onnx, NNCF and the runtimes by `require_package`, which imports by name.
 # torchvision is also segmentation-models-pytorch's.
 NOT_IMPORTED = {"tensorboard", "jinja2", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"}
+NOT_IMPORTED |= {"rasterio"}
 
 
 def normalize(name: str) -> str:
@@ -45,11 +46,11 @@ def imported_packages() -> set[str]:
 
 
 def declared_distributions() -> set[str]:
-    """Distributions in `dependencies` and in the extras `completion` and `export`."""
+    """Distributions in `dependencies` and in the extras `completion`, `export` and `geo`."""
     found = set()
     for requirement in requires("tiramisu-seg") or []:
         extra = re.search(r'extra == "(\w+)"', requirement)
-        if extra is None or extra[1] in ("completion", "export"):
+        if extra is None or extra[1] in ("completion", "export", "geo"):
             found.add(normalize(re.split(r"[\s<>=!\[;]", requirement, maxsplit=1)[0]))
     return found
 

@@ -112,8 +112,8 @@ def predict(argv: Sequence[str]) -> None:
     """Predict the class of every pixel of images and videos."""
     parser = Parser(
         "predict",
-        description="Predict the class of every pixel of images and videos. Writes a mask of class "
-        "ids, an overlay, and the fraction of the pixels of each class as JSON.",
+        description="Predict the class of every pixel of images, maps (GeoTIFF) and videos. Writes "
+        "a mask of class ids, an overlay, and the fraction of the pixels of each class as JSON.",
         usage="%(prog)s INPUT [INPUT ...] --checkpoint RUN [--out DIR] [options]",
     )
     parser.add_argument(

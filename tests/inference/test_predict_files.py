@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -145,3 +146,52 @@ def test_turned_photographs_are_predicted_as_displayed(
     image.save(tmp_path / "a.jpg", exif=exif)
     run(channel_model, tmp_path / "a.jpg", out=tmp_path / "out")
     assert Image.open(tmp_path / "out/a_mask.png").size == (40, 60)
+
+
+def test_polygons_are_those_of_the_mask(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_image(tmp_path / "in/a.png")
+    out = tmp_path / "out"
+    config = PredictConfig(checkpoint="x", out=str(out), polygons="geojson")
+    assert out / "a.geojson" in predict_files(channel_model, [tmp_path / "in"], config=config)
+    upper, lower = json.loads((out / "a.geojson").read_text())["features"]
+    assert upper["properties"] == {"class": "sky", "class_id": 0, "area": 1200}
+    assert lower["properties"] == {"class": "road", "class_id": 2, "area": 1200}
+    assert lower["geometry"]["coordinates"] == [[[0, 20], [60, 20], [60, 40], [0, 40], [0, 20]]]
+
+
+def test_one_file_of_annotations_names_all_images(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in/x/a.png", width=40)
+    write_image(tmp_path / "in/y/a.png", width=50)
+    (tmp_path / "in/y/b.png").write_bytes(b"no image")
+    sources, out = [tmp_path / "in/x", tmp_path / "in/y"], tmp_path / "out"
+    config = PredictConfig(checkpoint="x", out=str(out), polygons="coco")
+    with pytest.raises(ValueError, match="1 of 3 files failed"):
+        predict_files(channel_model, sources, config=config)
+    content = json.loads((out / "annotations.json").read_text())
+    assert [(i["file_name"], i["width"]) for i in content["images"]] == [
+        ("x/a.png", 40),
+        ("y/a.png", 50),
+    ]
+    assert [c["name"] for c in content["categories"]] == ["sky", "wall", "road"]
+    with pytest.raises(ValueError, match=r"already holds results: .*annotations\.json"):
+        predict_files(channel_model, sources, config=config)
+
+
+def test_results_of_one_name_are_refused(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_image(tmp_path / "in/annotations.png")
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"), polygons="coco")
+    with pytest.raises(ValueError, match=r"annotations\.json is two results.*rename"):
+        predict_files(channel_model, [tmp_path / "in"], config=config)
+
+
+@pytest.mark.parametrize("polygons", ["coco", "geojson"])
+def test_videos_have_no_polygons(
+    channel_model: SegmentationModel, tmp_path: Path, polygons: Literal["coco", "geojson"]
+) -> None:
+    (tmp_path / "a.mp4").touch()
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"), polygons=polygons)
+    with pytest.raises(ValueError, match=r"a\.mp4 is a video, and --polygons is for images only"):
+        predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
+    assert not (tmp_path / "out").exists()

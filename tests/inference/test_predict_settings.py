@@ -1,5 +1,6 @@
 """Every setting of `tiramisu predict` changes what it names: a test for each field."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_uncertainty(run: Run, shapes: list) -> None:
 def test_mc_dropout(run: Run, shapes: list) -> None:
     run("--uncertainty", "--mc-dropout", "3")
     assert len(shapes) == 3
+
+
+def test_polygons(run: Run) -> None:
+    folder = run()
+    assert not [*folder.glob("*.geojson"), *folder.glob("annotations.json")]
+    run("--polygons", "geojson", "--overwrite")
+    assert json.loads((folder / "a.geojson").read_text())["features"]
+    run("--polygons", "coco", "--overwrite")
+    assert json.loads((folder / "annotations.json").read_text())["annotations"]
 
 
 def test_overwrite(run: Run) -> None:

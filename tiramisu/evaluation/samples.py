@@ -29,7 +29,8 @@ def save_samples(
     picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
     names, class_names = [dataset.names[index] for index in picked], model.info.class_names
     pairs = [dataset.read(index) for index in picked]
-    images, labels = [image for image, _ in pairs], [label for _, label in pairs]
+    labels = [label for _, label in pairs]
+    images = [pictures.show_bands(i, value_range=model.info.value_range) for i, _ in pairs]
     if model.task == "classification":
         probabilities = []
         for index in picked:

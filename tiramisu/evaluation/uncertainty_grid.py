@@ -14,7 +14,15 @@ from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tester import PixelTester
 from tiramisu.inference.tiles import Tile
 from tiramisu.visual.heat import Heat, draw_scale, find_scale, heat_map
-from tiramisu.visual.pictures import Label, Picture, resize, save_png, stack, text_height_for
+from tiramisu.visual.pictures import (
+    Label,
+    Picture,
+    resize,
+    save_png,
+    show_bands,
+    stack,
+    text_height_for,
+)
 
 
 def save_uncertainty(
@@ -34,7 +42,7 @@ def save_uncertainty(
             disagreements.append(passed.mutual_information[0].cpu().numpy())
     images_and_labels = [dataset.read(index) for index in picked]
     grid = uncertainty_grid(
-        [image for image, _ in images_and_labels],
+        [show_bands(i, value_range=model.info.value_range) for i, _ in images_and_labels],
         [label for _, label in images_and_labels],
         masks,
         entropies,

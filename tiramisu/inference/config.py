@@ -1,9 +1,9 @@
 """The settings of prediction: each field is a flag of `predict` or `predict_cls`. No torch here."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Literal
 
-from tiramisu.settings import Accelerator, BatchSize, Count, Range, TileSide, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Count, Range, TileSide, check_ranges, explain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,12 @@ class PredictConfig:
     heat maps: entropy (total uncertainty) and mutual information (where the passes disagree)."""
     mc_dropout: Annotated[int, Range(at_least=2, at_most=1000)] | None = None
     """Number of passes of --uncertainty; by default 20."""
+    polygons: Literal["geojson", "coco"] | None = None
+    """Write the connected regions of each class as polygons too: geojson, one file for each image,
+    in the coordinates of its map or in pixels; or coco, one annotations.json for all images."""
+    show_bands: list[Annotated[int, Range(at_least=1, at_most=512)]] | None = None
+    """Three bands that overlays show as red, green and blue, or one as grey, by their numbers from
+    1 among those that the network sees; by default the first three, or the only one."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
@@ -41,6 +47,8 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.show_bands is not None and len(self.show_bands) not in (1, 3):
+            raise ValueError(explain("show_bands", self.show_bands, "one band, or three"))
         if self.mc_dropout is not None and not self.uncertainty:
             raise ValueError("--mc-dropout is the number of passes of --uncertainty: give both")
         if self.tta and self.uncertainty:

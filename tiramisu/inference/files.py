@@ -1,10 +1,11 @@
-"""Prediction of many images and videos, with masks, overlays and JSON written into a folder."""
+"""Prediction of many images, maps and videos, with all results written into a folder."""
 
 import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from PIL import Image
@@ -15,95 +16,142 @@ from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
+from tiramisu.inference.maps import find_maps, predict_map
+from tiramisu.inference.polygon_files import IN_PIXELS, write_coco, write_geojson
+from tiramisu.inference.polygons import Mask
 from tiramisu.inference.predict import Prediction, predict
 from tiramisu.inference.predictor import Predictor, check_model
+from tiramisu.inference.scene import read_mask_rows, read_place
 from tiramisu.inference.tester import as_tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video
 from tiramisu.text import list_some, path_text, show_path
 from tiramisu.visual.heat import find_scale, heat_map_with_scale
-from tiramisu.visual.pictures import Picture, draw_legend, save_png, stack
+from tiramisu.visual.pictures import Picture, draw_legend, save_png, show_bands, stack
+
+ANNOTATIONS = "annotations.json"
+"""The polygons of all images, in the format of COCO."""
 
 
 def predict_files(
     model: Predictor, sources: Sequence[str | Path], *, config: PredictConfig
 ) -> list[Path]:
-    """Predict images and videos, and write the results into a folder.
+    """Predict images, maps and videos, and write the results into a folder.
 
     For an image: `NAME_mask.png` (class ids, with the colours of the classes as palette),
     `NAME_overlay.png` (the image under the colours of the classes, with a legend of their shares)
-    and `NAME.json`. For a video: `NAME_overlay.mp4` (without sound, at the frame rate of the video,
-    with a legend of all classes) and `NAME.json` with the mean shares. NAME is the name of the file
-    without its ending, made longer where two would be the same. A mask has the size and the
-    orientation of its image as it is displayed: a rotation in EXIF is applied first. With
-    `uncertainty` two heat maps are written too: `NAME_entropy.png` and
-    `NAME_mutual_information.png`.
+    and `NAME.json`. For a map, which is a georeferenced TIFF, and for a TIFF that is larger than
+    images may be, the mask is `NAME_mask.tif` in the coordinates of the map; see `predict_map`. For
+    a video: `NAME_overlay.mp4` (without sound, at the frame rate of the video, with a legend of all
+    classes) and `NAME.json` with the mean shares. NAME is the name of the file without its ending,
+    made longer where two would be the same. A mask has the size and the orientation of its image as
+    it is displayed: a rotation in EXIF is applied first. With `uncertainty` two heat maps are
+    written too: `NAME_entropy.png` and `NAME_mutual_information.png`; with `polygons` the regions
+    of the masks, as `NAME.geojson`, or those of all images as `annotations.json`.
 
     The sources are files, folders and patterns; see `find_inputs`. Returns the files written.
 
     Raises:
         FileNotFoundError: a source does not exist.
         ValueError: before any work, if the model is in training mode or for another task, there is
-            nothing to predict, results exist already or would replace an input, or `uncertainty` is
-            asked of videos or of a model without dropout; at the end, if a file could not be read:
-            all others are done by then.
+            nothing to predict, results exist already or would replace an input, polygons are asked
+            of videos, or `uncertainty` of videos, maps or a model without dropout; at the end, if a
+            file could not be read: all others are done by then.
     """
     check_model(model, "segmentation")
+    channels = model.info.channels
+    if config.show_bands is not None and max(config.show_bands) > channels:
+        raise ValueError(
+            f"--show-bands is {config.show_bands}; the model sees {channels} bands, so expected "
+            f"numbers from 1 to {channels}"
+        )
     inputs = find_inputs(sources)
+    maps = find_maps([item.path for item in inputs])
+    _check_kinds(inputs, maps, config)
     if config.uncertainty:
-        if videos := [show_path(item.path) for item in inputs if item.is_video]:
-            raise ValueError(
-                f"{videos[0]} is a video, and --uncertainty is for images only: leave one of them "
-                "out"
-            )
         with random_dropout(model):
             pass  # only to raise the error of a model without dropout
     out = Path(config.out)
-    targets = {item: _targets(item, out, uncertain=config.uncertainty) for item in inputs}
-    _check_targets(out, sources, targets, overwrite=config.overwrite)
+    targets = {item: _targets(item, out, config, is_map=item.path in maps) for item in inputs}
+    shared = [out / ANNOTATIONS] if config.polygons == "coco" else []
+    _check_targets(out, sources, targets, shared=shared, overwrite=config.overwrite)
     make_folder(out)
-    tile = as_tile(config.tile)
     written: list[Path] = []
     failures: list[str] = []
-    for item, files in tqdm(targets.items(), unit=" files", disable=None):
-        started = time.perf_counter()
-        try:
-            if item.is_video:
-                summary = predict_video(model, item.path, out=files[0], tile=tile, tta=config.tta)
-            else:
-                image = read_image(item.path)
-                prediction = (
-                    predict_uncertainty(model, image, passes=config.passes, tile=tile)
-                    if config.uncertainty
-                    else predict(model, image, tile=tile, tta=config.tta)
-                )
-                summary = _write_image(image, prediction, out=files)
-        except KeyboardInterrupt as interrupt:
-            done = sum(of_input[-1] in written for of_input in targets.values())
-            raise type(interrupt)(
-                f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; "
-                "give the others, or all and --overwrite"
-            ) from None
-        except (ValueError, FileNotFoundError, RuntimeError, MemoryError) as error:
-            failures.append(describe_failure(item, error, smaller="--tile"))
-        else:
-            seconds = round(time.perf_counter() - started, 3)
-            described = {"input": path_text(item.path), **summary, "seconds": seconds}
-            write_file(files[-1], json.dumps(described, indent=2) + "\n")
-            written += files
+    try:
+        with ExitStack() as opened:
+            coco = None
+            if shared:
+                coco = opened.enter_context(write_coco(*shared, class_names=model.info.class_names))
+            folder = _common_folder([item.path for item in inputs])
+            for item, files in tqdm(targets.items(), unit=" files", disable=None):
+                started = time.perf_counter()
+                try:
+                    is_map = item.path in maps
+                    summary, mask = _predict_one(model, item, files, config, is_map=is_map)
+                    if ".geojson" in files:
+                        place = read_place(files["_mask.tif"]) if is_map else IN_PIXELS
+                        names = model.info.class_names
+                        write_geojson(files[".geojson"], mask, class_names=names, place=place)
+                    if coco is not None:
+                        name = Path(os.path.relpath(item.path, folder)).as_posix()
+                        size = {side: int(str(summary[side])) for side in ("height", "width")}
+                        coco.add(path_text(name), mask, **size)
+                except (ValueError, FileNotFoundError, RuntimeError, MemoryError) as error:
+                    failures.append(describe_failure(item, error, smaller="--tile"))
+                else:
+                    seconds = round(time.perf_counter() - started, 3)
+                    described = {"input": path_text(item.path), **summary, "seconds": seconds}
+                    write_file(files[".json"], json.dumps(described, indent=2) + "\n")
+                    written += files.values()
+    except KeyboardInterrupt as interrupt:
+        done = sum(of_input[".json"] in written for of_input in targets.values())
+        # What is done so far is not in the annotations of all images.
+        rest = "all" if shared else "the others, or all"
+        raise type(interrupt)(
+            f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; "
+            f"give {rest} and --overwrite"
+        ) from None
     raise_failures(failures, total=len(inputs))
-    return written
+    return written + shared
 
 
-def _targets(item: Input, out: Path, *, uncertain: bool) -> list[Path]:
-    endings = ["_overlay.mp4"] if item.is_video else ["_mask.png", "_overlay.png"]
-    if uncertain:
+def _check_kinds(inputs: Sequence[Input], maps: set[Path], config: PredictConfig) -> None:
+    """Raise ValueError if results are asked for that some inputs do not have."""
+    videos = [item.path for item in inputs if item.is_video]
+    large = [item.path for item in inputs if item.path in maps]
+    for flag, found, kind in (
+        ("--uncertainty" if config.uncertainty else "", videos, "a video"),
+        ("--uncertainty" if config.uncertainty else "", large, "a map, which is read by windows"),
+        ("--polygons" if config.polygons else "", videos, "a video"),
+    ):
+        if flag and found:
+            raise ValueError(
+                f"{show_path(found[0])} is {kind}, and {flag} is for images only: leave one of "
+                "them out"
+            )
+
+
+def _targets(item: Input, out: Path, config: PredictConfig, *, is_map: bool) -> dict[str, Path]:
+    """The files to write for an input, by what follows its name."""
+    if item.is_video:
+        endings = ["_overlay.mp4"]
+    else:
+        endings = ["_mask.tif" if is_map else "_mask.png", "_overlay.png"]
+    if config.uncertainty:
         endings += ["_entropy.png", "_mutual_information.png"]
-    return [out / f"{item.name}{ending}" for ending in (*endings, ".json")]
+    if config.polygons == "geojson":
+        endings.append(".geojson")
+    return {ending: out / f"{item.name}{ending}" for ending in (*endings, ".json")}
 
 
 def _check_targets(
-    out: Path, sources: Sequence[str | Path], targets: dict[Input, list[Path]], *, overwrite: bool
+    out: Path,
+    sources: Sequence[str | Path],
+    targets: dict[Input, dict[str, Path]],
+    *,
+    shared: Sequence[Path],
+    overwrite: bool,
 ) -> None:
     """Raise ValueError if the results would replace files."""
     if any(os.path.realpath(source) == os.path.realpath(out) for source in sources):
@@ -111,7 +159,13 @@ def _check_targets(
             f"{out} is both input and output: next time its masks would be inputs; give another "
             "folder for the results"
         )
-    files = [file for of_input in targets.values() for file in of_input]
+    files = [file for of_input in targets.values() for file in of_input.values()]
+    if twice := [file for file in shared if file in files]:
+        raise ValueError(
+            f"{twice[0]} is two results: that of an image of this name, and the polygons of all; "
+            "rename the image"
+        )
+    files += shared
     own = {os.path.realpath(item.path) for item in targets}
     if lost := [file for file in files if os.path.realpath(file) in own]:
         raise ValueError(
@@ -125,27 +179,73 @@ def _check_targets(
         )
 
 
+def _predict_one(
+    model: Predictor, item: Input, files: dict[str, Path], config: PredictConfig, *, is_map: bool
+) -> tuple[dict[str, object], Iterable[Mask]]:
+    """Predict an input, and write masks, overlays and heat maps.
+
+    Returns:
+        The content of its JSON, and the mask, some rows at a time; that of a video is empty.
+    """
+    tile = as_tile(config.tile)
+    if item.is_video:
+        out = files["_overlay.mp4"]
+        return predict_video(model, item.path, out=out, tile=tile, tta=config.tta), ()
+    if is_map:
+        path, preview = files["_mask.tif"], files["_overlay.png"]
+        summary = predict_map(
+            model,
+            item.path,
+            mask=path,
+            preview=preview,
+            show=config.show_bands,
+            tile=tile,
+            tta=config.tta,
+        )
+        return summary, read_mask_rows(path)
+    image = read_image(item.path, model.info.image_format)
+    prediction = (
+        predict_uncertainty(model, image, passes=config.passes, tile=tile)
+        if config.uncertainty
+        else predict(model, image, tile=tile, tta=config.tta)
+    )
+    picture = show_bands(image, value_range=model.info.value_range, bands=config.show_bands)
+    return _write_image(picture, prediction, files), [prediction.mask]
+
+
+def _common_folder(paths: Sequence[Path]) -> str:
+    """The folder to which the names of images in annotations are relative."""
+    try:
+        return os.path.commonpath([path.absolute().parent for path in paths])
+    except ValueError:  # on several drives
+        return os.curdir
+
+
 def _write_image(
-    image: Picture, prediction: Prediction, *, out: Sequence[Path]
+    image: Picture, prediction: Prediction, files: dict[str, Path]
 ) -> dict[str, object]:
-    mask_path, overlay_path, *maps, _ = out
     shares = prediction.shares
     legend = draw_legend(
         prediction.class_names, prediction.colors, size=image.shape[:2], shares=shares
     )
-    save_png(overlay_path, stack([prediction.overlay(image), legend]))
+    save_png(files["_overlay.png"], stack([prediction.overlay(image), legend]))
     mask = Image.fromarray(prediction.mask)
     mask.putpalette([value for color in prediction.colors for value in color])
-    with write_then_rename(mask_path) as partial:
+    with write_then_rename(files["_mask.png"]) as partial:
         mask.save(partial)
     means = {}
     if isinstance(prediction, UncertainPrediction):
         entropy, information = prediction.entropy, prediction.mutual_information
-        for path, values, title, highest in (
-            (maps[0], entropy, "entropy", math.log(len(prediction.class_names))),
-            (maps[1], information, "mutual information", find_scale(information)),
+        for ending, values, title, highest in (
+            ("_entropy.png", entropy, "entropy", math.log(len(prediction.class_names))),
+            (
+                "_mutual_information.png",
+                information,
+                "mutual information",
+                find_scale(information),
+            ),
         ):
-            save_png(path, heat_map_with_scale(values, title=title, highest=highest))
+            save_png(files[ending], heat_map_with_scale(values, title=title, highest=highest))
         means = {
             "mean_entropy": float(entropy.mean()),
             "mean_mutual_information": float(information.mean()),

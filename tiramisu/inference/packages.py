@@ -1,4 +1,4 @@
-"""Packages that only exported models need: `pip install "tiramisu-seg[export]"`."""
+"""Packages that not everyone needs, such as those of `pip install "tiramisu-seg[export]"`."""
 
 import importlib
 from collections.abc import Iterator
@@ -7,15 +7,19 @@ from types import ModuleType
 from unittest import mock
 
 
-def require_package(name: str, *, purpose: str) -> ModuleType:
-    """Import an optional package. Raises ValueError with the remedy if it is not installed."""
+def require_package(name: str, *, purpose: str, extra: str = "export") -> ModuleType:
+    """Import an optional package, which comes with an extra of this one.
+
+    Raises:
+        ValueError: it is not installed; the message has the remedy.
+    """
     try:
         with without_telemetry():
             return importlib.import_module(name)
     except ImportError as error:
         raise ValueError(
             f"{purpose} needs the package {name}, which cannot be imported ({error}): run "
-            'pip install "tiramisu-seg[export]"'
+            f'pip install "tiramisu-seg[{extra}]"'
         ) from None
 
 

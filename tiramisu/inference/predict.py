@@ -23,6 +23,7 @@ from tiramisu.data.resizing import resize_image
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tester import keep_best, probability_rows
 from tiramisu.inference.tiles import Rows, Tile, with_smaller_tiles
+from tiramisu.inference.windows import Windows
 from tiramisu.visual.pictures import Picture, overlay
 
 Pixels = npt.NDArray[Any]
@@ -190,9 +191,9 @@ def read_pixels(image: Pixels | str | Path, format: ImageFormat) -> Pixels:
     return as_format(Raster(header=header, values=values), format, what="the image")
 
 
-def seen_size(model: Predictor, pixels: Pixels) -> tuple[int, int]:
+def seen_size(model: Predictor, image: Pixels | Windows) -> tuple[int, int]:
     """Height and width of an image as the network sees it, in pixels."""
-    height, width = (max(1, round(side * model.info.image_scale)) for side in pixels.shape[:2])
+    height, width = (max(1, round(side * model.info.image_scale)) for side in image.shape[:2])
     return height, width
 
 

@@ -76,7 +76,7 @@ class PixelTester:
         """Predict a batch.
 
         Args:
-            images: (B, 3, h, w) RGB in 0..255, on any device.
+            images: (B, C, h, w) with the values of files, on any device.
             size: height and width of the labels, which may be larger than the images.
 
         Raises:
@@ -86,7 +86,7 @@ class PixelTester:
 
     @torch.inference_mode()
     def average(self, images: Tensor, *, size: tuple[int, int]) -> Passes:
-        """The mean of all passes over one image (1, 3, h, w), and its uncertainty; as `test`."""
+        """The mean of all passes over one image (1, C, h, w), and its uncertainty; as `test`."""
 
         def whole(images: Tensor, size: tuple[int, int]) -> Passes:
             return run_passes(self.model, images, size=size, passes=self.passes)
@@ -211,7 +211,7 @@ def probability_rows(
 
     Args:
         model: predicts a tile.
-        images: (1, 3, h, w) RGB in 0..255, possibly padded at its bottom and right.
+        images: (1, C, h, w) with the values of files, possibly padded at its bottom and right.
         seen: height and width of the image without the padding.
         size: height and width of the result.
         tile, overlap: see `logits_by_rows`.
@@ -229,8 +229,12 @@ def probability_rows(
         parts = iter([(0, averaged[0])])
     else:
         parts = logits_of(images)
-    for top, logits in resize_rows(parts, seen=seen, size=size):
-        # The softmax in place: the logits of a large image alone take half a gigabyte.
+    yield from softmax_rows(resize_rows(parts, seen=seen, size=size))
+
+
+def softmax_rows(parts: Iterator[Rows]) -> Iterator[Rows]:
+    """Logits -> probabilities, in place: the logits of a large image take half a gigabyte."""
+    for top, logits in parts:
         logits.sub_(logits.amax(dim=0)).exp_()
         yield top, logits.div_(logits.sum(dim=0))
 

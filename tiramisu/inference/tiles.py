@@ -1,13 +1,15 @@
 """An image in overlapping tiles, blended without seams, and its logits some rows at a time.
 
 The logits of all classes of a large image take much more memory than the image. So they are made
-from the top down, and whoever uses them keeps only what is needed of each part.
+from the top down, and whoever uses them keeps only what is needed of each part. The image itself
+need not be in memory either: it is read tile by tile.
 """
 
+import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tiramisu.devices import is_out_of_memory
-from tiramisu.inference.predictor import MIN_SIDE, Predictor
+from tiramisu.inference.predictor import Predictor
 
 Tile = int | Literal["auto"] | None
 """Side of a tile in pixels; "auto" is `DEFAULT_TILE`, None predicts every image whole."""
@@ -25,10 +27,44 @@ ROWS = 256
 """Rows of the image whose logits are resized at a time."""
 
 Rows = tuple[int, Tensor]
-"""The first row of a part of the image, and its logits (C, rows, W), float32, on the CPU."""
+"""The first row of a part of the image, and its logits (C, rows, W), float32, on the CPU. They may
+be changed in place, and are valid until the next part is asked for."""
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+class TileSource(Protocol):
+    """An image as the network takes it, in memory or in a file."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """A tile (1, C, h, w)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TensorTiles:
+    """The tiles of an image in memory, (1, C, H, W)."""
+
+    images: Tensor
+
+    @property
+    def height(self) -> int:
+        return self.images.shape[-2]
+
+    @property
+    def width(self) -> int:
+        return self.images.shape[-1]
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        return self.images[..., rows, columns]
 
 
 def with_smaller_tiles(run: Callable[[int | None], T], *, tile: Tile, longest_side: int) -> T:
@@ -58,19 +94,21 @@ def with_smaller_tiles(run: Callable[[int | None], T], *, tile: Tile, longest_si
 
 
 def logits_by_rows(
-    model: Predictor, images: Tensor, *, tile: int | None, overlap: float
+    model: Predictor, images: Tensor | TileSource, *, tile: int | None, overlap: float
 ) -> Iterator[Rows]:
     """Logits of an image, from the top down: rows are handed on when no further tile reaches them.
 
     Args:
         model: predicts a tile.
-        images: (1, 3, H, W) RGB in 0..255.
+        images: the image, (1, 3, H, W) RGB in 0..255, or a source of its tiles.
         tile: side of the tiles; an image that is not larger goes whole, and with None every image.
         overlap: part of a tile that it shares with the next, 0 to 0.5.
     """
-    height, width = images.shape[-2:]
+    source = TensorTiles(images) if isinstance(images, Tensor) else images
+    height, width = source.height, source.width
     if tile is None or tile >= max(height, width):
-        yield 0, model(images.to(model.device))[0].float().cpu()
+        whole = source.read(slice(0, height), slice(0, width))
+        yield 0, model(whole.to(model.device))[0].float().cpu()
         return
     rows = place_tiles(height, tile=tile, overlap=overlap)
     columns = place_tiles(width, tile=tile, overlap=overlap)
@@ -78,14 +116,18 @@ def logits_by_rows(
     logits = torch.zeros(len(model.info.class_names), len(rows[0][1]), width)
     for (top, row_weights), next_top in zip(rows, [*tops[1:], height], strict=True):
         for left, column_weights in columns:
-            part = images[..., top : top + len(row_weights), left : left + len(column_weights)]
+            across = slice(left, left + len(column_weights))
+            part = source.read(slice(top, top + len(row_weights)), across)
             predicted = model(part.to(model.device))[0].float().cpu()  # (C, tile, tile)
             weights = row_weights[:, None] * column_weights
-            logits[..., left : left + len(column_weights)].addcmul_(predicted, weights)
+            logits[..., across].addcmul_(predicted, weights)
         finished = next_top - top
         yield top, logits[:, :finished]
-        # The rows below move up; those that the next tiles reach first start from zero.
-        logits = F.pad(logits[:, finished:], (0, 0, 0, finished))
+        # The rows below move up; those that the next tiles reach first start from zero. The logits
+        # stay where they are: those of a wide image take gigabytes.
+        rest = logits[:, finished:].clone()
+        logits[:, : rest.shape[1]] = rest
+        logits[:, rest.shape[1] :] = 0
 
 
 def join_rows(parts: Iterator[Rows], *, height: int) -> Tensor:
@@ -115,16 +157,27 @@ def resize_rows(
         for top, logits in parts:
             yield top, logits[:, : height - top, :width]
         return
-    logits = join_rows(parts, height=max(height, MIN_SIDE))[:, :height, :width]
     # Bilinear interpolation down and across, one after the other, so that it works by rows too.
     centers = ((torch.arange(size[0]) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
     above = centers.long()
+    below = (above + 1).clamp(max=height - 1)
     share = (centers - above)[:, None]
-    for top in range(0, size[0], ROWS):
-        rows = slice(top, top + ROWS)
-        below = (above[rows] + 1).clamp(max=height - 1)
-        part = torch.lerp(logits[:, above[rows]], logits[:, below], share[rows])
-        yield top, F.interpolate(part[None], size=(part.shape[1], size[1]), mode="bilinear")[0]
+    done = first = 0  # rows of the image that are done; the first of the logits that are kept
+    kept: Tensor | None = None
+    for top, logits in parts:
+        logits = logits[:, : height - top, :width]
+        kept = logits if kept is None else torch.cat([kept, logits], dim=1)
+        ready = int((below < first + kept.shape[1]).sum())
+        for start in range(done, ready, ROWS):
+            rows = slice(start, min(start + ROWS, ready))
+            part = torch.lerp(
+                kept[:, above[rows] - first], kept[:, below[rows] - first], share[rows]
+            )
+            yield start, F.interpolate(part[None], (part.shape[1], size[1]), mode="bilinear")[0]
+        if ready == size[0]:
+            return
+        done, unused = ready, int(above[ready]) - first
+        kept, first = kept[:, unused:].clone(), first + unused
 
 
 def place_tiles(length: int, *, tile: int, overlap: float) -> list[tuple[int, Tensor]]:
