@@ -21,7 +21,7 @@ from hostile_images import (
 )
 from PIL import Image
 
-from tiramisu.data.image_format import ImageFormat
+from tiramisu.data.image_format import RGB, ImageFormat
 from tiramisu.data.readers.image_file import LIMIT_VARIABLE, read_header, read_image
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.text import show_path
@@ -95,14 +95,14 @@ def test_values_of_16_bits_stay_as_they_are(tmp_path: Path, name: str) -> None:
     assert image.dtype == np.uint16
     assert np.array_equal(image[..., 0], np.asarray(picture("L")).astype(np.uint16) * 257)
     with pytest.raises(ValueError, match=f"{name} holds values of the type uint16; expected uint8"):
-        read_image(tmp_path / name)
+        read_image(tmp_path / name, RGB)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_unusual_images_are_read(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(GOOD[name])
-    image = read_image(path)
+    image = read_image(path, RGB)
     assert image.dtype == np.uint8
     assert image.shape == (SIZE[1], SIZE[0], 3)
     gray = np.asarray(picture("L")).astype(int)
@@ -121,7 +121,7 @@ def test_the_limit_is_set_by_the_user(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ValueError, match="at most 1"):
         read_mask(path, "index")
     monkeypatch.setenv(LIMIT_VARIABLE, "2")
-    assert read_image(path).shape == (1000, 1500, 3)
+    assert read_image(path).shape == (1000, 1500, 1)
     path.write_bytes(png_bomb(20_000, 10_001))
     monkeypatch.delenv(LIMIT_VARIABLE)
     with pytest.raises(ValueError, match="at most 200 are read"):

@@ -79,7 +79,7 @@ def test_grey_and_colors_stand_for_each_other(tmp_path: Path):
     assert format_of(color, grey) == RGB
     assert format_of(color, bands="grey") == ImageFormat(channels=1)
     assert format_of(grey, bands="rgb") == RGB
-    pixels = read_image(grey)
+    pixels = read_image(grey, RGB)
     assert np.array_equal(pixels, np.repeat(values("uint8", bands=1), 3, axis=2))
     luminance = np.asarray(Image.open(color).convert("L")).astype(int)
     seen = read_image(color, ImageFormat(channels=1))
@@ -145,9 +145,9 @@ def test_images_that_differ_are_counted(tmp_path: Path):
     with pytest.raises(ValueError, match=r"different types: uint8 \(1, .*uint16 \(1, .*convert"):
         format_of(three, deep)
     with pytest.raises(ValueError, match=r"four\.tif has 4 bands; expected 3"):
-        read_image(four)
+        read_image(four, RGB)
     with pytest.raises(ValueError, match=r"deep\.tif holds values of the type uint16; expected"):
-        read_image(deep)
+        read_image(deep, RGB)
 
 
 def test_numbers_that_do_not_fit_are_refused(tmp_path: Path):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tiramisu.data.image_format import RGB, ImageFormat, as_format
+from tiramisu.data.image_format import ImageFormat, as_format, find_format
 from tiramisu.data.plain_file import check_plain_file
 from tiramisu.data.readers import array_file, tiff_file
 from tiramisu.data.readers.array_file import read_array, read_array_header
@@ -29,12 +29,12 @@ IMAGE_SUFFIXES = {
 _METADATA_BYTES = 1 << 26
 
 
-def read_image(path: str | Path, format: ImageFormat = RGB) -> npt.NDArray[Any]:
+def read_image(path: str | Path, format: ImageFormat | None = None) -> npt.NDArray[Any]:
     """Read an image file, turned the way its EXIF orientation says.
 
     Args:
         path: the file.
-        format: the bands and the type of the values.
+        format: the bands and the type of the values; None for those of the file.
 
     Returns:
         (H, W, C) of that format, such as RGB uint8.
@@ -45,7 +45,9 @@ def read_image(path: str | Path, format: ImageFormat = RGB) -> npt.NDArray[Any]:
             the message names it.
     """
     path = Path(path)
-    return as_format(read_raster(path), format, what=show_path(path))
+    raster = read_raster(path)
+    format = format or find_format([(path, raster.header)], None)
+    return as_format(raster, format, what=show_path(path))
 
 
 def read_raster(path: Path) -> Raster:

@@ -22,6 +22,7 @@ from tiramisu.data.image_format import (
 from tiramisu.data.labels import IGNORE_INDEX, LabelTable
 from tiramisu.data.readers.file_split import Pair, SplitFiles
 from tiramisu.data.readers.image_file import read_header, read_raster
+from tiramisu.data.readers.image_file import read_image as read_image  # for single files
 from tiramisu.data.readers.mask_file import read_label
 from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.raster import Header, is_turned_sideways

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from tiramisu.data.readers.raster import (
     MAX_BANDS,
@@ -45,7 +46,7 @@ def read_tiff(path: Path, stream: BinaryIO) -> Raster:
     with _open(path, stream) as page:
         header = _read_header(page, path)
         values = page.asarray()  # (H, W), (H, W, C) or, with planes, (C, H, W)
-        axes, colors = page.axes, page.photometric.name
+        axes, colors, compression = page.axes, page.photometric.name, page.compression.name
         colormap = page.colormap  # (3, N), 16 bits
         no_data = _read_no_data(page)
     if axes == "SYX":
@@ -56,6 +57,8 @@ def read_tiff(path: Path, stream: BinaryIO) -> Raster:
         palette = (colormap >> 8 if colormap.max() > 255 else colormap).T.astype(np.uint8)
     elif colors == "MINISWHITE":
         values = _invert(values)
+    elif colors == "YCBCR" and "JPEG" not in compression:  # whose decoder makes it RGB
+        values = np.asarray(Image.fromarray(values, "YCbCr").convert("RGB"))
     elif colors == "SEPARATED":
         values = _mix_inks(values)
     values = np.asarray(values, dtype=values.dtype.newbyteorder("="))
