@@ -95,7 +95,9 @@ class ImageModel(HubMixin):
         """(B, C, H, W) with the values of image files -> the network's logits."""
         normalized = (images - self.mean) / self.std
         if self.info.pixel_type == "float32":
-            normalized = normalized.nan_to_num(nan=0.0)  # no data; 0 is the mean
+            # No data is NaN, which differs from itself; 0 is the mean. `isnan` and `nan_to_num`
+            # would put NaN or infinity into exported files.
+            normalized = torch.where(normalized == normalized, normalized, 0.0)
         logits: Tensor = self.network(normalized)
         return logits
 
