@@ -18,9 +18,9 @@ from tiramisu.data.readers.image_file import LIMIT_VARIABLE
 from tiramisu.inference import maps as maps_module
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
+from tiramisu.inference.map_file import Scene
 from tiramisu.inference.maps import predict_map
 from tiramisu.inference.predict import predict
-from tiramisu.inference.scene import Scene
 
 rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed")
 affine = pytest.importorskip("affine")
