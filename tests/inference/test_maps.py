@@ -18,9 +18,9 @@ from tiramisu.data.readers.image_file import LIMIT_VARIABLE
 from tiramisu.inference import maps as maps_module
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
+from tiramisu.inference.map_file import Scene
 from tiramisu.inference.maps import predict_map
 from tiramisu.inference.predict import predict
-from tiramisu.inference.scene import Scene
 
 rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed")
 affine = pytest.importorskip("affine")
@@ -322,8 +322,8 @@ def test_maps_that_cannot_be_read_are_named(
     assert "\n" not in message
     assert f"{tmp_path / 'in/b.tif'} is damaged" in message
     assert f"{tmp_path / 'in/c.tif'} is damaged" in message
-    assert f"{tmp_path / 'in/d.tif'} has 5 bands of uint8; the model (tiny) takes" in message
-    assert f"{tmp_path / 'in/e.tif'} has 3 bands of uint16" in message
+    assert f"{tmp_path / 'in/d.tif'} has 5 bands; expected 3" in message
+    assert f"{tmp_path / 'in/e.tif'} holds values of the type uint16" in message
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a.json",
         "a_mask.tif",

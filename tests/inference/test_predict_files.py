@@ -175,7 +175,7 @@ def test_one_file_of_annotations_names_all_images(
         ("y/a.png", 50),
     ]
     assert [c["name"] for c in content["categories"]] == ["sky", "wall", "road"]
-    with pytest.raises(ValueError, match=r"already holds results: .*annotations\.json"):
+    with pytest.raises(ValueError, match=r"already holds results: x_a_mask.*and 2 more"):
         predict_files(channel_model, sources, config=config)
 
 

@@ -8,8 +8,8 @@ averaging    test-time augmentation and Monte Carlo dropout; uncertainty what th
 files        many images, maps and videos into a folder: inputs finds them
 video        videos, frame by frame: video_file reads them
 maps         georeferenced and very large TIFF files in bounded memory: windows reads them piece by
-             piece, scene by rasterio (`pip install "tiramisu-seg[geo]"`)
-polygons     the regions of a mask as exact polygons; polygon_files writes GeoJSON and COCO
+             piece, map_file by rasterio (`pip install "tiramisu-seg[geo]"`)
+regions      the regions of a mask as exact polygons; polygon_files writes GeoJSON and COCO
 classify     the likeliest classes of whole images
 packages     what only some need: `pip install "tiramisu-seg[export]"`
 config       the settings of `tiramisu predict` and `tiramisu predict_cls`

@@ -16,12 +16,12 @@ from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
+from tiramisu.inference.map_file import read_mask_rows, read_place
 from tiramisu.inference.maps import find_maps, predict_map
 from tiramisu.inference.polygon_files import IN_PIXELS, write_coco, write_geojson
-from tiramisu.inference.polygons import Mask
 from tiramisu.inference.predict import Prediction, predict
 from tiramisu.inference.predictor import Predictor, check_model
-from tiramisu.inference.scene import read_mask_rows, read_place
+from tiramisu.inference.regions import Mask
 from tiramisu.inference.tester import as_tile
 from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
 from tiramisu.inference.video import predict_video

@@ -12,10 +12,7 @@ from tqdm import tqdm
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.inference.averaging import augmented_logits
-from tiramisu.inference.packages import require_package
-from tiramisu.inference.predict import check_options, seen_size
-from tiramisu.inference.predictor import Predictor, check_finite
-from tiramisu.inference.scene import (
+from tiramisu.inference.map_file import (
     EXTRA,
     Scene,
     as_input,
@@ -24,6 +21,9 @@ from tiramisu.inference.scene import (
     read_mask,
     write_mask,
 )
+from tiramisu.inference.packages import require_package
+from tiramisu.inference.predict import check_options, seen_size
+from tiramisu.inference.predictor import Predictor, check_finite
 from tiramisu.inference.tester import softmax_rows
 from tiramisu.inference.tiles import Tile, logits_by_rows, resize_rows, with_smaller_tiles
 from tiramisu.inference.windows import SeenTiles, Values

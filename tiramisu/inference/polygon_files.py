@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from tiramisu.atomic import write_then_rename
-from tiramisu.inference.polygons import Mask, Region, Ring, find_regions
+from tiramisu.inference.regions import Mask, Region, Ring, find_regions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tiramisu.inference.polygons import Region, find_regions
+from tiramisu.inference.regions import Region, find_regions
 
 VOID = 255
 RING = np.array([[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 2, 1], [1, 1, 1, 1]], np.uint8)

@@ -2,7 +2,7 @@
 
 A region is all pixels of one class that touch by their sides. Its outline is exact: a polygon that
 is drawn again covers just its pixels. The mask is read some rows at a time, and only the corners of
-the outlines are kept, about 50 bytes for each.
+the outlines are kept, about 100 bytes for each.
 
 Each corner belongs to the outline of one region, which is walked so that the region lies on the
 right: clockwise around the region, counterclockwise around a hole. A straight piece of an outline
@@ -220,12 +220,13 @@ def _find_parents(
     moments = np.concatenate([corners.y[up], corners.y[following[up]], corners.y[asked]])
     kinds = np.repeat([0, 1, 2], [len(up), len(up), len(asked)])
     events = np.lexsort((kinds, moments))
-    xs = np.concatenate([corners.x[up], corners.x[up], corners.x[asked]])[events].tolist()
-    rings = np.concatenate([ring_of[up], ring_of[up], holes])[events].tolist()
+    xs = np.concatenate([corners.x[up], corners.x[up], corners.x[asked]])[events]
+    rings = np.concatenate([ring_of[up], ring_of[up], holes])[events]
     active: list[int] = []
     ring_at: dict[int, int] = {}
     left_of: dict[int, tuple[int, int]] = {}  # hole -> its x, and the ring left of it
-    for kind, x, ring in zip(kinds[events].tolist(), xs, rings, strict=True):
+    # Lists of all these numbers would take five times the memory.
+    for kind, x, ring in zip(kinds[events].data, xs.data, rings.data, strict=True):
         if kind == 0:
             del active[bisect_left(active, x)]
         elif kind == 1:
