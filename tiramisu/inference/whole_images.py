@@ -59,8 +59,8 @@ def describe_smaller(share: float, *, size: tuple[int, int], image_scale: float)
         size: height and width of the images as the network sees them.
         image_scale: the factor by which they are shrunk already.
     """
-    # Half of that, because what is known is the least that a training takes.
-    factor = math.sqrt(share / 2)
+    # A third of that, because what is known is the least that a training takes.
+    factor = math.sqrt(share / 3)
     side = max(64, min(512, int(math.sqrt(size[0] * size[1]) * factor) // 32 * 32))
     scale = max(0.01, math.floor(100 * image_scale * factor) / 100)
     return f"give --crop [{side},{side}], or shrink the images by --image-scale {scale:g}"
