@@ -214,3 +214,17 @@ def test_problems_for_training_are_warnings(tiny: Path):
     assert "--val-fraction 0.2" in warning
     assert "--val-split" in warning
     assert check_dataset(only_train, splits=["train"]).warnings == ()  # as training calls it
+
+
+def test_a_photo_that_exif_turns_is_named_where_sizes_do_not_tell(tiny: Path):
+    image = tiny.parent / "files/train/1.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(image).save(image, exif=exif)
+    [warning] = check(tiny).warnings
+    assert warning.startswith(
+        "train has photos that EXIF turns, but not their masks: 1 (train/1.png): see"
+    )
+    mask = tiny.parent / "files/trainannot/1.png"
+    Image.open(mask).save(mask, exif=exif)
+    assert check(tiny).warnings == ()

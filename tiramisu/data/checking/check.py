@@ -181,6 +181,7 @@ def _report(name: str, scans: list[Scan], spec: DatasetSpec) -> SplitReport:
         name=name,
         num_samples=len(scans),
         sizes=tuple(sorted({scan.size for scan in scans})),
+        turned=tuple(scan.name for scan in scans if scan.is_turned),
         types=tuple(sorted({scan.type for scan in scans})),
         values=(min(scan.values[0] for scan in scans), max(scan.values[1] for scan in scans)),
         class_counts=counts[: spec.num_classes],
@@ -197,6 +198,12 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
         one = len(absent) == spec.num_classes - 1
         if one and spec.labels and spec.labels.encoding == "index":
             yield "if the masks hold 0 and 255, then 255 is a class; give it raw: [255]"
+        if report.turned:
+            yield (
+                f"{report.name} has photos that EXIF turns, but not their masks: {len(report.turned)} "
+                f"({list_some(report.turned, most=SHOWN)}): see that both fit, or take the "
+                "orientation out of the photos"
+            )
         if spec.task == "classification" and spec.size is None and len(report.sizes) > 1:
             yield (
                 f"{report.name} has images of {len(report.sizes)} sizes; give the data set a "

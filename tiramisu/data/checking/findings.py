@@ -17,6 +17,8 @@ class SplitReport:
     num_samples: int
     sizes: tuple[tuple[int, int], ...]
     """The different image sizes, (height, width), sorted."""
+    turned: tuple[str, ...]
+    """Images that EXIF turns, but not their masks."""
     types: tuple[str, ...]
     """The different types of the images' values in their files, such as uint8."""
     values: tuple[float, float]

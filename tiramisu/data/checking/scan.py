@@ -14,7 +14,7 @@ from tiramisu.data.image_format import check_finite, no_data_pixels
 from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
 from tiramisu.data.readers.file_split import Pair
-from tiramisu.data.readers.image_file import read_raster
+from tiramisu.data.readers.image_file import read_header, read_raster
 from tiramisu.data.readers.mask_file import read_mask
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
@@ -43,6 +43,8 @@ class Scan:
     mask: str = ""
     type: str = "uint8"
     """Type of the values of the image in its file."""
+    is_turned: bool = False
+    """Whether EXIF turns the image and not its mask."""
     values: tuple[float, float] = (0, 255)
     """The smallest and the largest of them."""
 
@@ -160,10 +162,16 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
         size=size,
         digest=digest,
         type=raster.header.type,
+        is_turned=raster.header.orientation != 1 and not _turns(pair),
         values=_find_values(raster),
         counts=np.bincount(label.ravel(), minlength=256),
         unknown=Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))),
     )
+
+
+def _turns(pair: Pair) -> bool:
+    """Whether the labels of an image are turned as it is displayed, or by an EXIF of their own."""
+    return pair.drawing is not None or read_header(pair.mask).orientation != 1
 
 
 def _name(path: Path, root: Path) -> str:
