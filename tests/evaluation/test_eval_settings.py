@@ -86,6 +86,11 @@ def test_val_fraction(make: Make, rectangles: Path, tmp_path: Path) -> None:
         assert saved(out)["images"] == images
 
 
+def test_unlabelled(make: Make) -> None:
+    with pytest.raises(ValueError, match="--unlabelled is void, but"):
+        evaluate_checkpoint(make(unlabelled="void"))  # masks have no annotations
+
+
 def test_data_root(make: Make, tmp_path: Path) -> None:
     root = tmp_path / "files"
     for folder in ("val", "valannot"):

@@ -119,6 +119,11 @@ def test_val_fraction(run: Run, calls: Calls, rectangles: Path, tmp_path: Path) 
     assert report.accuracy.images == 2
 
 
+def test_unlabelled(run: Run) -> None:
+    with pytest.raises(ValueError, match="--unlabelled is void, but"):
+        run(int8=True, unlabelled="void")  # masks have no annotations
+
+
 def test_data_root(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere"):
         run(int8=True, data_root=str(tmp_path / "nowhere"))

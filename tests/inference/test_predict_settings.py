@@ -126,3 +126,12 @@ def test_overwrite(run: Run) -> None:
     with pytest.raises(ValueError, match="--overwrite"):
         run()
     run("--overwrite")
+
+
+def test_show_bands(run: Run) -> None:
+    usual = np.asarray(Image.open(run() / "a_overlay.png")).astype(int)
+    out = run("--show-bands", "[3,2,1]", "--overwrite")
+    swapped = np.asarray(Image.open(out / "a_overlay.png")).astype(int)
+    mask = np.asarray(Image.open(out / "a_mask.png").convert("RGB")).astype(int)
+    seen, turned = (2 * picture[:130, :200] - mask for picture in (usual, swapped))
+    assert np.abs(seen - turned[..., ::-1]).max() <= 2

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
+from tiny_annotations import labelme, polygons, write_image, write_json
+from tiny_rasters import write_set
 from torch import Tensor, nn
 
 from tiramisu.checkpoints.checkpoint import load_model, save_model
@@ -161,6 +163,43 @@ def test_val_fraction(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
     for fraction, images in ((0.34, 2), (0.5, 3)):
         data = data_of(quick(data=str(tmp_path / "flat"), val_fraction=fraction))
         assert (len(data.train_set), len(data.val_set)) == (6 - images, images)
+
+
+def test_unlabelled(quick: Quick, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        folder = tmp_path / "annotated" / split
+        write_image(folder / "a.png")
+        square = [(2, 2), (20, 2), (20, 20), (2, 20)]
+        shapes = polygons([("wall", square), ("box", square[:3])])
+        write_json(folder / "a.json", labelme("a.png", shapes, (24, 32)))
+    for unlabelled, corner in ((None, 0), ("background", 0), ("void", 255)):
+        config = quick(data=str(tmp_path / "annotated"), unlabelled=unlabelled, crop=None)
+        assert data_of(config).train_set[0]["label"][0, 0] == corner
+
+
+def test_bands(quick: Quick, tmp_path: Path) -> None:
+    write_set(tmp_path / "set", "uint8", bands=4)
+    usual = quick(data=str(tmp_path / "set"), crop=None, flip=False)
+    every = data_of(usual).train_set[0]["image"]
+    assert every.shape == (4, 64, 64)
+    for bands, picked in (([4, 1], [3, 0]), ("rgb", [0, 1, 2])):
+        image = data_of(dataclasses.replace(usual, bands=bands)).train_set[0]["image"]
+        assert torch.equal(image, every[picked])
+
+
+def test_scaling(quick: Quick, tmp_path: Path) -> None:
+    write_set(tmp_path / "set", "uint16", bands=1)
+    usual = quick(data=str(tmp_path / "set"), normalize="unit")
+    ends = {"type": (0, 65535), (0.0, 4095.0): (0, 4095)}
+    for scaling, (low, high) in ends.items():
+        model = planning.plan(dataclasses.replace(usual, scaling=scaling)).task.model
+        assert model.info.value_range == ((low, high),)
+        assert model.mean.item() == low
+        assert model.std.item() == high - low
+    for scaling in (None, "statistics"):
+        model = planning.plan(dataclasses.replace(usual, scaling=scaling)).task.model
+        assert model.mean.item() == pytest.approx(65535 / 2, rel=0.05)
+        assert model.std.item() == pytest.approx(65535 / 12**0.5, rel=0.05)
 
 
 def test_data_root(quick: Quick, tmp_path: Path, edit_camvid: Path) -> None:

@@ -199,10 +199,10 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
         if one and spec.labels and spec.labels.encoding == "index":
             yield "if the masks hold 0 and 255, then 255 is a class; give it raw: [255]"
         if report.turned:
+            photos = f"{len(report.turned)} ({list_some(report.turned, most=SHOWN)})"
             yield (
-                f"{report.name} has photos that EXIF turns, but not their masks: {len(report.turned)} "
-                f"({list_some(report.turned, most=SHOWN)}): see that both fit, or take the "
-                "orientation out of the photos"
+                f"{report.name} has photos that EXIF turns, but not their masks: {photos}: see that "
+                "both fit, or take the orientation out of the photos"
             )
         if spec.task == "classification" and spec.size is None and len(report.sizes) > 1:
             yield (
