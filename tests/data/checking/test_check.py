@@ -223,7 +223,7 @@ def test_a_photo_that_exif_turns_is_named_where_sizes_do_not_tell(tiny: Path):
     Image.open(image).save(image, exif=exif)
     [warning] = check(tiny).warnings
     assert warning.startswith(
-        "train has photos that EXIF turns, but not their masks: 1 (train/1.png): see"
+        "train has photos that EXIF turns, but not masks: 1 (train/1.png); see"
     )
     mask = tiny.parent / "files/trainannot/1.png"
     Image.open(mask).save(mask, exif=exif)

@@ -201,7 +201,7 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
         if report.turned:
             photos = f"{len(report.turned)} ({list_some(report.turned, most=SHOWN)})"
             yield (
-                f"{report.name} has photos that EXIF turns, but not their masks: {photos}: see that "
+                f"{report.name} has photos that EXIF turns, but not masks: {photos}; see that "
                 "both fit, or take the orientation out of the photos"
             )
         if spec.task == "classification" and spec.size is None and len(report.sizes) > 1:
