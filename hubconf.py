@@ -49,7 +49,7 @@ __all__ = [
 
 
 def model(checkpoint: str, *, device: str = "cpu") -> _ImageModel:
-    """A trained model, ready to predict: RGB images in 0..255 -> logits.
+    """A trained model, ready to predict: images with the values of their files -> logits.
 
     Args:
         checkpoint: the folder of a run, a model.safetensors, the name of a model in

@@ -251,6 +251,22 @@ def test_the_model_section_has_the_numbers_of_the_model() -> None:
     assert "times their size" not in plain
 
 
+def test_the_images_that_a_model_takes_are_described() -> None:
+    assert "- Input: RGB images with values from 0 to 255. The" in str(card_of())
+    deep = dataclasses.replace(
+        INFO,
+        pixel_type="uint16",
+        bands=(4, 1),
+        value_range=((0, 4095),) * 2,
+        mean=(0.5, 0.5),
+        std=(0.1, 0.2),
+    )
+    assert (
+        "- Input: images with bands 2 (4, 1) of the type uint16, with the values of their files (0 "
+        "to 4095 become 0 to 1). The"
+    ) in str(card_of(deep))
+
+
 def test_a_network_with_an_encoder_is_of_the_family_of_the_encoder() -> None:
     card = card_of(dataclasses.replace(INFO, arch="unet:densenet121"))
     assert "densenet" in card.data.tags

@@ -14,6 +14,8 @@ from tiramisu.checkpoints.evaluations import CLASS_SCORES, SCORES, Evaluation, r
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.data.catalog import list_datasets, load_spec
+from tiramisu.data.image_format import RGB, describe_bands
+from tiramisu.data.scaling import Scaling, choose_scaling, describe_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some
 
@@ -76,6 +78,7 @@ def make_card(
         CLASS_SCORES=CLASS_SCORES,
         # The model.
         info=info,
+        images=_describe_images(info),
         segmentation=info.task == "segmentation",
         title=title,
         network=network,
@@ -102,6 +105,17 @@ def make_card(
         weak_percent=round(100 * WEAK_SCORE),
     )
     return card
+
+
+def _describe_images(info: ModelInfo) -> str:
+    scaling = Scaling(value_range=info.value_range)
+    if info.image_format == RGB and scaling == choose_scaling("type", RGB, []):
+        return "RGB images with values from 0 to 255"
+    bands = describe_bands(info.image_format)
+    return (
+        f"images with bands {bands} of the type {info.pixel_type}, with the values of their files "
+        f"({describe_scaling(scaling)})"
+    )
 
 
 def _make_front_matter(

@@ -112,7 +112,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
     data = RunData(spec, config)
     if is_main_process() and (data.scaling.is_measured or data.format != RGB):
         print(
-            f"images: {describe_bands(data.format)} bands of the type {data.format.pixel_type}; "
+            f"images: bands {describe_bands(data.format)}, {data.format.pixel_type}, values "
             f"{describe_scaling(data.scaling)} (--bands and --scaling change this)"
         )
     model = build_model_for(spec, config, format=data.format, scaling=data.scaling)
