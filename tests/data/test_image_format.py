@@ -6,11 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from tiny_rasters import TYPES, values, write_tiff
 
 from tiramisu.data.image_format import RGB, ImageFormat, find_format, no_data_pixels
 from tiramisu.data.readers.image_file import read_header, read_image, read_raster
+from tiramisu.data.readers.mask_file import read_mask
 
 
 def format_of(*paths: Path, bands: object = None) -> ImageFormat:
@@ -208,6 +210,69 @@ def test_all_kinds_of_files_are_turned_as_exif_says(tmp_path: Path, name: str, o
     assert (header.height, header.width) == seen.shape[:2] == turned.shape[:2]
     assert header.orientation == orientation
     assert np.abs(seen.astype(int) - turned).mean() < 6
+
+
+def test_colors_of_16_bits_are_known_by_their_headers(tmp_path: Path):
+    image = values("uint16", bands=3, height=64, width=64)
+    for name in ("a.jp2", "a.ppm"):
+        assert cv2.imwrite(str(tmp_path / name), image[..., ::-1])
+        header = read_header(tmp_path / name)
+        assert (header.type, header.bands) == ("uint16", 3)
+        read = read_image(tmp_path / name)
+        assert read.dtype == np.uint16
+        if name == "a.ppm":  # JPEG 2000 is lossy
+            assert np.array_equal(read, image)
+    small = values("uint8", bands=3, height=64, width=64)
+    for name in ("b.jp2", "b.ppm"):
+        assert cv2.imwrite(str(tmp_path / name), small)
+        assert read_header(tmp_path / name).type == read_image(tmp_path / name).dtype == "uint8"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_palettes_of_tiffs_are_colors(tmp_path: Path, bits: int):
+    entries = np.arange(12).reshape(3, 4)
+    colormap = np.random.default_rng(0).integers(0, 2**16, (3, 2**bits)).astype(np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, entries.astype(f"u{bits // 8}"), photometric="palette", colormap=colormap
+    )
+    assert read_header(path).type == "uint8"
+    assert np.array_equal(read_image(path), (colormap >> 8).T[entries])
+    assert np.array_equal(read_mask(path, "index"), entries)
+    assert read_mask(path, "rgb").shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "type"),
+    [("separated", "float32"), ("separated", "int16"), ("minisblack", "complex64")],
+)
+def test_colors_that_do_not_fit_their_values_are_refused(
+    tmp_path: Path, photometric: str, type: str
+):
+    bands = 4 if photometric == "separated" else 1
+    image = np.ones((4, 4, bands)).astype(type)
+    write_tiff(tmp_path / "a.tif", image, photometric=photometric)
+    for read in (read_header, read_raster):
+        with pytest.raises(ValueError, match=rf"a\.tif: a TIFF of \w+ with .* {type} .*cannot be"):
+            read(tmp_path / "a.tif")
+
+
+def test_numbers_too_large_for_float32_are_refused(tmp_path: Path):
+    write_tiff(tmp_path / "a.tif", np.full((4, 4, 1), 1e300))
+    with pytest.raises(ValueError, match=r"a\.tif holds infinity"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_transparency_of_other_files_is_no_band(tmp_path: Path):
+    path = save(tmp_path / "a.png", Image.fromarray(values("uint8", bands=4), "RGBA"))
+    with pytest.raises(ValueError, match=r"a\.png has 3 bands; expected one with the number 4"):
+        format_of(path, bands=(1, 2, 3, 4))
+
+
+def test_grey_needs_one_band_or_three(tmp_path: Path):
+    write_tiff(tmp_path / "a.tif", values("uint8", bands=4))
+    with pytest.raises(ValueError, match=r"a\.tif has 4 bands, and `bands` is grey; exp"):
+        format_of(tmp_path / "a.tif", bands="grey")
 
 
 def test_a_circle_of_pages_ends(tmp_path: Path):

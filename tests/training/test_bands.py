@@ -26,7 +26,7 @@ from tiramisu.training.train import train
 
 def settings(root: Path, **options: object) -> TrainConfig:
     usual = {"batch_size": 2, "flip": False, "max_steps": 1, "keep": "last", "num_workers": 0}
-    return TrainConfig(data=str(root), out=str(root.parent / "run"), **{**usual, **options})
+    return TrainConfig(**{"data": str(root), "out": str(root.parent / "run"), **usual, **options})
 
 
 @pytest.mark.parametrize("type", ["uint8", "uint16", "int16", "float32"])
@@ -193,3 +193,66 @@ def test_weights_start_a_network_for_other_bands(tmp_path: Path) -> None:
     model = plan(config).task.model
     colors = load_model(run.folder).network.features[0].weight
     assert torch.allclose(model.network.features[0].weight, colors.sum(dim=1, keepdim=True))
+
+
+def test_files_are_predicted_with_the_same_bands_as_in_training(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", "uint16", bands=5)
+    run = train(settings(tmp_path / "set", bands=[4, 2, 1]))
+    assert run.model.info.bands == (4, 2, 1)
+    path = tmp_path / "set/images/val/3.tif"
+    mask = predict(run.model, path).mask
+    seen: list[torch.Tensor] = []
+    run.model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    out = tmp_path / "out"
+    predict_files(run.model, [path], config=PredictConfig(checkpoint="x", out=str(out)))
+    assert np.array_equal(np.asarray(Image.open(out / "3_mask.png")), mask)
+    image = values("uint16", bands=5, height=64, width=64, seed=3)[..., [3, 1, 0]]
+    expected = (torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) - run.model.mean) / (
+        run.model.std
+    )
+    assert torch.allclose(seen[0][0], expected, atol=1e-5)
+
+
+def test_no_data_of_integers_does_not_count_in_statistics(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", "uint8", bands=2)
+    for path in sorted((tmp_path / "set/images").rglob("*.tif")):
+        image = values("uint8", bands=2, height=64, width=64, seed=int(path.stem)).astype(np.int16)
+        image[:20] = -32768
+        write_tiff(path, image, extratags=[(42113, "s", 0, "-32768", True)])
+    planned = plan(settings(tmp_path / "set"))
+    assert planned.data.format.pixel_type == "float32"
+    assert all(0 <= low < high <= 255 for low, high in planned.data.scaling.value_range)
+    assert planned.data.train_set[0]["image"][:, :20].isnan().all()
+
+
+def test_a_resumed_run_keeps_the_scaling_that_it_has_learnt_with(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", "uint16", bands=1)
+    config = settings(tmp_path / "set", max_steps=None, epochs=1)
+    before = train(config).model.info
+    for path in sorted((tmp_path / "set/images").rglob("*.tif")):
+        image = values("uint16", bands=1, height=64, width=64, seed=int(path.stem))
+        write_tiff(path, image // 16)
+    resumed = settings(
+        tmp_path / "set", max_steps=None, epochs=2, resume=str(tmp_path / "run"), check_data=False
+    )
+    assert plan(resumed).task.model.info.value_range == before.value_range
+
+
+def test_many_bands_go_through(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", "uint8", bands=150)
+    config = settings(tmp_path / "set", crop=(96, 96), color=1.0, scale=(0.7, 0.8), flip=True)
+    data = plan(config).data
+    assert data.train_set[0]["image"].shape == (150, 96, 96)
+
+
+def test_a_start_with_another_scaling_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_set(tmp_path / "set", "uint16", bands=3)
+    run = train(settings(tmp_path / "set", scaling="type"))
+    options = {"init_from": str(run.folder), "out": str(tmp_path / "new")}
+    capsys.readouterr()
+    plan(settings(tmp_path / "set", scaling=(0.0, 4095.0), **options))
+    assert "scaled differently; set --scaling to match" in capsys.readouterr().out
+    plan(settings(tmp_path / "set", scaling="type", **options))
+    assert "differently" not in capsys.readouterr().out

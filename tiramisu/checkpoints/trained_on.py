@@ -1,6 +1,7 @@
 """The data set that a model was trained on."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from tiramisu.checkpoints.info import ModelInfo
@@ -37,10 +38,18 @@ def find_data(
     """
     trained_with = read_settings(find_model_file(checkpoint))
     data = data or trained_with.get("data", info.dataset)
-    same_data = data in (trained_with.get("data"), info.dataset)
+    same_data = data in (trained_with.get("data"), info.dataset) or (
+        "data" in trained_with and os.path.realpath(data) == os.path.realpath(trained_with["data"])
+    )
     if same_data:
         saved = {f.name: trained_with.get(f.name) for f in dataclasses.fields(SourceOptions)}
         given = {name: getattr(options, name) for name in saved}
+        if options.val_fraction not in (None, saved["val_fraction"]):
+            raise ValueError(
+                f"--val-fraction is {options.val_fraction}, but the model was trained with "
+                f"{saved['val_fraction']}: some of these validation samples are those it has "
+                "learnt; leave the flag out"
+            )
         options = SourceOptions(**{n: saved[n] if v is None else v for n, v in given.items()})
     spec = load_spec(data, options)
     _check_classes(info, spec, data)

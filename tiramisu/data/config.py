@@ -17,6 +17,9 @@ class SourceOptions:
     """What images without annotations are, and pixels outside of all shapes: background, a class
     of its own, or void, which the loss and the scores ignore."""
 
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageOptions(SourceOptions):

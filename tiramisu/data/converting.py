@@ -171,6 +171,8 @@ def _describe(
         "name": name,
         "title": spec.title,
         "root": ".",
+        **({} if spec.bands is None else {"bands": _as_yaml(spec.bands)}),
+        **({} if spec.scaling is None else {"scaling": _as_yaml(spec.scaling)}),
         "classes": [
             {"name": entry.name, "color": color}
             for entry, color in zip(spec.classes, colors, strict=True)
@@ -187,6 +189,10 @@ def _describe(
     (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     names = "".join(f"{entry.name}\n" for entry in spec.classes)
     (folder / "classes.txt").write_text(names, encoding="utf-8")
+
+
+def _as_yaml(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _pattern(split: str, jobs: Sequence[_Job]) -> str:

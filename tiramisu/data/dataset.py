@@ -162,8 +162,9 @@ class ImageDataset(Dataset[Sample]):
 def as_tensor(image: npt.NDArray[Any]) -> Tensor:
     """(H, W, C) -> (C, H, W): uint8 as it is, all other types as float32, which holds them."""
     image = image if image.dtype == np.uint8 else image.astype(np.float32, copy=False)
-    # OpenCV splits channels several times faster than NumPy.
-    return torch.from_numpy(np.stack(cv2.split(image)))
+    if image.shape[2] <= 4:  # OpenCV splits channels several times faster than NumPy
+        return torch.from_numpy(np.stack(cv2.split(image)))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, 2, 0)))
 
 
 def open_split(

@@ -8,8 +8,8 @@ One rule for each kind of image, the same in training and in prediction:
 - Where images in colors are expected, a grey one is repeated three times; where grey ones are
   expected, RGB is converted to its luminance (ITU-R BT.601).
 - Values stay as they are in the file. Images of 1 bit have 0 and 255.
-- Pixels that a TIFF of floats declares as no-data are NaN. A network sees 0 there, the mean of the
-  training images.
+- Images whose files declare a no-data value are float32, but for those of 8 bits, and NaN where
+  they have it. A network sees 0 there, the mean of the training images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -81,15 +81,23 @@ def find_format(
             "value of 8 bits and the same value of another type mean different things: convert them"
         )
     pixel_type: PixelType = "float32" if len(types) > 1 else next(iter(types), "uint8")
+    if pixel_type != "uint8" and any(header.has_no_data for _, header in listed):
+        pixel_type = "float32"  # which has NaN for no data
     if isinstance(bands, tuple):
         return ImageFormat(channels=len(bands), pixel_type=pixel_type, bands=bands)
     if bands == "grey":
+        if odd := [number for number in counts if number not in (1, 3)]:
+            raise ValueError(
+                f"{show_path(counts[odd[0]][0])} has {odd[0]} bands, and `bands` is grey; expected "
+                "1 or 3: give the number of one band, such as [1]"
+            )
         return ImageFormat(channels=1, pixel_type=pixel_type)
     most = max(counts, default=3)
     if bands == "rgb":
         if odd := [number for number in counts if number not in (1, 3) and number < 3]:
             raise ValueError(
-                f"{counts[odd[0]][0]} has {odd[0]} bands, and `bands` is rgb; expected 1, 3 or more"
+                f"{show_path(counts[odd[0]][0])} has {odd[0]} bands, and `bands` is rgb; "
+                "expected 1, 3 or more"
             )
         # Of four bands and more, the first three.
         first = (1, 2, 3) if most > 3 else None
@@ -136,9 +144,11 @@ def as_format(raster: Raster, format: ImageFormat, *, what: str) -> npt.NDArray[
     Raises:
         ValueError: the image has other bands or another type.
     """
-    check_finite(raster, what=what)
     image = _find_colors(raster)
     header = raster.header
+    if raster.no_data is not None and format.pixel_type == "float32":
+        # float64 holds integers of 32 bits too; it becomes float32 below.
+        image = np.where(image == raster.no_data, np.nan, image.astype(np.float64))
     if format.bands is not None and not (format.bands == (1, 2, 3) and header.bands == 1):
         check_bands(header, format.bands, what=what)
         # Arrays have no transparency: the bands may be fewer than the header says.
@@ -147,15 +157,9 @@ def as_format(raster: Raster, format: ImageFormat, *, what: str) -> npt.NDArray[
         image = image[..., : header.bands]
         image = _convert_colors(image, format, what=what)
     image = convert_type(image, format.pixel_type, what=what)
-    if raster.no_data is not None and image.dtype == np.float32:
-        image = np.where(image == np.float32(raster.no_data), np.float32(np.nan), image)
-    return np.ascontiguousarray(image)
-
-
-def check_finite(raster: Raster, *, what: str) -> None:
-    """Raise ValueError if an image holds infinity, from which a network would learn NaN."""
-    if raster.values.dtype.kind == "f" and np.isinf(raster.values).any():
+    if image.dtype == np.float32 and np.isinf(image).any():
         raise ValueError(f"{what} holds infinity; expected numbers, or NaN for no data")
+    return np.ascontiguousarray(image)
 
 
 def no_data_pixels(raster: Raster) -> npt.NDArray[np.bool_] | None:

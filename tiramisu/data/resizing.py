@@ -1,5 +1,6 @@
 """Images and labels in another size."""
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -16,14 +17,24 @@ def resize_image(image: npt.NDArray[Any], *, height: int, width: int) -> npt.NDA
     shrinks = height * width < image.shape[0] * image.shape[1]
     # INTER_LINEAR would give jagged edges when it down-samples.
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return by_bands(lambda part: cv2.resize(part, (width, height), interpolation=how), image)
+
+
+def by_bands(
+    change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], image: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Change an image (H, W, C) of any number of bands by a function of OpenCV's.
+
+    OpenCV takes four bands at most for some of its work, and drops the axis of a single one.
+    """
     if image.shape[2] <= _AT_A_TIME:
-        resized = cv2.resize(image, (width, height), interpolation=how)
-        return resized.reshape(height, width, image.shape[2])
+        changed = change(image)
+        return changed.reshape(*changed.shape[:2], image.shape[2])
     parts = [
-        cv2.resize(np.ascontiguousarray(bands), (width, height), interpolation=how)
+        change(np.ascontiguousarray(bands))
         for bands in np.split(image, range(_AT_A_TIME, image.shape[2], _AT_A_TIME), axis=2)
     ]
-    return np.concatenate([part.reshape(height, width, -1) for part in parts], axis=2)
+    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)
 
 
 def resize_label(label: npt.NDArray[np.uint8], *, height: int, width: int) -> npt.NDArray[np.uint8]:

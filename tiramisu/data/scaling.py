@@ -18,8 +18,14 @@ TYPE_RANGES: dict[PixelType, tuple[float, float]] = {
     "float32": (0.0, 1.0),
 }
 """The values that `type` maps to 0 and 1."""
-_MOST_PIXELS = 20_000
-"""Pixels of an image that are measured, at even distances."""
+MAX_VALUE = 1e38
+"""Largest value, positive or negative, that is scaled: float32 holds little more."""
+_MOST_PIXELS = 4_000_000
+"""Pixels that are measured in all, at even distances."""
+_MOST_OF_IMAGE = 20_000
+"""Pixels of an image that are measured."""
+_LEAST_STD = 1e-4
+"""Smallest standard deviation of values within their range."""
 _OUTLIERS = 0.1
 """Percent of the values, on either side, that may lie outside of a measured range."""
 
@@ -50,7 +56,11 @@ def usual_scaling(
 
 
 def choose_scaling(
-    choice: ScalingChoice, format: ImageFormat, images: Iterable[npt.NDArray[Any]]
+    choice: ScalingChoice,
+    format: ImageFormat,
+    images: Iterable[npt.NDArray[Any]],
+    *,
+    count: int = 1,
 ) -> Scaling:
     """The scaling of a data set's images.
 
@@ -58,30 +68,34 @@ def choose_scaling(
         choice: as in `DatasetSpec.scaling`.
         format: the bands and the type of the images.
         images: (H, W, C) each, of the training split; read only to measure statistics.
+        count: how many they are.
 
     Raises:
         ValueError: a band has the same value everywhere.
     """
     how = usual_scaling(choice, format)
     if how == "statistics":
-        return measure_scaling(images, channels=format.channels)
+        return measure_scaling(images, channels=format.channels, count=count)
     value_range = TYPE_RANGES[format.pixel_type] if how == "type" else how
     return Scaling(value_range=(value_range,) * format.channels)
 
 
-def measure_scaling(images: Iterable[npt.NDArray[Any]], *, channels: int) -> Scaling:
+def measure_scaling(
+    images: Iterable[npt.NDArray[Any]], *, channels: int, count: int = 1
+) -> Scaling:
     """Measure range, mean and standard deviation of each band.
 
     The range leaves out 0.1 % of the values on either side. Of an image, at most 20,000 pixels at
-    even distances count; no-data pixels (NaN) do not.
+    even distances count, and of all `count` images about four million; no-data pixels (NaN) do not.
 
     Raises:
         ValueError: there is no value, or a band has the same value everywhere.
     """
+    most = max(1, min(_MOST_OF_IMAGE, _MOST_PIXELS // count))
     picked = [np.zeros((0, channels), np.float32)]
     for image in images:
         pixels = image.reshape(-1, image.shape[2])  # (H, W, C) -> (H * W, C)
-        step = -(-len(pixels) // _MOST_PIXELS)
+        step = -(-len(pixels) // most)
         picked.append(pixels[::step].astype(np.float32))
     values = np.concatenate(picked)
     ranges, means, stds = [], [], []
@@ -98,6 +112,12 @@ def measure_scaling(images: Iterable[npt.NDArray[Any]], *, channels: int) -> Sca
         if low == high:
             low, high = numbers.min(), numbers.max()
         scaled = (numbers - low) / (high - low)
+        if max(abs(low), abs(high)) > MAX_VALUE or scaled.std() < _LEAST_STD or scaled.std() > 1e5:
+            raise ValueError(
+                f"band {band + 1} of the training images has values from {numbers.min():g} to "
+                f"{numbers.max():g}, which no scaling spreads well; if one of them means no data, "
+                "declare it in the files (GDAL's no-data value, or NaN), or give a --scaling"
+            )
         ranges.append((float(low), float(high)))
         means.append(float(scaled.mean()))
         stds.append(float(scaled.std()))

@@ -1,6 +1,5 @@
 """DatasetSpec: what a data set is. Its fields are the keys of the YAML file."""
 
-import math
 import os
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -37,7 +36,7 @@ from tiramisu.data.entry import (
 from tiramisu.data.image_format import Bands
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
 from tiramisu.data.readers.raster import MAX_BANDS
-from tiramisu.data.scaling import ScalingChoice
+from tiramisu.data.scaling import MAX_VALUE, ScalingChoice
 from tiramisu.data.spec_parts import (
     AnnotatedSplit,
     CifarSplit,
@@ -78,7 +77,7 @@ def _check_scaling(value: Any) -> Any:
         return value
     if isinstance(value, list | tuple) and len(value) == 2:
         low, high = value
-        if all(type(n) in (int, float) and math.isfinite(n) for n in value) and low < high:
+        if all(type(n) in (int, float) and abs(n) <= MAX_VALUE for n in value) and low < high:
             return float(low), float(high)
     raise EntryError(
         f"expected type, statistics or [low, high] with low below high, not {show(value)}"
@@ -188,7 +187,15 @@ class DatasetSpec(Entry):
         Raises:
             ValueError: a value is outside its range.
         """
-        changed = {"bands": _check_bands(bands), "scaling": _check_scaling(scaling)}
+        changed = {}
+        for name, value, check in (
+            ("bands", bands, _check_bands),
+            ("scaling", scaling, _check_scaling),
+        ):
+            try:
+                changed[name] = check(value)
+            except EntryError as error:
+                raise ValueError(f"--{name}: {error}") from None
         return self.model_copy(update={k: v for k, v in changed.items() if v is not None})
 
     def split(self, name: str) -> Split:

@@ -16,7 +16,7 @@ import albumentations as A
 import cv2
 
 from tiramisu.data.labels import IGNORE_INDEX
-from tiramisu.data.resizing import resize_image, resize_label
+from tiramisu.data.resizing import by_bands, resize_image, resize_label
 
 IMAGENET_COLOR = (124.0, 116.0, 104.0)
 """ImageNet's mean color."""
@@ -76,7 +76,7 @@ class TrainTransform:
         if self.whole_from is None or epoch < self.whole_from:
             image, label = self._scale_and_crop(image, label, rng=rng)
         if self.flip and rng.random() < 0.5:
-            mirrored = cv2.flip(image, 1).reshape(image.shape)
+            mirrored = by_bands(lambda bands: cv2.flip(bands, 1), image)
             image, label = mirrored, cv2.flip(label, 1) if label.ndim else label
         if self.color:
             # set_random_seed would give every step the same random numbers.

@@ -71,7 +71,7 @@ def _measure(model: ImageModel, dataset: ImageDataset, *, side: int | None) -> I
 
 
 def cut(images: Tensor, *, side: int | None) -> Iterator[Tensor]:
-    """Cut images (B, 3, H, W) into parts of about equal size, no side longer than `side`.
+    """Cut images (B, C, H, W) into parts of about equal size, no side longer than `side`.
 
     No side is cut to less than 64 pixels: a `side` below 128 counts as 128.
     """

@@ -163,7 +163,7 @@ def evaluate(
     finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
-            images = batch["image"].to(model.device)  # (B, 3, H, W)
+            images = batch["image"].to(model.device)  # (B, C, H, W)
             labels = batch["label"].to(model.device)  # (B, H, W), or (B,)
             # Collected on the device: to look at it after each batch is to wait for a GPU.
             if spec.task == "segmentation":

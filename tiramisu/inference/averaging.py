@@ -25,9 +25,9 @@ def augmented_logits(
     """Test-time augmentation: the mean over scaled copies of images, each also mirrored.
 
     Args:
-        run: a model, or a function that runs one in tiles: (B, 3, h, w) -> logits (B, C, h, w),
+        run: a model, or a function that runs one in tiles: (B, C, h, w) -> logits (B, C, h, w),
             or (B, C).
-        images: (B, 3, H, W) RGB in 0..255.
+        images: (B, C, H, W) with the values of files.
         size: height and width of the result; by default those of the images. () for (B, C).
         scales: factors of the copies.
 
@@ -141,7 +141,7 @@ def run_passes(
 
     Args:
         model: what runs.
-        images: (B, 3, H, W) RGB in 0..255.
+        images: (B, C, H, W) with the values of files.
         size: height and width of the result; None for a classifier, which takes none.
         passes: their number.
     """

@@ -63,9 +63,14 @@ def classify_batch(model: Predictor, images: Sequence[Pixels | str | Path]) -> l
     Images are resized and cropped to the size that the model was trained with. A model without
     such a size needs images of one size.
     """
+    format = model.info.image_format
+    return _classify_pixels(model, [read_pixels(image, format) for image in images])
+
+
+def _classify_pixels(model: Predictor, arrays: Sequence[Pixels]) -> list[Classification]:
+    """As `classify_batch`, for what `read_pixels` gives."""
     check_model(model, "classification")
     size = model.info.image_size
-    arrays = [read_pixels(image, model.info.image_format) for image in images]
     if size is not None:
         arrays = [resize_and_crop(array, size) for array in arrays]
     batch = torch.stack([as_tensor(array) for array in arrays])  # (B, C, H, W)
@@ -118,7 +123,7 @@ def classify_files(
                     except (ValueError, FileNotFoundError) as error:
                         failures.append(describe_failure(item, error, smaller="--batch-size"))
                 try:
-                    found = classify_batch(model, list(batch.values())) if batch else []
+                    found = _classify_pixels(model, list(batch.values())) if batch else []
                 except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
                     failures += [describe_failure(i, error, smaller="--batch-size") for i in batch]
                 else:

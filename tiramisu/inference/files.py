@@ -19,11 +19,11 @@ from tiramisu.inference.inputs import Input, describe_failure, find_inputs, rais
 from tiramisu.inference.map_file import read_mask_rows, read_place
 from tiramisu.inference.maps import find_maps, predict_map
 from tiramisu.inference.polygon_files import IN_PIXELS, write_coco, write_geojson
-from tiramisu.inference.predict import Prediction, predict
+from tiramisu.inference.predict import Prediction, predict_pixels
 from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.inference.regions import Mask
 from tiramisu.inference.tester import as_tile
-from tiramisu.inference.uncertainty import UncertainPrediction, predict_uncertainty
+from tiramisu.inference.uncertainty import UncertainPrediction, predict_pixels_uncertainty
 from tiramisu.inference.video import predict_video
 from tiramisu.text import list_some, path_text, show_path
 from tiramisu.visual.heat import find_scale, heat_map_with_scale
@@ -205,9 +205,9 @@ def _predict_one(
         return summary, read_mask_rows(path)
     image = read_image(item.path, model.info.image_format)
     prediction = (
-        predict_uncertainty(model, image, passes=config.passes, tile=tile)
+        predict_pixels_uncertainty(model, image, passes=config.passes, tile=tile)
         if config.uncertainty
-        else predict(model, image, tile=tile, tta=config.tta)
+        else predict_pixels(model, image, tile=tile, tta=config.tta)
     )
     picture = show_bands(image, value_range=model.info.value_range, bands=config.show_bands)
     return _write_image(picture, prediction, files), [prediction.mask]

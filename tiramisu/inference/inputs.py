@@ -85,7 +85,9 @@ def raise_failures(failures: Sequence[str], *, total: int) -> None:
     """Raise ValueError at the end of the work if some of the `total` inputs failed."""
     if failures:
         raise ValueError(
-            f"{len(failures)} of {total} files failed, the others are done: {'; '.join(failures)}"
+            f"{len(failures)} of {total} files failed"
+            + (", the others are done" if len(failures) < total else "")
+            + f": {'; '.join(failures)}"
         )
 
 

@@ -50,7 +50,7 @@ class Scene:
         self.bands = self.shape[2] - alpha.count(True)
         """Number of bands without transparency, which has to be the last."""
         self.palette = self._read_palette()
-        """RGB uint8 (256, 3) where the file holds the numbers of colors."""
+        """RGB uint8 (N, 3) where the file holds the numbers of colors."""
 
     def read(self, rows: slice, columns: slice) -> Values:
         """A piece (H, W, C) in the file's own type, with all its bands."""
@@ -85,7 +85,8 @@ class Scene:
     def _read_palette(self) -> npt.NDArray[np.uint8] | None:
         if self.bands != 1 or self.dataset.colorinterp[0].name != "palette":
             return None
-        table = np.zeros((256, 3), np.uint8)
+        is_deep = self.dataset.dtypes[0] != "uint8"
+        table = np.zeros((1 << 16 if is_deep else 256, 3), np.uint8)
         for number, color in self.dataset.colormap(1).items():
             table[number] = color[:3]
         return table
@@ -112,6 +113,18 @@ def needs_windows(path: Path) -> tuple[bool, bool]:
     return lies_on_map, pixels > most_megapixels() * 1_000_000
 
 
+def _is_odd(path: Path) -> bool:
+    """Whether GDAL reads a TIFF in another way than an image is read: turned, or inverted."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        orientation = page.tags.get(274)
+        return page.photometric.name == "MINISWHITE" or (
+            orientation is not None and orientation.value != 1
+        )
+
+
 @contextmanager
 def open_scene(path: Path) -> Iterator[Scene]:
     """A TIFF that is read by windows.
@@ -120,7 +133,8 @@ def open_scene(path: Path) -> Iterator[Scene]:
         ValueError: rasterio is not installed, or the file is damaged or holds several images.
     """
     rasterio = _require_rasterio(path)
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE), warnings.catch_warnings():
+    # Files of statistics and colors beside the image (.aux.xml) do not count in training either.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_PAM_ENABLED=False), warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with _reading(path):
             dataset = rasterio.open(path, driver="GTiff")
@@ -129,6 +143,11 @@ def open_scene(path: Path) -> Iterator[Scene]:
                 raise ValueError(
                     f"{show_path(path)} holds {len(pages)} pages; expected one image: save each "
                     "page as a file, or the pages as the bands of one image"
+                )
+            if _is_odd(path):
+                raise ValueError(
+                    f"{show_path(path)} is turned by its orientation, or has 0 as white, and "
+                    "cannot be read by windows; save it again, as by `gdal_translate`"
                 )
             yield Scene(dataset, path)
 

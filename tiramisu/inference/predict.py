@@ -19,7 +19,7 @@ from tiramisu.data.dataset import as_tensor
 from tiramisu.data.image_format import ImageFormat, as_format
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.raster import Header, Raster
-from tiramisu.data.resizing import resize_image
+from tiramisu.data.resizing import by_bands, resize_image
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tester import keep_best, probability_rows
 from tiramisu.inference.tiles import Rows, Tile, with_smaller_tiles
@@ -67,8 +67,20 @@ def predict(
     Arguments and errors are those of `predict_probabilities`. The memory for results is five bytes
     a pixel, for any number of classes (without `tta`).
     """
-    check_options(model, tile=tile, overlap=overlap)
     pixels = read_pixels(image, model.info.image_format)
+    return predict_pixels(model, pixels, tile=tile, overlap=overlap, tta=tta)
+
+
+def predict_pixels(
+    model: Predictor,
+    pixels: Pixels,
+    *,
+    tile: Tile = "auto",
+    overlap: float = 0.25,
+    tta: bool = False,
+) -> Prediction:
+    """As `predict`, for what `read_pixels` gives."""
+    check_options(model, tile=tile, overlap=overlap)
 
     def run(side: int | None) -> tuple[Tensor, Tensor]:
         parts = probabilities_by_rows(model, pixels, tile=side, overlap=overlap, tta=tta)
@@ -101,7 +113,8 @@ def predict_probabilities(
         model: a model in evaluation mode, on any device, or an exported one.
         image: the path of an image file; or an array of any size, (H, W) or (H, W, bands), of the
             type and with the bands of the images that the model was trained on, such as uint8 RGB
-            (H, W, 3). Of grey, RGB and RGBA each can stand for the other; transparency is dropped.
+            (H, W, 3). For models of grey and of RGB images, grey, RGB
+            and RGBA can stand for each other; transparency is dropped.
         tile: side of overlapping tiles, in pixels of the shrunk image; "auto" is 1024. An image
             that is not larger is predicted whole. If memory runs out, the prediction starts again
             with tiles of half the side. None predicts every image whole.
@@ -205,6 +218,6 @@ def _prepare(pixels: Pixels, seen: tuple[int, int]) -> Tensor:
     below, right = max(0, MIN_SIDE - height), max(0, MIN_SIDE - width)
     if below or right:
         # Padded by its mirror image, several times where needed.
-        padded = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REFLECT_101)
-        pixels = padded.reshape(*padded.shape[:2], pixels.shape[2])
+        sides = (0, below, 0, right, cv2.BORDER_REFLECT_101)
+        pixels = by_bands(lambda bands: cv2.copyMakeBorder(bands, *sides), pixels)
     return as_tensor(pixels)[None]

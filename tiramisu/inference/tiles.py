@@ -100,7 +100,7 @@ def logits_by_rows(
 
     Args:
         model: predicts a tile.
-        images: the image, (1, 3, H, W) RGB in 0..255, or a source of its tiles.
+        images: the image, (1, C, H, W) with the values of files, or a source of its tiles.
         tile: side of the tiles; an image that is not larger goes whole, and with None every image.
         overlap: part of a tile that it shares with the next, 0 to 0.5.
     """

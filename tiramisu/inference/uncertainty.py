@@ -56,10 +56,25 @@ def predict_uncertainty(
         FileNotFoundError, ValueError: as `predict_probabilities`; and for a model without dropout,
             or fewer than 2 passes.
     """
+    pixels = read_pixels(image, model.info.image_format)
+    return predict_pixels_uncertainty(
+        model, pixels, passes=passes, tile=tile, overlap=overlap, seed=seed
+    )
+
+
+def predict_pixels_uncertainty(
+    model: Predictor,
+    pixels: Pixels,
+    *,
+    passes: int = 20,
+    tile: Tile = "auto",
+    overlap: float = 0.25,
+    seed: int = 0,
+) -> UncertainPrediction:
+    """As `predict_uncertainty`, for what `read_pixels` gives."""
     check_options(model, tile=tile, overlap=overlap)
     if passes < 2:
         raise ValueError(f"passes is {passes}; expected at least 2, because they are compared")
-    pixels = read_pixels(image, model.info.image_format)
 
     def run(side: int | None) -> Passes:
         def run_once() -> Tensor:

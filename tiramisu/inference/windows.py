@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from tiramisu.data.dataset import as_tensor
+from tiramisu.data.resizing import by_bands, resize_image
 from tiramisu.inference.predictor import MIN_SIDE
 
 Values = npt.NDArray[Any]
@@ -61,8 +62,9 @@ class SeenTiles:
         below, right = rows.stop - inside.stop, columns.stop - across.stop
         if below or right:
             # By its mirror image, several times where needed.
-            piece = cv2.copyMakeBorder(piece, 0, below, 0, right, cv2.BORDER_REFLECT_101)
-        return as_tensor(_as_bands(piece))[None]
+            sides = (0, below, 0, right, cv2.BORDER_REFLECT_101)
+            piece = by_bands(lambda bands: cv2.copyMakeBorder(bands, *sides), piece)
+        return as_tensor(piece)[None]
 
     def _read_seen(self, rows: slice, columns: slice) -> Values:
         if self._seen == self._windows.shape[:2]:
@@ -132,15 +134,9 @@ def shrink(
     """
     if down.is_whole and across.is_whole:
         # OpenCV rounds otherwise here, and no pixel lies in two others.
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        bands = [cv2.resize(band, size, interpolation=cv2.INTER_AREA) for band in cv2.split(values)]
-        return np.stack(bands, axis=-1)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        return resize_image(values, height=height, width=width)
     shrunk = down(across(values, columns, axis=1), rows, axis=0)
     if np.issubdtype(values.dtype, np.integer):
         return np.rint(shrunk).astype(values.dtype)
     return shrunk.astype(values.dtype, copy=False)
-
-
-def _as_bands(values: Values) -> Values:
-    """(H, W, C), also of a single band, whose axis OpenCV drops."""
-    return values[..., None] if values.ndim == 2 else values

@@ -13,12 +13,13 @@ from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.image_format import PixelType
+from tiramisu.data.image_format import RGB, PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import Sample
-from tiramisu.data.scaling import Scaling, choose_scaling
+from tiramisu.data.scaling import Scaling, choose_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.transforms import IMAGENET_COLOR, TrainTransform
 from tiramisu.devices import pick_device
@@ -33,10 +34,14 @@ CACHE: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": F
 class RunData(LightningDataModule):
     """Both splits of a run: training samples with augmentation, validation samples without.
 
+    The images are read and scaled as those of the network that is trained on, if there is one.
+
     Validation labels keep their full size, at which the model is evaluated.
     """
 
-    def __init__(self, spec: DatasetSpec, config: TrainConfig) -> None:
+    def __init__(
+        self, spec: DatasetSpec, config: TrainConfig, *, trained: ModelInfo | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         make_split = functools.partial(
@@ -46,9 +51,16 @@ class RunData(LightningDataModule):
             image_scale=config.image_scale,
             cache=CACHE[config.cache],
         )
-        self.train_set = make_split(config.train_split, seed=config.seed)
+        format = None if trained is None else trained.image_format
+        self.train_set = make_split(config.train_split, seed=config.seed, format=format)
         self.format = self.train_set.format
-        self.scaling = measure_scaling_of(self.train_set)
+        measured = usual_scaling(spec.scaling, self.format) == "statistics"
+        if trained is not None and measured:
+            self.scaling = Scaling(
+                value_range=trained.value_range, mean=trained.mean, std=trained.std
+            )
+        else:
+            self.scaling = measure_scaling_of(self.train_set)
         self.train_set.transform = TrainTransform(
             crop=config.crop,
             pad=config.pad,
@@ -134,7 +146,7 @@ def pick_num_workers(config: TrainConfig) -> int:
 def measure_scaling_of(dataset: ImageDataset) -> Scaling:
     """The scaling of a data set's images, measured on this split where it has to be measured."""
     images = (dataset.read(index)[0] for index in range(len(dataset)))
-    return choose_scaling(dataset.spec.scaling, dataset.format, images)
+    return choose_scaling(dataset.spec.scaling, dataset.format, images, count=len(dataset))
 
 
 def normalization(
@@ -158,11 +170,14 @@ def normalization(
 def padding_values(scaling: Scaling, *, pixel_type: PixelType) -> tuple[float, ...]:
     """The values of padding around small images: about 0 after normalization."""
     ranges = scaling.value_range
-    if len(ranges) == 3 and pixel_type == "uint8" and not scaling.is_measured:
+    if scaling == choose_scaling("type", RGB, []):
         return IMAGENET_COLOR
     mean = scaling.mean or (sum(IMAGENET_MEAN) / 3,) * len(ranges)
     values = (low + (high - low) * m for (low, high), m in zip(ranges, mean, strict=True))
-    return tuple(value if pixel_type == "float32" else round(value) for value in values)
+    if pixel_type == "float32":
+        return tuple(values)
+    limits = np.iinfo(pixel_type)
+    return tuple(min(max(round(value), limits.min), limits.max) for value in values)
 
 
 def count_labels(dataset: ImageDataset) -> Tensor:

@@ -109,7 +109,10 @@ def plan(config: TrainConfig) -> TrainingPlan:
         checked = check_dataset(spec, root=config.data_root, splits=splits)
         for warning in checked.warnings:
             print(f"Warning: {warning}")
-    data = RunData(spec, config)
+    trained = None
+    if state is not None:
+        trained = ModelInfo.from_dict(state["model_info"], origin=str(folder / LAST))
+    data = RunData(spec, config, trained=trained)
     if is_main_process() and (data.scaling.is_measured or data.format != RGB):
         print(
             f"images: bands {describe_bands(data.format)}, {data.format.pixel_type}, values "

@@ -18,7 +18,7 @@ from tiramisu.training.optim import build_optimizer, lr_factor
 
 
 class TrainingTask(LightningModule):
-    """Trains a model on batches {"image": (B, 3, H, W) uint8, "label": int64, "index": (B,)}.
+    """Trains a model on batches {"image": (B, C, H, W), "label": int64, "index": (B,)}.
 
     Labels are (B, H, W) for segmentation, (B,) for classification.
 

@@ -33,6 +33,7 @@ def warm_start(model: ImageModel, source: str) -> None:
     """
     network, info = model.network, model.info
     loaded: object = "all weights"
+    start_values = info.pixel_type, info.value_range
     if PUBLIC.fullmatch(source) and not Path(source).exists():
         normalization: tuple[tuple[float, ...], ...] = IMAGENET_MEAN, IMAGENET_STD
         if info.arch.startswith("smp:"):
@@ -50,6 +51,7 @@ def warm_start(model: ImageModel, source: str) -> None:
     else:
         start = load_model(source)
         normalization = start.info.mean, start.info.std
+        start_values = start.info.pixel_type, start.info.value_range
         same_classes = start.info.class_names == info.class_names
         same_images = start.info.channels == info.channels
         if same_classes and same_images and start.info.arch == info.arch:
@@ -59,7 +61,13 @@ def warm_start(model: ImageModel, source: str) -> None:
             last = [] if same_classes else [n for n in names if n.rpartition(".")[2] in LAST_PARTS]
             loaded = load_fitting(network, start.network, leave=last)
     if is_main_process():
-        if len(normalization[0]) == info.channels and normalization != (info.mean, info.std):
+        same_bands = len(normalization[0]) == info.channels
+        if same_bands and start_values != (info.pixel_type, info.value_range):
+            print(
+                f"Warning: --init-from {source} was trained on images whose values were scaled "
+                "differently; set --scaling to match"
+            )
+        elif same_bands and normalization != (info.mean, info.std):
             print(
                 f"Warning: --init-from {source} was trained on images that were normalised "
                 "differently; set --normalize to match"

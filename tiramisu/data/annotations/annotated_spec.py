@@ -190,7 +190,7 @@ def _choose_classes(
 ) -> tuple[PixelClass, ...]:
     listed = next((root / name for name in _LISTS if (root / name).is_file()), None)
     if listed is not None:
-        lines = read_text(listed, kind="list of classes").removeprefix("\ufeff").splitlines()
+        lines = read_text(listed, kind="list of classes").splitlines()
         names = [line.strip() for line in lines if line.strip()]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(

@@ -81,7 +81,7 @@ def read_cvat(path: Path) -> Annotations:
         OSError: it cannot be read.
         ValueError: it is damaged, or has something that is no region; the message names it.
     """
-    text = read_text(path, kind="file of annotations").removeprefix("\ufeff")
+    text = read_text(path, kind="file of annotations")
     with naming(path):
         root = _parse(text)
         if root.tag != "annotations" or root.find("track") is not None:

@@ -91,7 +91,8 @@ def read_label_studio(path: Path, images: Path) -> Annotations:
     """
     content = read_json(path, most=MOST_BYTES)
     with naming(path):
-        if isinstance(content, list) and content and "annotations" not in content[0]:
+        first = content[0] if isinstance(content, list) and content else None
+        if isinstance(first, dict) and "annotations" not in first:
             raise ValueError("no full export of Label Studio; export as JSON, not as JSON-MIN")
         found = []
         for number, task in enumerate(validate(list[_Task], content)):

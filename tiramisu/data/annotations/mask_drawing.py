@@ -91,4 +91,4 @@ class MaskDrawing:
                 raise ValueError(
                     f"{file}: cannot draw a region of {region.label} ({error})"
                 ) from error
-        return np.asarray(canvas)
+        return np.array(canvas)  # which can be written to

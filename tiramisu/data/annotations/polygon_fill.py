@@ -45,7 +45,7 @@ def fill_polygon(
             rows = np.arange(begin, min(begin + chunk, last + 1))
             row, start, end = edges.find_runs(rows, bottom=bottom)
             _add(steps, row - first, start - left, end - left)
-    return first, left, np.cumsum(steps, axis=1)[:, :-1] > 0
+    return first, left, np.cumsum(steps, axis=1, out=steps)[:, :-1] > 0
 
 
 class _Edges:

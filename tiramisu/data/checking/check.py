@@ -1,5 +1,6 @@
 """Check every file of a data set and list all problems in one message."""
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -53,13 +54,14 @@ def check_dataset(
         jobs[name] = planned.jobs
         images += planned.images
         problems += [f"{name}: {problem}" for problem in planned.problems]
-    format = RGB
+    format: ImageFormat | None = RGB
     try:
         format = format_of_files(images, spec, most=None) if images else RGB
     except ValueError as error:
+        format = None
         problems.append(str(error))
 
-    scans = _run(jobs, drawn=spec.drawn is not None)
+    scans = _run(jobs, drawn=spec.drawn is not None, format=format)
     for name in names:
         problems += [f"{name}: {problem}" for problem in _find_problems(scans[name], spec)]
     problems += _find_shared_images(scans)
@@ -67,6 +69,7 @@ def check_dataset(
         where = "" if folder is None else f" in {folder}"
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ValueError("\n  ".join([f"{spec.name}{where}: {count}", *problems]))
+    assert format is not None, "without one there is a problem"
     reports = tuple(_report(name, scans[name], spec) for name in names)
     return DatasetReport(
         title=spec.title,
@@ -80,16 +83,18 @@ def check_dataset(
     )
 
 
-def _run(jobs: dict[str, Sequence[Job]], *, drawn: bool) -> dict[str, list[Scan]]:
+def _run(
+    jobs: dict[str, Sequence[Job]], *, drawn: bool, format: ImageFormat | None
+) -> dict[str, list[Scan]]:
     every = [job for split_jobs in jobs.values() for job in split_jobs]
     with reading_pool(drawn=drawn) as pool:
-        scans = pool.map(_call, every, chunksize=8)
+        scans = pool.map(functools.partial(_call, format=format), every, chunksize=8)
         scans = iter(tqdm(scans, total=len(every), desc="checking", disable=None, leave=False))
         return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
 
 
-def _call(job: Job) -> Scan:
-    return job()
+def _call(job: Job, *, format: ImageFormat | None) -> Scan:
+    return job(format)
 
 
 def _find_problems(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:

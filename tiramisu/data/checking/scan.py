@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.image_format import check_finite, no_data_pixels
+from tiramisu.data.image_format import ImageFormat, as_format, no_data_pixels
 from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
 from tiramisu.data.readers.file_split import Pair
@@ -49,7 +49,8 @@ class Scan:
     """The smallest and the largest of them."""
 
 
-Job = Callable[[], Scan]  # scans one sample; drawn samples in another process
+Job = Callable[[ImageFormat | None], Scan]
+"""Scans one sample, whose image should have this format; drawn samples in another process."""
 
 
 @dataclass(kw_only=True)
@@ -103,7 +104,9 @@ def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
     return SplitScans(jobs=jobs, problems=problems, images=[pair.image for pair in found.pairs])
 
 
-def _scan_sample(reader: Reader, spec: DatasetSpec, index: int, *, compare: bool) -> Scan:
+def _scan_sample(
+    reader: Reader, spec: DatasetSpec, index: int, format: ImageFormat | None, *, compare: bool
+) -> Scan:
     """Scan a sample that is drawn, or in the archive of CIFAR."""
     image, label = reader.read(index)
     bins = 256 if spec.task == "segmentation" else spec.num_classes
@@ -115,10 +118,12 @@ def _scan_sample(reader: Reader, spec: DatasetSpec, index: int, *, compare: bool
     )
 
 
-def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
+def _scan_image(
+    image: ClassImage, root: Path, num_classes: int, format: ImageFormat | None
+) -> Scan:
     name = _name(image.path, root)
     try:
-        raster, digest = _read_whole(image.path)
+        raster, digest = _read_whole(image.path, format)
     except (ValueError, OSError) as error:
         return Scan(name=name, problem=f"unreadable image: {name} ({error})")
     counts = np.bincount([image.label], minlength=num_classes)
@@ -132,11 +137,11 @@ def _scan_image(image: ClassImage, root: Path, num_classes: int) -> Scan:
     )
 
 
-def _scan_files(pair: Pair, root: Path, labels: LabelTable) -> Scan:
+def _scan_files(pair: Pair, root: Path, labels: LabelTable, format: ImageFormat | None) -> Scan:
     image, mask = _name(pair.image, root), _name(pair.mask, root)
     problems = []
     try:
-        raster, digest = _read_whole(pair.image)
+        raster, digest = _read_whole(pair.image, format)
     except (ValueError, OSError) as error:
         problems.append(f"unreadable image: {image} ({error})")
     try:
@@ -178,10 +183,11 @@ def _name(path: Path, root: Path) -> str:
     return show_path(path.relative_to(root).as_posix())
 
 
-def _read_whole(path: Path) -> tuple[Raster, str]:
-    """An image, and the SHA-256 of its file; ValueError if it is damaged or holds infinity."""
+def _read_whole(path: Path, format: ImageFormat | None) -> tuple[Raster, str]:
+    """An image, and the SHA-256 of its file; ValueError if it is damaged or of another format."""
     raster = read_raster(path)
-    check_finite(raster, what=show_path(path))
+    if format is not None:
+        as_format(raster, format, what=show_path(path))
     return raster, hashlib.sha256(path.read_bytes()).hexdigest()
 
 

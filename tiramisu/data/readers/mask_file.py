@@ -114,7 +114,8 @@ def read_mask(path: Path, encoding: Encoding) -> npt.NDArray[Any]:
         )
     values = raster.values[..., : 1 if palette is not None else bands]
     if palette is not None:
-        palette = np.pad(palette, ((0, 256 - len(palette)), (0, 0)))  # what is missing is black
+        size = 1 << 16 if values.dtype.itemsize > 1 else 256
+        palette = np.pad(palette, ((0, max(0, size - len(palette))), (0, 0)))  # the rest is black
         if path.suffix.lower() == ".gif" and not np.ptp(palette, 1).any():
             # Each GIF has its own palette, of the values that occur in it.
             values, palette = palette[values[..., 0]][..., :1], None

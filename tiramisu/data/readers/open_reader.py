@@ -23,6 +23,8 @@ def open_reader(
         ValueError: files are missing or do not fit.
     """
     split = spec.split(name)
+    if isinstance(split, DrawnSplit | CifarSplit) and spec.bands not in (None, "rgb"):
+        raise ValueError(f"the images of {spec.name} are RGB; expected no other --bands")
     if isinstance(spec, SegmentationSpec):
         if isinstance(split, DrawnSplit):
             return SceneReader(split, spec)

@@ -20,6 +20,8 @@ from tiramisu.data.readers.raster import Header, Raster, damaged, is_turned_side
 from tiramisu.data.readers.size_limit import check_size
 from tiramisu.text import in_one_line, show_path
 
+_CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000 without a file format around it
+
 # Pillow's classes are called directly. `Image.open` tries all formats, some of which run other
 # programs (EPS), and has a limit of its own, which only a change for the whole process can raise.
 _FORMATS: dict[bytes, type[ImageFile]] = {
@@ -30,7 +32,7 @@ _FORMATS: dict[bytes, type[ImageFile]] = {
     b"GIF8": GifImageFile,
     **{b"P%d" % number: PpmImageFile for number in range(1, 7)},
     b"\0\0\0\x0cjP  ": Jpeg2KImageFile,
-    b"\xff\x4f\xff\x51": Jpeg2KImageFile,
+    _CODESTREAM: Jpeg2KImageFile,
 }
 _ENDS: dict[type[ImageFile], bytes] = {JpegImageFile: b"\xff\xd9", PngImageFile: b"IEND"}
 _BANDS = {"1": 1, "L": 1, "LA": 1, "P": 3, "PA": 3, "I;16": 1, "I": 1}
@@ -67,7 +69,7 @@ def read_picture(path: Path, content: bytes) -> Raster:
     else:
         values = _decode_by_opencv(path, content, header)
     values = values.reshape(*values.shape[:2], -1)
-    if file.mode == "PA":
+    if file.mode in ("PA", "LA"):
         values = values[..., :1]
     return Raster(header=header, values=turn(values, header.orientation), palette=palette)
 
@@ -86,7 +88,8 @@ def _open(path: Path, stream: BinaryIO) -> ImageFile:
 
 def _read_header(path: Path, file: ImageFile) -> Header:
     is_deep = _is_deep(file)
-    bands = _BANDS.get(file.mode, 3)
+    # Pillow calls grey with transparency of 16 bits RGBA.
+    bands = 1 if _raw_mode(file).startswith("LA") else _BANDS.get(file.mode, 3)
     check_size(
         path,
         height=file.height,
@@ -119,17 +122,39 @@ def _read_header(path: Path, file: ImageFile) -> Header:
         width=width,
         bands=bands,
         type="uint16" if is_deep else "bool" if file.mode == "1" else "uint8",
-        has_alpha=file.mode in ("LA", "RGBA", "PA"),
         orientation=orientation,
     )
 
 
 def _is_deep(file: ImageFile) -> bool:
-    """Whether the values have 16 bits. Pillow's modes do not say so of RGB."""
-    if file.mode in ("I;16", "I"):
+    """Whether the values have more than 8 bits. Pillow's modes do not say so of RGB."""
+    if file.mode in ("I;16", "I") or ";16" in _raw_mode(file):
         return True
-    tile = file.tile[0] if file.tile else None
-    return tile is not None and ";16" in str(tile[3])
+    if isinstance(file, Jpeg2KImageFile):
+        return _count_jpeg2000_bits(file) > 8
+    args = file.tile[0][3] if file.tile else None
+    # Of a PPM: how the values are written, and the largest.
+    return isinstance(file, PpmImageFile) and isinstance(args, tuple) and int(args[1]) > 255
+
+
+def _raw_mode(file: ImageFile) -> str:
+    """How the values are written in a PNG, such as RGB;16B."""
+    args = file.tile[0][3] if file.tile else None
+    return args if isinstance(args, str) else ""
+
+
+def _count_jpeg2000_bits(file: Jpeg2KImageFile) -> int:
+    """Bits of a value, less the sign."""
+    stream = file.fp
+    assert stream is not None
+    place = stream.tell()
+    stream.seek(0)
+    start = stream.read(4096)
+    stream.seek(place)
+    # In the header of the codestream (SIZ), or of the file (ihdr).
+    header = start.find(b"ihdr")
+    depth = start[42:43] if start.startswith(_CODESTREAM) else start[header + 14 : header + 15]
+    return (depth[0] & 0x7F) + 1 if depth else 8
 
 
 def _decode_by_pillow(path: Path, decode: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -25,7 +25,9 @@ class Header:
     type: str
     """NumPy's name of the type of its values, such as uint16."""
     has_alpha: bool = False
-    """Whether one more band is transparency."""
+    """Whether one more band is transparency, which only a TIFF keeps."""
+    has_no_data: bool = False
+    """Whether the file declares a value of pixels that are not part of the image."""
     orientation: int = 1
     """The orientation in EXIF, 1 to 8; 1 is not turned."""
 
@@ -38,7 +40,7 @@ class Raster:
     values: npt.NDArray[Any]
     """(H, W, C) in the file's own type, turned as EXIF says; colors are RGB. A palette image has
     one band, the numbers of the entries. Transparency of a TIFF is the last band; that of other
-    files is left out, or the last band where the rest is grey."""
+    files is left out."""
     palette: npt.NDArray[np.uint8] | None = None
     """RGB (N, 3) of the entries."""
     no_data: float | None = None

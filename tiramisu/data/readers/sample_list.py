@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from tiramisu.data.plain_file import read_text
+from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
 
 _GAP = re.compile(r"[\t,;]\s*|\s+")  # between two columns
 
@@ -54,7 +55,7 @@ class SampleList:
                 self.unknown.append(text)
                 continue
             self.keys.add(key)
-            if Path(rest).suffix and by_mask.find(rest) != key:
+            if Path(rest).suffix.lower() in IMAGE_SUFFIXES and by_mask.find(rest) != key:
                 raise ValueError(
                     f"{path}, line {number}: {rest} is not the mask of {first}; that is the file "
                     "which the pattern `masks` gives"

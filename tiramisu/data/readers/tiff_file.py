@@ -28,6 +28,7 @@ _GDAL_NO_DATA = 42113
 _ORIENTATION = 274
 _COLORS = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR", "SEPARATED")
 _MOST_PAGES = 100
+_WHITE = ("bool", "uint8", "uint16", "uint32")
 _AXES = {"YX", "YXS", "SYX"}
 
 
@@ -46,24 +47,35 @@ def read_tiff(path: Path, stream: BinaryIO) -> Raster:
     with _open(path, stream) as page:
         header = _read_header(page, path)
         values = page.asarray()  # (H, W), (H, W, C) or, with planes, (C, H, W)
-        axes, colors, compression = page.axes, page.photometric.name, page.compression.name
-        colormap = page.colormap  # (3, N), 16 bits
-        no_data = _read_no_data(page)
-    if axes == "SYX":
-        values = np.moveaxis(values, 0, -1)
-    values = values.reshape(*values.shape[:2], -1)
-    palette = None
+        if page.axes == "SYX":
+            values = np.moveaxis(values, 0, -1)
+        values = values.reshape(page.imagelength, page.imagewidth, -1)
+        values, palette = _find_colors(values, page)
+        values = np.asarray(values, dtype=values.dtype.newbyteorder("="))
+        return Raster(
+            header=header,
+            values=turn(values, header.orientation),
+            palette=palette,
+            no_data=_read_no_data(page),
+        )
+
+
+def _find_colors(
+    values: npt.NDArray[Any], page: Any
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    """Values (H, W, C) as grey, as RGB, or as numbers of a palette, which is the second."""
+    colors = page.photometric.name
     if colors == "PALETTE":
+        colormap = page.colormap  # (3, N), 16 bits
         palette = (colormap >> 8 if colormap.max() > 255 else colormap).T.astype(np.uint8)
-    elif colors == "MINISWHITE":
-        values = _invert(values)
-    elif colors == "YCBCR" and "JPEG" not in compression:  # whose decoder makes it RGB
-        values = np.asarray(Image.fromarray(values, "YCbCr").convert("RGB"))
-    elif colors == "SEPARATED":
-        values = _mix_inks(values)
-    values = np.asarray(values, dtype=values.dtype.newbyteorder("="))
-    values = turn(values, header.orientation)
-    return Raster(header=header, values=values, palette=palette, no_data=no_data)
+        return values.astype(np.uint8) if values.dtype == np.bool_ else values, palette
+    if colors == "MINISWHITE":
+        return _invert(values, bits=page.bitspersample), None
+    if colors == "YCBCR" and "JPEG" not in page.compression.name:  # whose decoder makes it RGB
+        return np.asarray(Image.fromarray(values, "YCbCr").convert("RGB")), None
+    if colors == "SEPARATED":
+        return _mix_inks(values), None
+    return values, None
 
 
 @contextmanager
@@ -102,13 +114,23 @@ def _read_header(page: Any, path: Path) -> Header:
             f"{show_path(path)}: a TIFF with {kind} cannot be read as an image; expected grey, "
             "RGB, palette or CMYK: convert it"
         )
-    if page.dtype is None:
+    whole = {"YCBCR": ("uint8",), "SEPARATED": ("uint8", "uint16"), "MINISWHITE": _WHITE}
+    type = None if page.dtype is None else page.dtype.name
+    if (
+        page.dtype is None
+        or page.dtype.kind not in "buif"
+        or type not in whole.get(colors, (type,))
+        or (colors == "PALETTE" and (page.dtype.kind not in "bu" or page.colormap is None))
+    ):
         raise ValueError(
-            f"{show_path(path)}: a TIFF with {page.bitspersample} bits for a value cannot be read; "
-            "expected integers of 8 or 16 bits, or floats of 32"
+            f"{show_path(path)}: a TIFF of {colors} with values of the type {type or 'unknown'} "
+            f"({page.bitspersample} bits) cannot be read; expected integers of 8 or 16 bits, or "
+            "floats of 32"
         )
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     check_size(path, height=height, width=width, pixel_bytes=samples * page.dtype.itemsize)
+    if samples < 1:
+        raise damaged(path)
     if samples > MAX_BANDS:
         raise ValueError(
             f"{show_path(path)} has {samples} bands; expected at most {MAX_BANDS}: is it an image?"
@@ -123,8 +145,9 @@ def _read_header(page: Any, path: Path) -> Header:
         height=height,
         width=width,
         bands=bands,
-        type="uint8" if colors == "SEPARATED" else page.dtype.name,
+        type="uint8" if colors in ("SEPARATED", "PALETTE") else page.dtype.name,
         has_alpha=has_alpha and colors != "SEPARATED",
+        has_no_data=_read_no_data(page) is not None,
         orientation=orientation,
     )
 
@@ -137,13 +160,11 @@ def _read_no_data(page: Any) -> float | None:
         return None
 
 
-def _invert(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _invert(values: npt.NDArray[Any], *, bits: int) -> npt.NDArray[Any]:
     """Grey values of an image in which 0 is white."""
     if values.dtype == np.bool_:
         return ~values
-    if values.dtype.kind != "u":
-        return values
-    inverted: npt.NDArray[Any] = np.iinfo(values.dtype).max - values
+    inverted: npt.NDArray[Any] = np.array(2**bits - 1, values.dtype) - values
     return inverted
 
 
