@@ -14,7 +14,7 @@ PACKAGE = Path(tiramisu.__file__).parent
 # card, onnxscript by torch.onnx, NNCF and the runtimes by `require_package`, which imports by name.
 # torchvision is also segmentation-models-pytorch's.
 NOT_IMPORTED = {"tensorboard", "jinja2", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"}
-NOT_IMPORTED |= {"rasterio"}
+NOT_IMPORTED |= {"rasterio", "imagecodecs"}
 
 
 def normalize(name: str) -> str:

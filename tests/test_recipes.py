@@ -18,7 +18,7 @@ WRONG = {
     "word": ("hello", "not hello"),
     "binary": (bytes(range(128, 255)), "not text in UTF-8"),
     "latin-1": ("data: caf\xe9".encode("latin-1"), "not text in UTF-8"),
-    "utf-16": ("lr: 0.1".encode("utf-16"), "not text in UTF-8"),
+    "utf-16 without a mark": ("lr: 0.1".encode("utf-16-le"), "not YAML"),
     "nul": ("arch: fc56\0", "not YAML"),
     "broken": ("arch: [fc56\n", "line 2: not YAML: expected ',' or ']'"),
     "two documents": ("lr: 0.1\n---\nlr: 0.2\n", "another document"),

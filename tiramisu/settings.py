@@ -115,7 +115,9 @@ def describe(kind: Any) -> str:
         numbers = ", ".join(filter(None, ["two numbers", describe_range(parts[0])]))
         return f"{numbers}, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
     if origin is list:
-        return "a list, such as [a,b]"
+        is_number = _base(parts[0]) is int
+        kind_of_list = f"a list of numbers, {describe_range(parts[0])}" if is_number else "a list"
+        return f"{kind_of_list}, such as {'[4,2,1]' if is_number else '[a,b]'}"
     words = {
         int: "a whole number",
         float: "a number",

@@ -194,7 +194,7 @@ def test_missing_or_damaged_description(tmp_path: Path) -> None:
         ({"arch": "fc56"}, "missing: class_names, colors"),
         ([1, 2], "expected `key: value` lines, not .1, 2."),
         ({**whole, "color": 3}, "color: unknown key 'color'; did you mean colors?"),
-        ({**whole, "mean": [0, 0]}, "mean: expected a list of three numbers"),
+        ({**whole, "mean": [0, 0]}, "mean: 2 for 3 bands; expected one"),
         ({**whole, "image_scale": "half"}, "image_scale: expected a number, not 'half'"),
     ):
         (tmp_path / "model.json").write_text(json.dumps(values))

@@ -16,6 +16,7 @@ from setting_tests import missing_tests
 from torch import Tensor
 
 from tiramisu.checkpoints.checkpoint import load_model, save_model
+from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.evaluation.metrics import SegmentationScores, score
 from tiramisu.export import exporting
@@ -71,9 +72,16 @@ def run(calls: Calls, model: SegmentationModel, rectangles: Path, tmp_path: Path
 
 
 def test_a_classifier_is_compared_at_its_size() -> None:
-    first, second = exporting._parity_images((32, 40))
+    info = ModelInfo(
+        arch="densenet121",
+        class_names=("a", "b"),
+        colors=((0, 0, 0), (9, 9, 9)),
+        task="classification",
+        image_size=(32, 40),
+    )
+    first, second = exporting._parity_images(info)
     assert (first.shape, second.shape) == ((1, 3, 32, 40), (2, 3, 37, 48))
-    assert torch.equal(first, next(iter(exporting._parity_images((32, 40)))))
+    assert torch.equal(first, next(iter(exporting._parity_images(info))))
 
 
 def test_checkpoint(run: Run, calls: Calls, tmp_path: Path) -> None:

@@ -132,10 +132,10 @@ def test_an_interrupt_keeps_what_is_classified(
     for path in paths:
         Image.new("RGB", (40, 40), (9 * len(path.name), 20, 30)).save(path)
 
-    def read(path: Path) -> object:
+    def read(path: Path, format: object) -> object:
         if path == paths[3]:
             raise KeyboardInterrupt
-        return read_image(path)
+        return read_image(path, format)
 
     monkeypatch.setattr("tiramisu.inference.classify.read_image", read)
     config = ClassifyConfig(checkpoint="run", out=str(tmp_path / "out"), batch_size=2)

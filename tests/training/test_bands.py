@@ -176,7 +176,7 @@ def test_old_descriptions_of_models_are_those_of_rgb_images() -> None:
         {"value_range": [[5, 5]] * 3},
         {"pixel_type": "int64"},
         {"bands": [0, 1, 2]},
-        {"mean": [0.0, 0.0, 0.0], "bands": [1, 2]},
+        {"bands": [1, 2], "mean": [0.0, 0.0, 0.0]},
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(changes: dict) -> None:
@@ -191,8 +191,8 @@ def test_weights_start_a_network_for_other_bands(tmp_path: Path) -> None:
     write_set(tmp_path / "grey", "uint8", bands=1)
     config = settings(tmp_path / "grey", init_from=str(run.folder), out=str(tmp_path / "new"))
     model = plan(config).task.model
-    colors = load_model(run.folder).network.features[0].weight
-    assert torch.allclose(model.network.features[0].weight, colors.sum(dim=1, keepdim=True))
+    colors = load_model(run.folder).network.features.conv0.weight
+    assert torch.allclose(model.network.features.conv0.weight, colors.sum(dim=1, keepdim=True))
 
 
 def test_files_are_predicted_with_the_same_bands_as_in_training(tmp_path: Path) -> None:

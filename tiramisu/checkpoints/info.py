@@ -92,14 +92,12 @@ class ModelInfo:
                 f"colors: {len(self.colors)} colors for {len(self.class_names)} classes; expected "
                 "one for each"
             )
-        bands = {len(self.value_range), len(self.mean), len(self.std)}
-        bands |= set() if self.bands is None else {len(self.bands)}
-        if len(bands) > 1 or not self.mean or len(self.mean) > MAX_BANDS:
-            raise ValueError(
-                f"value_range, mean and std have {len(self.value_range)}, {len(self.mean)} and "
-                f"{len(self.std)} numbers; expected one for each band"
-                + ("" if self.bands is None else f", of which there are {len(self.bands)}")
-            )
+        counts = {name: len(getattr(self, name)) for name in ("value_range", "mean", "std")}
+        counts |= {} if self.bands is None else {"bands": len(self.bands)}
+        [(channels, _)] = Counter(counts.values()).most_common(1)
+        for name, count in counts.items():
+            if count != channels or not 1 <= count <= MAX_BANDS:
+                raise ValueError(f"{name}: {count} for {channels} bands; expected one for each")
         if any(low >= high for low, high in self.value_range):
             raise ValueError("value_range: expected [low, high] with low below high")
         if self.task == "segmentation" and len(self.class_names) > MAX_CLASSES:

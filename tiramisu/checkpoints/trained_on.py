@@ -1,6 +1,7 @@
 """The data set that a model was trained on."""
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.config import AS_THEY_ARE, SourceOptions
 from tiramisu.data.spec import DatasetSpec
+
+log = logging.getLogger(__name__)
 
 
 def find_data(
@@ -45,10 +48,11 @@ def find_data(
         saved = {f.name: trained_with.get(f.name) for f in dataclasses.fields(SourceOptions)}
         given = {name: getattr(options, name) for name in saved}
         if options.val_fraction not in (None, saved["val_fraction"]):
-            raise ValueError(
-                f"--val-fraction is {options.val_fraction}, but the model was trained with "
-                f"{saved['val_fraction']}: some of these validation samples are those it has "
-                "learnt; leave the flag out"
+            log.warning(
+                "--val-fraction is %s, and the model was trained with %s: some of the samples that "
+                "are evaluated may be those it has learnt",
+                options.val_fraction,
+                saved["val_fraction"],
             )
         options = SourceOptions(**{n: saved[n] if v is None else v for n, v in given.items()})
     spec = load_spec(data, options)

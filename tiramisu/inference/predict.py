@@ -188,7 +188,8 @@ def read_pixels(image: Pixels | str | Path, format: ImageFormat) -> Pixels:
         )
     if image.dtype == object or image.dtype.kind not in "buif":
         raise ValueError(f"the image is {image.dtype}; expected {format.pixel_type}")
-    if image.ndim not in (2, 3) or image.size == 0:
+    first_channels = image.ndim == 3 and image.shape[0] == format.channels < image.shape[2]
+    if image.ndim not in (2, 3) or image.size == 0 or (first_channels and image.shape[2] > 4):
         raise ValueError(
             f"the image has shape {image.shape}; expected (H, W) or (H, W, C): channels last"
         )

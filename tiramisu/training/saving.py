@@ -78,6 +78,8 @@ class KeepEpochIfValidationFails(Callback):
         def run() -> Any:
             try:
                 return validate()
+            except OSError:  # the disk: what it would save now is saved when the epoch is repeated
+                raise
             except Exception as error:
                 self.error = error
                 if trainer.world_size > 1:
