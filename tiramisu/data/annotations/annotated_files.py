@@ -84,6 +84,7 @@ def find_annotated(
         images_without_mask=(),
         masks_without_image=(),
         keys_without_image=tuple(sorted(missing)),
+        annotated_in=split.annotations,
         example_key="",
     )
 

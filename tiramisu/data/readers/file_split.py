@@ -34,19 +34,25 @@ class SplitFiles:
     images_without_mask: tuple[Path, ...]
     masks_without_image: tuple[Path, ...]
     keys_without_image: tuple[str, ...]
-    """Lines of the split's list file that name no image."""
+    """Lines of the split's list file that name no image, or images of annotations that are not
+    there."""
     example_key: str
     """What the key of an image looks like; empty if the patterns find no image."""
+    annotated_in: str | None = None
+    """The file or folder of the annotations in place of masks."""
 
     @property
     def unpaired(self) -> dict[str, tuple[Path, ...] | tuple[str, ...]]:
         """Files and keys without a partner, by a description of the problem."""
         keys = f", where the key of an image looks like {show_path(self.example_key)}"
         keys = keys if self.example_key else ""
+        unknown = f"lines of the list that name no image{keys}"
+        if self.annotated_in is not None:
+            unknown = f"images that {show_path(self.annotated_in)} names, but that are not there"
         return {
             "images without a mask": self.images_without_mask,
             "masks without an image": self.masks_without_image,
-            f"lines of the list that name no image{keys}": self.keys_without_image,
+            unknown: self.keys_without_image,
         }
 
 
