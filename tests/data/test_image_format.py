@@ -286,3 +286,11 @@ def test_a_circle_of_pages_ends(tmp_path: Path):
     (tmp_path / "circle.tif").write_bytes(content)
     with pytest.raises(ValueError, match=r"circle\.tif"):
         read_header(tmp_path / "circle.tif")
+
+
+def test_8_bits_with_no_data_are_no_numbers_for_a_network_of_floats(tmp_path: Path):
+    path = tmp_path / "a.tif"
+    write_tiff(path, values("uint8", bands=1), extratags=[(42113, "s", 0, "0", True)])
+    assert format_of(path) == ImageFormat(channels=1)
+    with pytest.raises(ValueError, match=r"a\.tif holds values of the type uint8; expected"):
+        read_image(path, ImageFormat(channels=1, pixel_type="float32"))

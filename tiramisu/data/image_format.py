@@ -146,7 +146,8 @@ def as_format(raster: Raster, format: ImageFormat, *, what: str) -> npt.NDArray[
     """
     image = _find_colors(raster)
     header = raster.header
-    if raster.no_data is not None and format.pixel_type == "float32":
+    is_wider = format.pixel_type == "float32" and image.dtype != np.uint8
+    if raster.no_data is not None and is_wider:
         # float64 holds integers of 32 bits too; it becomes float32 below.
         image = np.where(image == raster.no_data, np.nan, image.astype(np.float64))
     if format.bands is not None and not (format.bands == (1, 2, 3) and header.bands == 1):
