@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -339,6 +340,22 @@ def test_a_file_of_several_maps_is_refused(
     write_tiff(path, noise(40, 40), append_subdataset=True, **UTM)
     with pytest.raises(ValueError, match=r"a\.tif holds 2 pages; expected one image"):
         run(channel_model, path, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("tag", [(274, "H", 1, 6, True), "miniswhite"])
+def test_a_map_that_gdal_reads_in_another_way_is_refused(
+    channel_model: SegmentationModel, tmp_path: Path, tag: object
+) -> None:
+    path = tmp_path / "a.tif"
+    options = (
+        {"photometric": "miniswhite"}
+        if tag == "miniswhite"
+        else {"photometric": "minisblack", "extratags": [tag]}
+    )
+    tifffile.imwrite(path, noise(40, 50)[..., 0], **options)
+    with pytest.raises(ValueError, match=r"a\.tif is turned by its orientation or has 0 as white"):
+        predict_map(channel_model, path, mask=tmp_path / "m.tif", preview=tmp_path / "o.png")
+    assert not (tmp_path / "m.tif").exists()
 
 
 def test_uncertainty_is_not_for_maps(make_model: MakeModel, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.data.image_format import RGB, describe_bands
-from tiramisu.data.scaling import Scaling, choose_scaling, describe_scaling
+from tiramisu.data.scaling import RGB_SCALING, Scaling, describe_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some
 
@@ -109,7 +109,7 @@ def make_card(
 
 def _describe_images(info: ModelInfo) -> str:
     scaling = Scaling(value_range=info.value_range)
-    if info.image_format == RGB and scaling == choose_scaling("type", RGB, []):
+    if info.image_format == RGB and scaling == RGB_SCALING:
         return "RGB images with values from 0 to 255"
     bands = describe_bands(info.image_format)
     return (

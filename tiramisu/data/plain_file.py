@@ -43,6 +43,20 @@ def read_text(path: Path, *, kind: str) -> str:
         raise ValueError(f"{show_path(path)}: not text in UTF-8; save it as UTF-8") from error
 
 
+def read_class_names(path: Path) -> list[str]:
+    """The names in a list of classes, one on each line.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or a name is there twice.
+    """
+    lines = read_text(path, kind="list of classes").splitlines()
+    names = [name for line in lines if (name := line.strip())]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        shown = ", ".join(twice)
+        raise ValueError(f"{show_path(path)}: expected each name once; twice or more: {shown}")
+    return names
+
+
 def check_plain_file(path: Path, *, kind: str) -> int:
     """The size of a file in bytes.
 

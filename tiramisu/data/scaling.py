@@ -46,6 +46,10 @@ class Scaling:
         return self.mean is not None
 
 
+RGB_SCALING = Scaling(value_range=(TYPE_RANGES["uint8"],) * 3)
+"""That of RGB images of 8 bits, by their type."""
+
+
 def usual_scaling(
     choice: ScalingChoice, format: ImageFormat
 ) -> Literal["type", "statistics"] | tuple[float, float]:

@@ -23,6 +23,12 @@ from tiramisu.data.entry import (
     is_inside,
 )
 
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The split that a word in the name of a folder or a file stands for, in small letters."""
 WILDCARD = re.compile(r"\*|\?|\[[^\]]+\]")
 MAX_CHOICES = 1000
 """Most globs that the braces of one pattern may stand for."""

@@ -16,6 +16,7 @@ from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.plain_file import check_plain_file
 from tiramisu.data.readers.raster import Header, Raster
 from tiramisu.data.readers.size_limit import most_megapixels
+from tiramisu.data.readers.tiff_file import ORIENTATION_TAG
 from tiramisu.inference.packages import require_package
 from tiramisu.inference.polygon_files import IN_PIXELS, Place
 from tiramisu.inference.predictor import Predictor
@@ -113,16 +114,19 @@ def needs_windows(path: Path) -> tuple[bool, bool]:
     return lies_on_map, pixels > most_megapixels() * 1_000_000
 
 
-def _is_odd(path: Path) -> bool:
-    """Whether GDAL reads a TIFF in another way than an image is read: turned, or inverted."""
+def check_upright(path: Path) -> None:
+    """Raise ValueError if GDAL reads a TIFF in another way than an image is read."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        orientation = page.tags.get(274)
-        return page.photometric.name == "MINISWHITE" or (
-            orientation is not None and orientation.value != 1
-        )
+        orientation = page.tags.get(ORIENTATION_TAG)
+        is_turned = orientation is not None and orientation.value != 1
+        if is_turned or page.photometric.name == "MINISWHITE":
+            raise ValueError(
+                f"{show_path(path)} is turned by its orientation or has 0 as white, and cannot be "
+                "read by windows; save it again, as by `gdal_translate`"
+            )
 
 
 @contextmanager
@@ -143,11 +147,6 @@ def open_scene(path: Path) -> Iterator[Scene]:
                 raise ValueError(
                     f"{show_path(path)} holds {len(pages)} pages; expected one image: save each "
                     "page as a file, or the pages as the bands of one image"
-                )
-            if _is_odd(path):
-                raise ValueError(
-                    f"{show_path(path)} is turned by its orientation, or has 0 as white, and "
-                    "cannot be read by windows; save it again, as by `gdal_translate`"
                 )
             yield Scene(dataset, path)
 

@@ -16,6 +16,7 @@ from tiramisu.inference.map_file import (
     EXTRA,
     Scene,
     as_input,
+    check_upright,
     needs_windows,
     open_scene,
     read_mask,
@@ -91,6 +92,7 @@ def predict_map(
     """
     check_options(model, tile=tile, overlap=overlap)
     with open_scene(path) as scene:
+        check_upright(path)
         tally = _Tally(len(model.info.class_names))
 
         def run(side: int | None) -> None:

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.image_format import RGB, PixelType
+from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import Sample
-from tiramisu.data.scaling import Scaling, choose_scaling, usual_scaling
+from tiramisu.data.scaling import RGB_SCALING, Scaling, choose_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.transforms import IMAGENET_COLOR, TrainTransform
 from tiramisu.devices import pick_device
@@ -170,7 +170,7 @@ def normalization(
 def padding_values(scaling: Scaling, *, pixel_type: PixelType) -> tuple[float, ...]:
     """The values of padding around small images: about 0 after normalization."""
     ranges = scaling.value_range
-    if scaling == choose_scaling("type", RGB, []):
+    if scaling == RGB_SCALING:
         return IMAGENET_COLOR
     mean = scaling.mean or (sum(IMAGENET_MEAN) / 3,) * len(ranges)
     values = (low + (high - low) * m for (low, high), m in zip(ranges, mean, strict=True))

@@ -12,8 +12,8 @@ from tiramisu.data.annotations.region import Annotations
 from tiramisu.data.config import SourceOptions
 from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.labels import MAX_CLASSES
-from tiramisu.data.plain_file import read_text
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
+from tiramisu.data.plain_file import read_class_names
+from tiramisu.data.readers.image_file import is_image_name
 from tiramisu.data.spec import DatasetSpec, SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, PixelClass
 from tiramisu.text import list_some, show_path
@@ -109,7 +109,7 @@ def _root_of(source: Path) -> Path:
 
 
 def _has_files(folder: Path) -> bool:
-    return any(map(_is_image, folder.iterdir()))
+    return any(is_image_name(path.name) for path in folder.iterdir())
 
 
 def _read_parts(root: Path, source: Source, sources: Sequence[Source]) -> list[_Part]:
@@ -190,12 +190,7 @@ def _choose_classes(
 ) -> tuple[PixelClass, ...]:
     listed = next((root / name for name in _LISTS if (root / name).is_file()), None)
     if listed is not None:
-        lines = read_text(listed, kind="list of classes").splitlines()
-        names = [line.strip() for line in lines if line.strip()]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"{show_path(listed)}: expected each name once; twice or more: {', '.join(twice)}"
-            )
+        names = read_class_names(listed)
     else:
         names = list(dict.fromkeys(label for found in every for label in found.labels))
         names.sort(key=lambda name: not is_background(name))  # keeps the order of the others
@@ -225,7 +220,7 @@ def _describe(
             f"{part.split} is annotated in {show_path(part.source.path)} "
             f"({part.annotations.title}); its images are in {folder}"
         )
-        here = {path.name for path in part.images.iterdir() if _is_image(path)}
+        here = {path.name for path in part.images.iterdir() if is_image_name(path.name)}
         here -= {Path(name).name for name in names}
         if here:
             yield (
@@ -240,11 +235,6 @@ def _describe(
         yield "pixels outside of all shapes are void"
     else:
         yield f"pixels outside of all shapes are {background}; --unlabelled void ignores them"
-
-
-def _is_image(path: Path) -> bool:
-    """Whether a path is that of an image, by its ending."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _inside(path: Path, root: Path) -> str:

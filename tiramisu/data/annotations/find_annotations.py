@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from tiramisu.data.annotations.labelme import list_files
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
+from tiramisu.data.readers.image_file import is_image_name
+from tiramisu.data.spec_parts import SPLIT_WORDS
 from tiramisu.text import show_path
 
 Format = Literal["COCO", "LabelMe", "CVAT", "Label Studio"]
 SPLITS = ("train", "val", "test")
-_SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "default": "train",  # CVAT's name of the one subset
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+_WORDS = {**SPLIT_WORDS, "default": "train"}  # CVAT's name of the one subset
 _PLACES = ("", "annotations", "Annotations", "labels", "masks", "json", "jsons", "labelme")
 SPLIT_FOLDERS = ("train", "val", "valid", "validation", "test")
 _MASK_FOLDERS = (
@@ -95,7 +87,7 @@ def sniff(path: Path) -> Format | None:
 def split_of(name: str) -> str | None:
     """The split that a name stands for, such as train for instances_train2017; None if none."""
     words = re.split(r"[^a-z]+", name.lower())
-    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    found = {_WORDS[word] for word in words if word in _WORDS}
     return found.pop() if len(found) == 1 else None
 
 
@@ -110,10 +102,7 @@ def _has_masks(folder: Path) -> bool:
 
 
 def _has_images(folder: Path) -> bool:
-    return folder.is_dir() and any(
-        path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        for path in folder.iterdir()
-    )
+    return folder.is_dir() and any(is_image_name(path.name) for path in folder.iterdir())
 
 
 def _list_places(root: Path) -> Iterator[Path]:

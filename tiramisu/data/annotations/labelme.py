@@ -34,7 +34,7 @@ from tiramisu.data.annotations.wording import (
     show_kind,
 )
 from tiramisu.data.json_file import read_json, validate
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
+from tiramisu.data.readers.image_file import is_image_name
 from tiramisu.data.readers.size_limit import check_size
 from tiramisu.text import show_path
 
@@ -74,11 +74,7 @@ def read_labelme(folder: Path, images: Path) -> Annotations:
         OSError: a file cannot be read.
         ValueError: a file is damaged, or has something that is no region; the message names it.
     """
-    names = {
-        path.name
-        for path in images.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    }
+    names = {path.name for path in images.iterdir() if is_image_name(path.name)}
     stems = {Path(name).stem: name for name in sorted(names)}
     found: dict[str, AnnotatedImage] = {}
     for path in list_files(folder):

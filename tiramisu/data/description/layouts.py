@@ -10,17 +10,11 @@ from typing import Literal
 
 from tiramisu.data.description.name_patterns import match_folders, match_one_folder
 from tiramisu.data.readers.file_split import count_endings
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
-from tiramisu.data.spec_parts import FileSplit
+from tiramisu.data.readers.image_file import is_image_name
+from tiramisu.data.spec_parts import SPLIT_WORDS, FileSplit
 from tiramisu.shipped import find_shipped
 from tiramisu.text import list_some, show_path
 
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""The split that a folder of this name holds; names are compared in small letters."""
 _Role = Literal["images", "masks"]
 _IMAGE_WORDS = (
     *("image", "images", "img", "imgs", "input", "inputs", "jpegimages"),
@@ -272,7 +266,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _list_images(folder: Path) -> list[str]:
     """The names of the files with the ending of an image, also links that lead nowhere."""
-    return [name for name in _list_files(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    return [name for name in _list_files(folder) if is_image_name(name)]
 
 
 def _describe(name: str, split: FileSplit) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tiramisu.data.description.mask_values import (
 )
 from tiramisu.data.entry import check_classes
 from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, NAN_CODE
-from tiramisu.data.plain_file import read_text
+from tiramisu.data.plain_file import read_class_names
 from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.spec_parts import FileSplit, PixelClass
 from tiramisu.text import list_some
@@ -55,7 +55,7 @@ def find_classes(
         ValueError: the values are not those of classes; the message says what to do.
     """
     listed = folder / CLASS_LIST
-    names = _read_names(listed) if os.path.lexists(listed) else None
+    names = read_class_names(listed) if os.path.lexists(listed) else None
     values = find_values(masks[:_FIRST_MASKS] if names is not None else masks)
     if names is not None and not _fits(values.labels, names):
         values = find_values(masks)
@@ -81,14 +81,6 @@ def find_classes(
         for entry, color in zip(found.classes, chosen, strict=True)
     )
     return MaskClasses(classes=tuple(classes), ignore=found.ignore, notes=found.notes)
-
-
-def _read_names(listed: Path) -> list[str]:
-    lines = read_text(listed, kind="list of classes").splitlines()
-    names = [name for line in lines if (name := line.strip())]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{listed}: expected each name once; twice or more: {', '.join(twice)}")
-    return names
 
 
 def _fits(labels: list[int], names: list[str]) -> bool:

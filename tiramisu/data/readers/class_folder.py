@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from tiramisu.data.entry import check_classes, name_of_folder
-from tiramisu.data.readers.image_file import IMAGE_SUFFIXES, read_header
+from tiramisu.data.readers.image_file import is_image_name, read_header
 from tiramisu.data.readers.parts import Part, choose_part
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
@@ -146,7 +146,7 @@ def _find_images(home: Path) -> Iterator[Path]:
         found.append((folder, names))
     for folder, names in sorted(found):
         for name in sorted(names):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+            if is_image_name(name):
                 yield Path(folder, name)
 
 

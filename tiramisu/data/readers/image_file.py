@@ -29,6 +29,11 @@ IMAGE_SUFFIXES = {
 _METADATA_BYTES = 1 << 26
 
 
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its ending. Operating systems make files with a leading dot."""
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+
+
 def read_image(path: str | Path, format: ImageFormat | None = None) -> npt.NDArray[Any]:
     """Read an image file, turned the way its EXIF orientation says.
 

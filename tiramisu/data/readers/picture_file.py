@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from tiramisu.data.readers.raster import Header, Raster, damaged, is_turned_sideways, turn
+from tiramisu.data.readers.raster import Header, Raster, damaged, displayed_size, turn
 from tiramisu.data.readers.size_limit import check_size
 from tiramisu.text import in_one_line, show_path
 
@@ -114,9 +114,7 @@ def _read_header(path: Path, file: ImageFile) -> Header:
             "as a file"
         )
     orientation = orientation if orientation in range(1, 9) else 1
-    height, width = file.height, file.width
-    if is_turned_sideways(orientation):
-        height, width = width, height
+    height, width = displayed_size(file.height, file.width, orientation)
     return Header(
         height=height,
         width=width,

@@ -63,6 +63,11 @@ def turn(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     return np.ascontiguousarray(values)
 
 
+def displayed_size(height: int, width: int, orientation: int) -> tuple[int, int]:
+    """Height and width of an image as it is displayed; see `turn`."""
+    return (width, height) if is_turned_sideways(orientation) else (height, width)
+
+
 def is_turned_sideways(orientation: int) -> bool:
     """Whether height and width change places."""
     return orientation in (5, 6, 7, 8)

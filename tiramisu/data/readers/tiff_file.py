@@ -16,7 +16,7 @@ from tiramisu.data.readers.raster import (
     Header,
     Raster,
     damaged,
-    is_turned_sideways,
+    displayed_size,
     turn,
 )
 from tiramisu.data.readers.size_limit import check_size
@@ -25,7 +25,7 @@ from tiramisu.text import in_one_line, show_path
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ALPHA = (1, 2)  # kinds of extra samples that are transparency
 _GDAL_NO_DATA = 42113
-_ORIENTATION = 274
+ORIENTATION_TAG = 274
 _COLORS = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR", "SEPARATED")
 _MOST_PAGES = 100
 _WHITE = ("bool", "uint8", "uint16", "uint32")
@@ -137,10 +137,9 @@ def _read_header(page: Any, path: Path) -> Header:
         )
     has_alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA
     bands = 3 if colors in ("PALETTE", "SEPARATED") else samples - has_alpha
-    tag = page.tags.get(_ORIENTATION)
+    tag = page.tags.get(ORIENTATION_TAG)
     orientation = int(tag.value) if tag is not None else 1
-    if is_turned_sideways(orientation):
-        height, width = width, height
+    height, width = displayed_size(height, width, orientation)
     return Header(
         height=height,
         width=width,
