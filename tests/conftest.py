@@ -15,7 +15,7 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import build_model_for
+from tiramisu.training.preparing import build_model_for
 
 CLASS_COLORS = {
     "blue": (70, 90, 210),

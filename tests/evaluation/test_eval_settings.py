@@ -17,7 +17,7 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import build_model_for
+from tiramisu.training.preparing import build_model_for
 
 Make = Callable[..., EvalConfig]
 

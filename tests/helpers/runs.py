@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.train import fit
 
 
@@ -27,12 +27,12 @@ class _Interrupt(Callback):
 
 def interrupt(config: TrainConfig, *, epoch: int) -> Path:
     """The folder of a run that is interrupted in the given epoch, counted from 0."""
-    planned = plan(config)
-    planned.trainer.callbacks.append(_Interrupt(epoch))
+    prepared = prepare(config)
+    prepared.trainer.callbacks.append(_Interrupt(epoch))
     expected = f"stopped after {epoch} of.*--resume" if epoch else "nothing was saved yet"
     with pytest.raises(KeyboardInterrupt, match=expected):
-        fit(planned)
-    return planned.folder
+        fit(prepared)
+    return prepared.folder
 
 
 def checkpoint_weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:

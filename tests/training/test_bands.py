@@ -20,7 +20,7 @@ from tiramisu.inference.exported import load_exported
 from tiramisu.inference.files import predict_files
 from tiramisu.inference.predict import predict
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.train import train
 
 
@@ -33,23 +33,23 @@ def settings(root: Path, **options: object) -> TrainConfig:
 @pytest.mark.parametrize("bands", [1, 2, 5])
 def test_known_values_reach_the_network(tmp_path: Path, type: str, bands: int) -> None:
     write_set(tmp_path / "set", type, bands=bands)
-    planned = plan(settings(tmp_path / "set", scaling="type", normalize="unit", cache="no"))
+    prepared = prepare(settings(tmp_path / "set", scaling="type", normalize="unit", cache="no"))
     seen: list[torch.Tensor] = []
-    network = planned.task.model.network
+    network = prepared.task.model.network
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     image = values(type, bands=bands, height=64, width=64, seed=2)
     low, high = (0, 1) if type == "float32" else (np.iinfo(type).min, np.iinfo(type).max)
     expected = (image.astype(np.float64) - low) / (high - low)
-    for dataset, index, seed in ((planned.data.train_set, 1, 2), (planned.data.val_set, 0, 3)):
+    for dataset, index, seed in ((prepared.data.train_set, 1, 2), (prepared.data.val_set, 0, 3)):
         with torch.no_grad():
-            planned.task.model.eval()(dataset[index]["image"][None])
+            prepared.task.model.eval()(dataset[index]["image"][None])
         image = values(type, bands=bands, height=64, width=64, seed=seed)
         expected = (image.astype(np.float64) - low) / (high - low)
         found = seen.pop()[0].permute(1, 2, 0).numpy()  # (C, H, W) -> (H, W, C)
         assert np.abs(found - expected).max() < 1e-6 * max(1, np.abs(expected).max())
     # Prediction, from the file and from an array.
     for source in (tmp_path / "set/images/val/3.tif", image):
-        predict(planned.task.model.eval(), source)
+        predict(prepared.task.model.eval(), source)
         found = seen.pop()[0].permute(1, 2, 0).numpy()
         assert np.abs(found - expected).max() < 1e-6 * max(1, np.abs(expected).max())
 
@@ -98,12 +98,12 @@ def test_no_data_is_void_and_does_no_harm(tmp_path: Path) -> None:
         image = values("float32", bands=2, height=64, width=64, seed=int(path.stem))
         image[:20] = -9999
         write_tiff(path, image, extratags=[(42113, "s", 0, "-9999", True)])
-    planned = plan(settings(tmp_path / "set", scaling="statistics"))
-    assert all(abs(end) < 10 for ends in planned.data.scaling.value_range for end in ends)
-    sample = planned.data.train_set[0]
+    prepared = prepare(settings(tmp_path / "set", scaling="statistics"))
+    assert all(abs(end) < 10 for ends in prepared.data.scaling.value_range for end in ends)
+    sample = prepared.data.train_set[0]
     assert (sample["label"][:20] == 255).all()
     assert (sample["label"][20:] != 255).all()
-    logits = planned.task.model.eval()(sample["image"][None])
+    logits = prepared.task.model.eval()(sample["image"][None])
     assert logits.isfinite().all()
 
 
@@ -112,16 +112,16 @@ def test_no_data_is_void_and_does_no_harm(tmp_path: Path) -> None:
 )
 def test_in_channels_follow_the_bands(tmp_path: Path, options: dict, channels: int) -> None:
     write_set(tmp_path / "set", "uint8", bands=1)
-    planned = plan(settings(tmp_path / "set", **options))
-    assert planned.task.model.info.channels == channels
-    assert planned.data.train_set[0]["image"].shape == (channels, 64, 64)
+    prepared = prepare(settings(tmp_path / "set", **options))
+    assert prepared.task.model.info.channels == channels
+    assert prepared.data.train_set[0]["image"].shape == (channels, 64, 64)
 
 
 def test_padding_is_about_the_mean_of_the_images(tmp_path: Path) -> None:
     write_set(tmp_path / "set", "int16", bands=2, side=40)
-    planned = plan(settings(tmp_path / "set", crop=(64, 64)))
-    sample = planned.data.train_set[0]
-    model = planned.task.model
+    prepared = prepare(settings(tmp_path / "set", crop=(64, 64)))
+    sample = prepared.data.train_set[0]
+    model = prepared.task.model
     padded = (sample["image"] - model.mean) / model.std
     assert padded[:, sample["label"] == 255].abs().max() < 0.01
     assert (sample["label"] == 255).sum() == 64 * 64 - 40 * 40
@@ -190,7 +190,7 @@ def test_weights_start_a_network_for_other_bands(tmp_path: Path) -> None:
     run = train(settings(tmp_path / "set"))
     write_set(tmp_path / "grey", "uint8", bands=1)
     config = settings(tmp_path / "grey", init_from=str(run.folder), out=str(tmp_path / "new"))
-    model = plan(config).task.model
+    model = prepare(config).task.model
     colors = load_model(run.folder).network.features.conv0.weight
     assert torch.allclose(model.network.features.conv0.weight, colors.sum(dim=1, keepdim=True))
 
@@ -219,10 +219,10 @@ def test_no_data_of_integers_does_not_count_in_statistics(tmp_path: Path) -> Non
         image = values("uint8", bands=2, height=64, width=64, seed=int(path.stem)).astype(np.int16)
         image[:20] = -32768
         write_tiff(path, image, extratags=[(42113, "s", 0, "-32768", True)])
-    planned = plan(settings(tmp_path / "set"))
-    assert planned.data.format.pixel_type == "float32"
-    assert all(0 <= low < high <= 255 for low, high in planned.data.scaling.value_range)
-    assert planned.data.train_set[0]["image"][:, :20].isnan().all()
+    prepared = prepare(settings(tmp_path / "set"))
+    assert prepared.data.format.pixel_type == "float32"
+    assert all(0 <= low < high <= 255 for low, high in prepared.data.scaling.value_range)
+    assert prepared.data.train_set[0]["image"][:, :20].isnan().all()
 
 
 def test_a_resumed_run_keeps_the_scaling_that_it_has_learnt_with(tmp_path: Path) -> None:
@@ -235,13 +235,13 @@ def test_a_resumed_run_keeps_the_scaling_that_it_has_learnt_with(tmp_path: Path)
     resumed = settings(
         tmp_path / "set", max_steps=None, epochs=2, resume=str(tmp_path / "run"), check_data=False
     )
-    assert plan(resumed).task.model.info.value_range == before.value_range
+    assert prepare(resumed).task.model.info.value_range == before.value_range
 
 
 def test_many_bands_go_through(tmp_path: Path) -> None:
     write_set(tmp_path / "set", "uint8", bands=150)
     config = settings(tmp_path / "set", crop=(96, 96), color=1.0, scale=(0.7, 0.8), flip=True)
-    data = plan(config).data
+    data = prepare(config).data
     assert data.train_set[0]["image"].shape == (150, 96, 96)
 
 
@@ -252,7 +252,7 @@ def test_a_start_with_another_scaling_is_said(
     run = train(settings(tmp_path / "set", scaling="type"))
     options = {"init_from": str(run.folder), "out": str(tmp_path / "new")}
     capsys.readouterr()
-    plan(settings(tmp_path / "set", scaling=(0.0, 4095.0), **options))
+    prepare(settings(tmp_path / "set", scaling=(0.0, 4095.0), **options))
     assert "scaled differently; set --scaling to match" in capsys.readouterr().out
-    plan(settings(tmp_path / "set", scaling="type", **options))
+    prepare(settings(tmp_path / "set", scaling="type", **options))
     assert "differently" not in capsys.readouterr().out

@@ -16,7 +16,7 @@ from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.training import callbacks
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.train import fit, train
 
@@ -146,12 +146,12 @@ def test_steps_do_not_wait_for_the_device(
 
     monkeypatch.setattr(callbacks.StopAtBadLoss, "_check", counted)
     # AdamW is left out: it reads its own count of steps, which is on the CPU.
-    planned = plan(quick(**{"optimizer": "sgd", "epochs": 1, "batch_size": 2, **changes}))
+    prepared = prepare(quick(**{"optimizer": "sgd", "epochs": 1, "batch_size": 2, **changes}))
     reads = ReadsFromDevice()
     watch = Watch(reads)
-    planned.trainer.callbacks = [watch, *planned.trainer.callbacks, StopWatching(reads)]
+    prepared.trainer.callbacks = [watch, *prepared.trainer.callbacks, StopWatching(reads)]
     with reads:
-        fit(planned)
+        fit(prepared)
     assert watch.steps > 0
     # At the end of the last batch, then nothing is left: end of the epoch, and two checkpoints.
     assert checks == [True, False, False, False]
@@ -216,14 +216,14 @@ class Remember(Callback):
 )
 def test_average_of_the_weights(quick: Quick, name: str, accumulate: int) -> None:
     name = f"model.network.{name}"
-    planned = plan(quick(ema_decay=0.75, batch_size=1, crop=(64, 64), accumulate=accumulate))
+    prepared = prepare(quick(ema_decay=0.75, batch_size=1, crop=(64, 64), accumulate=accumulate))
     remember = Remember(name)
-    planned.trainer.callbacks.insert(0, remember)
-    fit(planned)
+    prepared.trainer.callbacks.insert(0, remember)
+    fit(prepared)
     expected, *others = remember.values
     assert len(others) == 12 // accumulate - 1
     for values in others:
         expected = 0.75 * expected + 0.25 * values
-    saved = read_checkpoint(planned.folder / "checkpoints" / "last.ckpt")
+    saved = read_checkpoint(prepared.folder / "checkpoints" / "last.ckpt")
     torch.testing.assert_close(saved["state_dict"][name], expected)
     torch.testing.assert_close(saved["current_model_state"][name], remember.values[-1])

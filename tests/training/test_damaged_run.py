@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.train import train
 
 WEIGHT = "model.network.classifier.weight"
@@ -64,7 +64,7 @@ def refuses(settings: dict[str, Any], run: Path) -> Callable[..., None]:
         before = files_in(run)
         config = TrainConfig(**{**settings, "out": None, "resume": str(run), "epochs": 3})
         with pytest.raises((ValueError, FileNotFoundError), match=rf"^[^\n]*{problem}[^\n]*$"):
-            plan(config)
+            prepare(config)
         assert files_in(run) == before
 
     return refuses
@@ -164,7 +164,7 @@ def test_a_state_of_an_older_version_is_resumed(
         del group["decoupled_weight_decay"]
     del older["lr_schedulers"][0]["_step_count"]
     torch.save(older, run / "checkpoints/last.ckpt")
-    plan(TrainConfig(**{**settings, "out": None, "resume": str(run), "epochs": 3}))
+    prepare(TrainConfig(**{**settings, "out": None, "resume": str(run), "epochs": 3}))
 
 
 @pytest.mark.parametrize("content", [b"", b"text", bytes(99)], ids=["empty", "text", "zeros"])
@@ -235,7 +235,7 @@ def test_a_run_that_lost_its_checkpoints_is_not_started_again(run: Path, refuses
 def test_without_metrics_a_run_goes_on(run: Path, settings: dict[str, Any]) -> None:
     (run / "metrics.csv").unlink()
     config = TrainConfig(**{**settings, "out": None, "resume": str(run), "epochs": 3})
-    assert plan(config).history.rows == []
+    assert prepare(config).history.rows == []
 
 
 CONFIGS = {

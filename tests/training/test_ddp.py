@@ -24,7 +24,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.loading import RunData
 from tiramisu.training.losses import build_loss
 from tiramisu.training.task import TrainingTask
-from tiramisu.training.planning import build_model_for
+from tiramisu.training.preparing import build_model_for
 
 data, out, devices = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 config = TrainConfig(data=data, devices=devices, eval_batch_size=1)
@@ -59,7 +59,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.loading import RunData
 from tiramisu.training.losses import build_loss
 from tiramisu.training.task import TrainingTask
-from tiramisu.training.planning import build_model_for
+from tiramisu.training.preparing import build_model_for
 
 precision, memory_efficient = sys.argv[2], sys.argv[3] == "True"
 config = TrainConfig(

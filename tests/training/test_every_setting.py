@@ -27,11 +27,11 @@ from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.sample import SampleKey
-from tiramisu.training import planning
+from tiramisu.training import preparing
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.history import History, read_history
 from tiramisu.training.loading import RunData, pick_num_workers
-from tiramisu.training.planning import build_model_for, build_task
+from tiramisu.training.preparing import build_model_for, build_task
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.train import train
 from tiramisu.training.trainer import build_trainer
@@ -192,12 +192,12 @@ def test_scaling(quick: Quick, tmp_path: Path) -> None:
     usual = quick(data=str(tmp_path / "set"), normalize="unit")
     ends = {"type": (0, 65535), (0.0, 4095.0): (0, 4095)}
     for scaling, (low, high) in ends.items():
-        model = planning.plan(dataclasses.replace(usual, scaling=scaling)).task.model
+        model = preparing.prepare(dataclasses.replace(usual, scaling=scaling)).task.model
         assert model.info.value_range == ((low, high),)
         assert model.mean.item() == low
         assert model.std.item() == high - low
     for scaling in (None, "statistics"):
-        model = planning.plan(dataclasses.replace(usual, scaling=scaling)).task.model
+        model = preparing.prepare(dataclasses.replace(usual, scaling=scaling)).task.model
         assert model.mean.item() == pytest.approx(65535 / 2, rel=0.05)
         assert model.std.item() == pytest.approx(65535 / 12**0.5, rel=0.05)
 
@@ -241,7 +241,7 @@ def test_check_data(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
     assert not Path(str(config.out)).exists()  # found before anything was made
     started: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "build_trainer", lambda *args: started.append(args) or 1 / 0)
+        patch.setattr(preparing, "build_trainer", lambda *args: started.append(args) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(dataclasses.replace(config, check_data=False))
     assert started
@@ -703,14 +703,14 @@ def test_tile(plain: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_keep(quick: Quick, keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last epoch is made the worst, so that best and last differ."""
-    build = planning.build_trainer
+    build = preparing.build_trainer
 
     def build_spoiled(*args):
         trainer = build(*args)
         trainer.callbacks.insert(0, SetWeights(from_epoch=2))
         return trainer
 
-    monkeypatch.setattr(planning, "build_trainer", build_spoiled)
+    monkeypatch.setattr(preparing, "build_trainer", build_spoiled)
     folder = folder_of(quick(keep=keep, epochs=3))
     saved = {n: load_model(folder / "checkpoints" / f"{n}.ckpt") for n in ("best", "last")}
     weights = {name: flat_weights(model.network) for name, model in saved.items()}
@@ -721,7 +721,7 @@ def test_keep(quick: Quick, keep: str, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- The machine
 
 
-def trainer_of(config: TrainConfig) -> planning.pl.Trainer:
+def trainer_of(config: TrainConfig) -> preparing.pl.Trainer:
     folder = Path(str(config.out))
     return build_trainer(config, folder, History(folder, task="segmentation"))
 

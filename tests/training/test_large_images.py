@@ -18,7 +18,7 @@ from tiramisu.evaluation.samples import save_samples
 from tiramisu.training.callbacks import WeightAverage
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
@@ -109,15 +109,15 @@ def test_an_epoch_is_kept_if_its_validation_runs_out_of_memory(
     )
     with monkeypatch.context() as patched:
         Limit(patched, side=100)
-        planned = plan(large_run(tile="off", ema_decay=ema_decay))
+        prepared = prepare(large_run(tile="off", ema_decay=ema_decay))
         message = (
             r"the memory is too small for the validation, though not for the training: go on with "
             r"--resume .*run, with --tile auto, or where more memory is free"
         )
         with pytest.raises(ValueError, match=message):
-            fit(planned)
+            fit(prepared)
     assert averages == [False] * bool(ema_decay)
-    folder = planned.folder
+    folder = prepared.folder
     (row,) = read_history(folder / "metrics.csv")
     assert row["val_miou"] != row["val_miou"]
     assert checkpoint_weights(folder)
@@ -131,29 +131,29 @@ def test_an_epoch_is_kept_if_its_validation_runs_out_of_memory(
 def test_an_epoch_is_kept_if_its_validation_fails_otherwise(
     large_run: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = plan(large_run(epochs=2, check_data=False))
-    read = planned.data.val_set.read_scaled
-    monkeypatch.setattr(planned.data.val_set, "preload", lambda **_: None)
+    prepared = prepare(large_run(epochs=2, check_data=False))
+    read = prepared.data.val_set.read_scaled
+    monkeypatch.setattr(prepared.data.val_set, "preload", lambda **_: None)
 
     def fail(index: int) -> object:
-        raise ValueError("a.png is damaged") if planned.trainer.global_step else read(index)
+        raise ValueError("a.png is damaged") if prepared.trainer.global_step else read(index)
 
-    monkeypatch.setattr(planned.data.val_set, "read_scaled", fail)
+    monkeypatch.setattr(prepared.data.val_set, "read_scaled", fail)
     with pytest.raises(ValueError, match=r"the validation failed: a\.png is damaged\. .*--resume"):
-        fit(planned)
-    assert len(read_history(planned.folder / "metrics.csv")) == 1
-    assert load_model(planned.folder)
+        fit(prepared)
+    assert len(read_history(prepared.folder / "metrics.csv")) == 1
+    assert load_model(prepared.folder)
 
 
 def test_memory_that_runs_out_in_training_leaves_nothing(
     large_run: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Limit(monkeypatch, side=16)
-    planned = plan(large_run())
+    prepared = prepare(large_run())
     with pytest.raises(ValueError, match=r"too small for this training: give a smaller --batch-s"):
-        fit(planned)
-    assert not planned.folder.exists()
-    whole = plan(large_run(crop=None, batch_size=1))
+        fit(prepared)
+    assert not prepared.folder.exists()
+    whole = prepare(large_run(crop=None, batch_size=1))
     with pytest.raises(ValueError, match=r"give a --crop, such as --crop \[256,256\], a smaller"):
         fit(whole)
 
@@ -161,13 +161,13 @@ def test_memory_that_runs_out_in_training_leaves_nothing(
 def test_memory_that_runs_out_in_the_evaluation_leaves_the_model(
     large_run: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = plan(large_run(val_every=2))  # no validation before the evaluation
-    fit(planned)
+    prepared = prepare(large_run(val_every=2))  # no validation before the evaluation
+    fit(prepared)
     Limit(monkeypatch, side=16)
     with pytest.raises(ValueError, match=r"too small to evaluate the trained model"):
-        train(large_run(resume=str(planned.folder), val_every=2))
-    assert (planned.folder / "model.safetensors").is_file()
-    settings = EvalConfig(checkpoint=str(planned.folder), accelerator="cpu", bn="recalibrated")
+        train(large_run(resume=str(prepared.folder), val_every=2))
+    assert (prepared.folder / "model.safetensors").is_file()
+    settings = EvalConfig(checkpoint=str(prepared.folder), accelerator="cpu", bn="recalibrated")
     with pytest.raises(ValueError, match="out of memory in the evaluation; give a smaller --batch"):
         evaluate_checkpoint(settings)
 
@@ -185,9 +185,9 @@ def test_parts_for_batch_norm_cover_the_image_once() -> None:
 def test_batch_norm_is_measured_with_smaller_parts_where_memory_runs_out(
     large: Path, large_run: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = plan(large_run())
+    prepared = prepare(large_run())
     limit = Limit(monkeypatch, side=100)
-    model = recalibrate_batch_norm(planned.task.model, planned.data.val_set)
+    model = recalibrate_batch_norm(prepared.task.model, prepared.data.val_set)
     assert max(limit.seen) == 160
     assert 80 in limit.seen
-    save_samples(model.eval(), planned.data.val_set, large / "samples.png", tile=64)
+    save_samples(model.eval(), prepared.data.val_set, large / "samples.png", tile=64)

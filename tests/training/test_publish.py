@@ -17,7 +17,7 @@ from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.evaluate import evaluate
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.train import fit, publish, train
 
 Quick = Callable[..., TrainConfig]
@@ -74,14 +74,14 @@ def test_recalibrated_model_is_the_one_that_is_evaluated(quick: Quick) -> None:
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_epoch_that_is_kept(quick: Quick, keep: str) -> None:
-    planned = plan(quick(epochs=1, keep=keep))
-    fit(planned)
+    prepared = prepare(quick(epochs=1, keep=keep))
+    fit(prepared)
     # After one epoch both are the same.
-    path = planned.folder / "checkpoints" / "best.ckpt"
+    path = prepared.folder / "checkpoints" / "best.ckpt"
     best = torch.load(path, weights_only=True)
     best["state_dict"][CLASSIFIER] *= -1
     torch.save(best, path)
-    run = publish(planned)
+    run = publish(prepared)
     assert [same_weights(run.folder, name) for name in ("best", "last")] == [
         keep == "best",
         keep == "last",

@@ -12,7 +12,7 @@ from runs import assert_same_run
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.interrupts import Terminated
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
@@ -38,14 +38,14 @@ class SendSignals(Callback):
 
 
 def stop(config: TrainConfig, sender: SendSignals, *, kind: type, match: str) -> Path:
-    planned = plan(config)
-    planned.trainer.callbacks.insert(0, sender)
+    prepared = prepare(config)
+    prepared.trainer.callbacks.insert(0, sender)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt, match=match) as stopped:
-        fit(planned)
+        fit(prepared)
     assert type(stopped.value) is kind
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    return planned.folder
+    return prepared.folder
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -132,7 +132,7 @@ def test_a_killed_run_that_saved_nothing_is_started_again(quick: Quick, tmp_path
     (killed / ".0123456789ab.partial.yaml").write_text("cut")
     # The same command says how to go on.
     with pytest.raises(ValueError, match=f"--resume {killed}"):
-        plan(quick(epochs=1, out=str(killed)))
+        prepare(quick(epochs=1, out=str(killed)))
     train(quick(epochs=1, resume=str(killed)))
     assert_same_run(killed, whole)
     assert not (killed / ".0123456789ab.partial.yaml").exists()
@@ -144,4 +144,4 @@ def test_a_start_that_was_killed_before_its_settings_is_no_obstacle(
     folder = tmp_path / "killed"
     folder.mkdir()
     (folder / ".0123456789ab.partial.yaml").write_text("cut")
-    assert plan(quick(out=str(folder))).folder == folder
+    assert prepare(quick(out=str(folder))).folder == folder

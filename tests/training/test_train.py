@@ -19,7 +19,7 @@ from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.training.config import TrainConfig
-from tiramisu.training.planning import plan
+from tiramisu.training.preparing import prepare
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.train import fit, train
 
@@ -71,7 +71,7 @@ def test_final_epochs_have_whole_images_and_their_own_loss(quick: Quick, tmp_pat
             return super().training_step(batch, batch_index)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tiramisu.training.planning.TrainingTask", ShapesRecorded)
+        patch.setattr("tiramisu.training.preparing.TrainingTask", ShapesRecorded)
         final = train(config)
     assert shapes == 4 * [(3, 3, 32, 32)] + 2 * [(3, 3, 64, 64)]
     losses, usual = ([row["train_loss"] for row in run.history] for run in (final, plain))
@@ -233,7 +233,7 @@ def test_random_numbers_differ_between_epochs(quick: Quick) -> None:
         def on_train_batch_start(self, *_) -> None:
             seeds.append(torch.initial_seed())
 
-    planned = plan(quick(batch_size=6))
-    planned.trainer.callbacks.append(SeedsRecorded())
-    fit(planned)
+    prepared = prepare(quick(batch_size=6))
+    prepared.trainer.callbacks.append(SeedsRecorded())
+    fit(prepared)
     assert len(seeds) == len(set(seeds)) == 2

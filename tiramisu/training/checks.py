@@ -230,11 +230,11 @@ def check_resume(config: TrainConfig) -> dict[str, Any] | None:
             f"--epochs is {config.epochs}, but the run {config.resume} has done {done} epochs "
             f"already; expected {done} or more"
         )
-    planned = saved.get("epochs", config.epochs)
-    if planned != config.epochs and is_main_process():
+    prepared = saved.get("epochs", config.epochs)
+    if prepared != config.epochs and is_main_process():
         rate = config.lr * lr_factor(config, epoch=done, epochs=config.epochs)
         print(
-            f"--epochs {config.epochs} in place of {planned}: from now on the learning rate "
+            f"--epochs {config.epochs} in place of {prepared}: from now on the learning rate "
             f"follows the schedule of {config.epochs} epochs; it is {rate:.3g} after epoch {done}"
             + (". The final epochs are the last of all epochs" if config.final_epochs else "")
         )

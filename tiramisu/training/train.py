@@ -1,4 +1,4 @@
-"""A training run from its settings to its published model: plan, fit, publish."""
+"""A training run from its settings to its published model: prepare, fit, publish."""
 
 import contextlib
 import dataclasses
@@ -25,7 +25,7 @@ from tiramisu.inference.tester import as_tile
 from tiramisu.interrupts import Terminated, restored_handlers
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.failures import explain_evaluation, explain_failure
-from tiramisu.training.planning import TrainingPlan, plan
+from tiramisu.training.preparing import PreparedRun, prepare
 from tiramisu.training.run_settings import (
     FOLDER_VARIABLE,
     FolderTakenError,
@@ -52,36 +52,36 @@ def train(config: TrainConfig) -> TrainingRun:
         KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
     while True:
-        planned = plan(config)
+        prepared = prepare(config)
         try:
-            fit(planned)
+            fit(prepared)
         except FolderTakenError:
             if config.out is not None:
                 raise
         else:
-            return publish(planned)
+            return publish(prepared)
 
 
-def fit(planned: TrainingPlan) -> None:
+def fit(prepared: PreparedRun) -> None:
     """Train. If that is broken off, what the complete epochs have learnt is published first."""
-    config, trainer, history = planned.config, planned.trainer, planned.history
+    config, trainer, history = prepared.config, prepared.trainer, prepared.history
     rows_before = list(history.rows)
-    make_folder(planned.folder)
-    os.environ[FOLDER_VARIABLE] = str(planned.folder)
+    make_folder(prepared.folder)
+    os.environ[FOLDER_VARIABLE] = str(prepared.folder)
     if is_main_process():
-        save_config(config, planned.folder)  # claims the folder of a new run
-        remove_leftovers(planned.folder)
+        save_config(config, prepared.folder)  # claims the folder of a new run
+        remove_leftovers(prepared.folder)
         print(
-            f"{config.arch} on {planned.spec.title}: {len(planned.data.train_set)} images, run in "
-            f"{planned.folder}"
+            f"{config.arch} on {prepared.spec.title}: {len(prepared.data.train_set)} images, "
+            f"run in {prepared.folder}"
         )
-    with _explained(planned):
+    with _explained(prepared):
         try:
-            _fit_with_lightning(planned)
+            _fit_with_lightning(prepared)
         except BaseException as error:
             if trainer.is_global_zero:
-                _keep_what_was_learnt(planned, is_new=history.rows != rows_before)
-            explained = explain_failure(error, planned)
+                _keep_what_was_learnt(prepared, is_new=history.rows != rows_before)
+            explained = explain_failure(error, prepared)
             if explained is None:
                 raise
             raise ValueError(explained) from None
@@ -90,29 +90,29 @@ def fit(planned: TrainingPlan) -> None:
 
 
 @contextlib.contextmanager
-def _explained(planned: TrainingPlan) -> Iterator[None]:
+def _explained(prepared: PreparedRun) -> Iterator[None]:
     """Add to an interrupt, and to the error of a full disk, what is kept and how to go on."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        epochs = f"stopped after {len(planned.history.rows)} of {planned.config.epochs} epochs"
-        raise type(interrupt)(f"{str(interrupt) or epochs}; {planned.how_to_go_on}") from None
+        epochs = f"stopped after {len(prepared.history.rows)} of {prepared.config.epochs} epochs"
+        raise type(interrupt)(f"{str(interrupt) or epochs}; {prepared.how_to_go_on}") from None
     except OSError as error:
         if error.errno in DISK_ERRORS:  # TensorBoard's files are not written by us
-            error = WriteError(planned.folder, error.strerror)
+            error = WriteError(prepared.folder, error.strerror)
         if not isinstance(error, WriteError):
             raise
-        raise OSError(f"{error}. Once it can be written, {planned.how_to_go_on}") from None
+        raise OSError(f"{error}. Once it can be written, {prepared.how_to_go_on}") from None
 
 
-def _fit_with_lightning(planned: TrainingPlan) -> None:
+def _fit_with_lightning(prepared: PreparedRun) -> None:
     """Train, with errors that say what to do."""
     try:
         with restored_handlers():
-            planned.trainer.fit(
-                planned.task,
-                datamodule=planned.data,
-                ckpt_path=planned.checkpoint,
+            prepared.trainer.fit(
+                prepared.task,
+                datamodule=prepared.data,
+                ckpt_path=prepared.checkpoint,
                 weights_only=True,
             )
     except SystemExit as end:  # so Lightning exits after Ctrl-C
@@ -121,62 +121,62 @@ def _fit_with_lightning(planned: TrainingPlan) -> None:
         raise kind(*end.__context__.args if end.__context__ else ()) from None
 
 
-def _keep_what_was_learnt(planned: TrainingPlan, *, is_new: bool) -> None:
+def _keep_what_was_learnt(prepared: PreparedRun, *, is_new: bool) -> None:
     """Publish the complete epochs of a run that was broken off; delete a run without one.
 
     Args:
-        planned: the run.
+        prepared: the run.
         is_new: whether epochs were completed since it was started or resumed.
     """
     with contextlib.suppress(WriteError):  # the first error is the one to show
-        if planned.checkpoint is not None:
+        if prepared.checkpoint is not None:
             if is_new:
-                _save_published(_load_trained(planned), planned)
+                _save_published(_load_trained(prepared), prepared)
             return
-        if planned.has_learnt:  # what failed came before the first checkpoint
-            save_model(planned.task.model, planned.folder)
+        if prepared.has_learnt:  # what failed came before the first checkpoint
+            save_model(prepared.task.model, prepared.folder)
             return
-    if planned.checkpoint is None and planned.config.resume is None:
-        shutil.rmtree(planned.folder)
+    if prepared.checkpoint is None and prepared.config.resume is None:
+        shutil.rmtree(prepared.folder)
 
 
-def publish(planned: TrainingPlan) -> TrainingRun:
+def publish(prepared: PreparedRun) -> TrainingRun:
     """Recalibrate, evaluate and save the trained model, with its pictures.
 
     Whatever fails or interrupts on the way, the model is saved.
     """
-    config, spec, folder = planned.config, planned.spec, planned.folder
-    history = planned.history.rows
-    if not planned.trainer.is_global_zero:
+    config, spec, folder = prepared.config, prepared.spec, prepared.folder
+    history = prepared.history.rows
+    if not prepared.trainer.is_global_zero:
         return TrainingRun(folder=folder, task=spec.task, history=history, scores=None)
-    with _explained(planned):
-        model = _load_trained(planned)
+    with _explained(prepared):
+        model = _load_trained(prepared)
         try:
             try:
                 if config.recalibrate:
                     model = _recalibrate(model, spec, config)
-                scores = _evaluate(model, planned)
+                scores = _evaluate(model, prepared)
                 percent = score_percentages(scores, task=spec.task)
                 metrics = {figure.attribute: value for figure, value in percent.items()}
                 model.info = dataclasses.replace(model.info, metrics=metrics)
             finally:
-                _save_published(model, planned)
+                _save_published(model, prepared)
             picture, tile = folder / "samples.png", as_tile(config.tile)
-            save_samples(model, planned.data.val_set, picture, tile=tile)
+            save_samples(model, prepared.data.val_set, picture, tile=tile)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise ValueError(explain_evaluation(planned)) from None
+            raise ValueError(explain_evaluation(prepared)) from None
     print(f"the model, curves.png and samples.png are in {folder}")
     return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
 
 
-def _load_trained(planned: TrainingPlan) -> ImageModel:
+def _load_trained(prepared: PreparedRun) -> ImageModel:
     """The model of the epoch that `keep` chooses, on the device for its evaluation."""
-    best, last = planned.folder / BEST, planned.folder / LAST
+    best, last = prepared.folder / BEST, prepared.folder / LAST
     # A run that ended before its first validation has no best epoch.
-    chosen = best if planned.config.keep == "best" and best.is_file() else last
-    return load_model(chosen, device=pick_device(planned.config.accelerator))
+    chosen = best if prepared.config.keep == "best" and best.is_file() else last
+    return load_model(chosen, device=pick_device(prepared.config.accelerator))
 
 
 def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> ImageModel:
@@ -195,9 +195,9 @@ def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> I
         return model
 
 
-def _evaluate(model: ImageModel, planned: TrainingPlan) -> Scores:
+def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
     """The scores on the validation split, which are written into the run's folder."""
-    config, folder = planned.config, planned.folder
+    config, folder = prepared.config, prepared.folder
     settings = EvalConfig(
         checkpoint=str(folder),
         data=config.data,
@@ -212,8 +212,8 @@ def _evaluate(model: ImageModel, planned: TrainingPlan) -> Scores:
     return evaluate_checkpoint(settings, model=model)
 
 
-def _save_published(model: ImageModel, planned: TrainingPlan) -> None:
-    save_model(model, planned.folder)
-    rows, task = planned.history.rows, planned.spec.task
-    curves = plot_curves(rows, task=task, final_from=planned.config.final_from)
-    save_png(planned.folder / "curves.png", curves)
+def _save_published(model: ImageModel, prepared: PreparedRun) -> None:
+    save_model(model, prepared.folder)
+    rows, task = prepared.history.rows, prepared.spec.task
+    curves = plot_curves(rows, task=task, final_from=prepared.config.final_from)
+    save_png(prepared.folder / "curves.png", curves)

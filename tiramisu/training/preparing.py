@@ -1,4 +1,4 @@
-"""The plan of a run: everything that can fail before it starts; nothing is written."""
+"""A run before it starts: everything that can fail before it starts; nothing is written."""
 
 import dataclasses
 import functools
@@ -45,7 +45,7 @@ from tiramisu.training.warm_start import warm_start
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
+class PreparedRun:
     """A run that is checked and built, and has written nothing yet."""
 
     config: TrainConfig
@@ -91,7 +91,7 @@ class TrainingPlan:
         return f"go on with --resume {self.folder}"
 
 
-def plan(config: TrainConfig) -> TrainingPlan:
+def prepare(config: TrainConfig) -> PreparedRun:
     """Check everything that can be wrong, and build all that a run needs. Writes no files."""
     check_machine(config)
     config = use_absolute_paths(config)
@@ -130,7 +130,7 @@ def plan(config: TrainConfig) -> TrainingPlan:
     trainer = build_trainer(config, folder, history)
     if state is not None:
         check_state(state, folder=folder, task=task, trainer=trainer, history=history)
-    return TrainingPlan(
+    return PreparedRun(
         config=config,
         spec=spec,
         data=data,

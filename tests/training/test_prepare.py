@@ -19,7 +19,7 @@ from tiramisu.training import checks
 from tiramisu.training import train as train_module
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.loading import RunData
-from tiramisu.training.planning import TrainingPlan, plan
+from tiramisu.training.preparing import PreparedRun, prepare
 from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
@@ -32,13 +32,13 @@ def files_in(folder: Path) -> dict[Path, tuple[int, int]]:
 
 @pytest.fixture
 def refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainConfig, str], None]:
-    """Checks that a plan is refused with a message, and that it changes no file."""
+    """Checks that a run is refused with a message, and that it changes no file."""
     monkeypatch.chdir(tmp_path)
 
     def check(config: TrainConfig, message: str) -> None:
         before = files_in(tmp_path)
         with pytest.raises((ValueError, FileNotFoundError), match=message):
-            plan(config)
+            prepare(config)
         assert files_in(tmp_path) == before
 
     return check
@@ -47,8 +47,8 @@ def refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainC
 def test_plan_writes_nothing(quick: Quick, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for config in (quick(), quick(out=None), quick(class_weights="capped", final_epochs=1)):
-        planned = plan(config)
-        assert not planned.folder.exists()
+        prepared = prepare(config)
+        assert not prepared.folder.exists()
     assert files_in(tmp_path) == {}
 
 
@@ -155,9 +155,9 @@ def test_data_without_val_name_the_flag(quick: Quick, refuses, rectangles: Path,
 def test_the_part_for_validation(quick: Quick, rectangles: Path, tmp_path: Path, capsys) -> None:
     shutil.copytree(rectangles / "images/train", tmp_path / "flat/images")
     shutil.copytree(rectangles / "masks/train", tmp_path / "flat/masks")
-    planned = plan(quick(data=str(tmp_path / "flat"), val_fraction=0.34))
-    assert (len(planned.data.train_set), len(planned.data.val_set)) == (4, 2)
-    assert not set(planned.data.train_set.names) & set(planned.data.val_set.names)
+    prepared = prepare(quick(data=str(tmp_path / "flat"), val_fraction=0.34))
+    assert (len(prepared.data.train_set), len(prepared.data.val_set)) == (4, 2)
+    assert not set(prepared.data.train_set.names) & set(prepared.data.val_set.names)
     lines = capsys.readouterr().out.splitlines()
     note = "--val-fraction 0.34 sets 2 of the 6 samples of train aside as the split val"
     assert f"Note: {note}" in lines
@@ -169,7 +169,7 @@ def test_missing_gpu(quick: Quick, refuses) -> None:
 
 def test_folder_that_is_taken_or_cannot_be_made(quick: Quick, refuses, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    plan(quick())  # an empty folder is as good as none
+    prepare(quick())  # an empty folder is as good as none
     (tmp_path / "run" / "precious.txt").write_text("x")
     refuses(quick(), "already exists")
     refuses(quick(out=str(tmp_path / "run" / "precious.txt")), "already exists")
@@ -193,7 +193,7 @@ def test_whole_images_of_several_sizes(
         path = min((data / kind / "train").iterdir())
         Image.open(path).resize((80, 80), Image.Resampling.NEAREST).save(path)
     refuses(quick(data=str(data), final_epochs=1), "differ in size")
-    plan(quick(data=str(data), final_epochs=1, batch_size=1, crop=None))
+    prepare(quick(data=str(data), final_epochs=1, batch_size=1, crop=None))
 
 
 def test_machine_without_the_devices(quick: Quick, refuses, monkeypatch) -> None:
@@ -214,13 +214,13 @@ def test_run_that_cannot_be_resumed(quick: Quick, refuses, tmp_path: Path) -> No
     last.write_bytes(last.read_bytes()[:1000])
     refuses(quick(**resume), "truncated")
     last.unlink()
-    assert plan(quick(**resume)).checkpoint is None  # it is started again
+    assert prepare(quick(**resume)).checkpoint is None  # it is started again
 
 
 def test_two_trainings_do_not_share_a_folder(quick: Quick, tmp_path: Path) -> None:
     """Both choose a folder before one of them makes it."""
     config = quick(epochs=1, out=str(tmp_path / "same"))
-    first, second = plan(config), plan(config)
+    first, second = prepare(config), prepare(config)
     fit(first)
     kept = {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
     with pytest.raises(ValueError, match=r"another training has just started in .*same"):
@@ -232,19 +232,19 @@ def test_the_next_folder_is_taken_if_another_training_was_quicker(
     quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    planned: list[Path] = []
+    prepared: list[Path] = []
 
-    def plan_too_late(config: TrainConfig) -> TrainingPlan:
-        chosen = plan(config)
-        if not planned:
+    def prepare_too_late(config: TrainConfig) -> PreparedRun:
+        chosen = prepare(config)
+        if not prepared:
             chosen.folder.mkdir(parents=True)
             (chosen.folder / "config.yaml").write_text("another's")
-        planned.append(chosen.folder)
+        prepared.append(chosen.folder)
         return chosen
 
-    monkeypatch.setattr(train_module, "plan", plan_too_late)
+    monkeypatch.setattr(train_module, "prepare", prepare_too_late)
     run = train(quick(epochs=1, max_steps=1, keep="last", out=None))
-    assert [path.name for path in planned] == ["rectangles0_fc56", "rectangles0_fc56-2"]
-    assert run.folder == planned[1]
-    assert (planned[0] / "config.yaml").read_text() == "another's"
-    assert len(list(planned[0].iterdir())) == 1
+    assert [path.name for path in prepared] == ["rectangles0_fc56", "rectangles0_fc56-2"]
+    assert run.folder == prepared[1]
+    assert (prepared[0] / "config.yaml").read_text() == "another's"
+    assert len(list(prepared[0].iterdir())) == 1
