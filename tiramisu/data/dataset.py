@@ -1,5 +1,6 @@
 """The samples of a split as the network sees them: read, cached and augmented."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -117,7 +118,7 @@ class ImageDataset(Dataset[Sample]):
         if self.transform is not None:
             entropy = np.random.SeedSequence((self.seed, key.epoch, index))
             seed = int(entropy.generate_state(1, np.uint64)[0])
-            image, label = self.transform(image, label, seed=seed, epoch=key.epoch)
+            image, label = self.transform(image, label, seed=seed, epoch=key.epoch, focus=key.focus)
         if key.padding:
             label = np.full_like(label, self.spec.ignore_index)
         return {
@@ -129,6 +130,12 @@ class ImageDataset(Dataset[Sample]):
     def __getstate__(self) -> dict[str, Any]:
         # Each spawned worker would get a copy of the cache, so they read the files instead.
         return {**self.__dict__, "_cached": []}
+
+    def without_transform(self) -> "ImageDataset":
+        """The same split without its transform; both share what is in memory now."""
+        plain = copy.copy(self)
+        plain.transform = None
+        return plain
 
     def find_size(self) -> tuple[int, int] | None:
         """(height, width) of all images as the network sees them; None if they differ."""

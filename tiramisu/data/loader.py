@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.sample import DataError, Sample, SampleKey
+from tiramisu.data.sampling import RareClassSampling
 from tiramisu.interrupts import leave_process_group
 
 
@@ -25,6 +26,7 @@ def make_loader(
     world_size: int = 1,
     drop_last: bool = False,
     indices: Sequence[int] | None = None,
+    sampling: RareClassSampling | None = None,
 ) -> "DataLoader[Sample]":
     """Batches of a split, for one of several processes.
 
@@ -42,6 +44,7 @@ def make_loader(
         world_size: number of processes that share the split.
         drop_last: whether an incomplete last batch is left out.
         indices: the samples to load; None for all.
+        sampling: shows rare classes more often, where samples are shuffled; None shows each once.
 
     Raises:
         ValueError: there are fewer samples than processes, and they are shuffled.
@@ -55,6 +58,7 @@ def make_loader(
             seed=seed,
             rank=rank,
             world_size=world_size,
+            sampling=sampling,
         ),
         num_workers=num_workers,
         drop_last=drop_last,
@@ -81,6 +85,7 @@ class EpochSampler(Sampler[SampleKey]):
         seed: seed of the order.
         rank: number of this process, 0 to world_size - 1.
         world_size: number of processes.
+        sampling: puts other samples in place of some, if they are shuffled; None for none.
 
     Raises:
         ValueError: there are fewer samples than processes, and they are shuffled.
@@ -94,6 +99,7 @@ class EpochSampler(Sampler[SampleKey]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        sampling: RareClassSampling | None = None,
     ) -> None:
         if shuffle and len(indices) < world_size:
             raise ValueError(
@@ -104,6 +110,7 @@ class EpochSampler(Sampler[SampleKey]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.sampling = sampling
         self.epoch = 0
         self._started = (0, 0)  # an epoch, and how many of its samples are not loaded
 
@@ -124,11 +131,14 @@ class EpochSampler(Sampler[SampleKey]):
         order = np.array(self.indices)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        keys = [SampleKey(int(index), self.epoch) for index in order]
+        if self.shuffle and self.sampling is not None:
+            keys = self.sampling.choose(order, seed=self.seed, epoch=self.epoch)
         first = self._started[1] if self._started[0] == self.epoch else 0
         positions = range(self.rank, len(self) * self.world_size, self.world_size)
         for position in positions[first:]:
-            if position < len(order):
-                yield SampleKey(int(order[position]), self.epoch)
+            if position < len(keys):
+                yield keys[position]
             else:
                 yield SampleKey(0, padding=True)
 

@@ -8,14 +8,21 @@ from torch import Tensor
 
 
 class Transform(Protocol):
-    """A random change of an image and its label. It depends on seed and epoch alone."""
+    """A random change of an image and its label. It depends on seed, epoch and focus alone."""
 
     def __call__(
-        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, seed: int, epoch: int
+        self,
+        image: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        *,
+        seed: int,
+        epoch: int,
+        focus: int | None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Change an image, (H, W, C) of any type, and its label, uint8 (H, W), in the same way.
 
-        The result may have another size. The label of a whole image, int64 (), is returned as is.
+        The result may have another size, and shows the class `focus` if there is one. The label of
+        a whole image, int64 (), is returned as is.
         """
         ...
 
@@ -27,6 +34,8 @@ class SampleKey:
     index: int
     epoch: int = 0
     """Counted from 0; random changes differ between epochs."""
+    focus: int | None = None
+    """The class that a random crop has to show; None for any crop."""
     padding: bool = False
     """Whether the label is all void. Padding evens out the batches of several processes."""
 

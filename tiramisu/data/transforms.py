@@ -70,11 +70,17 @@ class TrainTransform:
             )
 
     def __call__(
-        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, seed: int, epoch: int = 0
+        self,
+        image: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        *,
+        seed: int,
+        epoch: int = 0,
+        focus: int | None = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         rng = np.random.default_rng(seed)
         if self.whole_from is None or epoch < self.whole_from:
-            image, label = self._scale_and_crop(image, label, rng=rng)
+            image, label = self._scale_and_crop(image, label, focus=focus, rng=rng)
         if self.flip and rng.random() < 0.5:
             mirrored = by_bands(lambda bands: cv2.flip(bands, 1), image)
             image, label = mirrored, cv2.flip(label, 1) if label.ndim else label
@@ -119,14 +125,20 @@ class TrainTransform:
         return A.Compose(steps)
 
     def _scale_and_crop(
-        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, rng: np.random.Generator
+        self,
+        image: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        *,
+        focus: int | None,
+        rng: np.random.Generator,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Pad, scale and crop."""
         factor = rng.uniform(*self.scale)
         if self.pad:
             image, label = self._pad(image, label)
         if self.crop is not None:
-            return self._cut(image, label, self.crop, factor=factor, rng=rng)
+            pixel = None if focus is None else _pick_pixel(label, focus, rng=rng)
+            return self._cut(image, label, self.crop, factor=factor, pixel=pixel, rng=rng)
         if factor == 1:
             return image, label
         height, width = (max(1, round(side * factor)) for side in image.shape[:2])
@@ -164,19 +176,23 @@ class TrainTransform:
         crop: tuple[int, int],
         *,
         factor: float,
+        pixel: tuple[int, int] | None,
         rng: np.random.Generator,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """A crop at a random place of the resized image.
+        """A crop at a random place of the resized image, or at one that shows a pixel.
 
         The crop is cut out of the original first, so that only its own pixels are resized.
         """
         sources, targets = [], []
-        for side, wanted in zip(image.shape[:2], crop, strict=True):
+        for axis, (side, wanted) in enumerate(zip(image.shape[:2], crop, strict=True)):
             length = max(1, round(wanted / factor))  # in pixels of the original
             # A smaller image is shown whole, with padding around it.
             size = wanted if length <= side else min(wanted, max(1, round(side * factor)))
             length = min(length, side)
-            start = int(rng.integers(side - length, endpoint=True))
+            first, last = 0, side - length
+            if pixel is not None:
+                first, last = max(first, pixel[axis] - length + 1), min(last, pixel[axis])
+            start = int(rng.integers(first, last, endpoint=True))
             place = int(rng.integers(wanted - size, endpoint=True))
             sources.append(slice(start, start + length))
             targets.append(slice(place, place + size))
@@ -187,6 +203,17 @@ class TrainTransform:
         if (height, width) == crop:
             return image, label
         return self._surround(image, label, size=crop, place=target)
+
+
+def _pick_pixel(
+    label: npt.NDArray[Any], value: int, *, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """Row and column of a random pixel of a class; None where there is none."""
+    places = np.flatnonzero(label == value)
+    if label.ndim == 0 or not len(places):
+        return None
+    row, column = divmod(int(rng.choice(places)), label.shape[1])
+    return row, column
 
 
 def _resize(

@@ -60,7 +60,7 @@ class StopAtBadLoss(Callback):
         losses = torch.stack([loss for loss, _, _ in batches]).tolist() if batches else []
         for loss, (_, samples, where) in zip(losses, batches, strict=True):
             if not math.isfinite(loss):
-                names = cast(TrainingTask, task).names
+                names = cast(TrainingTask, task).train_set.names
                 images = ", ".join(names[i] for i in samples.tolist())
                 raise ValueError(
                     f"the loss is {loss} in epoch {task.current_epoch + 1}, {where}, images "

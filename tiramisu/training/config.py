@@ -77,6 +77,10 @@ class TrainConfig(ImageOptions):
     """Padding on all sides of training images before the random crop, in pixels; needs --crop."""
     scale: tuple[Factor, Factor] = (1.0, 1.0)
     """Random scaling of training images: smallest and largest factor."""
+    sampling: Literal["uniform", "rare_classes"] = "uniform"
+    """Which images an epoch shows, and which crops of them: uniform shows each image once, at a
+    random place; rare_classes replaces half of them by images and places that show a class, the
+    rarer ones more often."""
     flip: bool = True
     """Mirror training images at random, left to right."""
     color: Share = 0.0
@@ -143,9 +147,10 @@ class TrainConfig(ImageOptions):
     random scaling. --max-steps and --patience may end a run before them."""
     final_loss: Loss | None = None
     """Loss of the final epochs; null keeps --loss."""
-    recalibrate: bool = False
-    """After training, measure the statistics of batch norm again, on the training images without
-    augmentation, and save them in the final model."""
+    recalibrate: bool = True
+    """Measure the statistics of batch norm again before each validation and for the final model, on
+    some training images without augmentation. The running averages of the training lag behind its
+    weights."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better mean IoU on the validation split; 0 never stops
     early."""
@@ -240,6 +245,9 @@ class ClassifierTrainConfig(TrainConfig):
     """Optimiser: sgd uses Nesterov momentum."""
     lr: PositiveNumber = 0.1
     """Learning rate at the peak of the schedule."""
+    recalibrate: bool = False
+    """Measure the statistics of batch norm again before each validation and for the final model, on
+    some training images without augmentation."""
     loss: Loss = "cross_entropy"
     """Loss: cross_entropy or focal; the other two are for segmentation. focal is a binary (sigmoid)
     loss for each class; predictions still use the softmax, so their probabilities are less

@@ -4,10 +4,11 @@ import functools
 import math
 import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, cast
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.loops.progress import _ProcessedTracker
 from torch import Tensor
@@ -19,6 +20,7 @@ from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.data.sample import Sample
+from tiramisu.data.sampling import RareClassSampling
 from tiramisu.data.scaling import RGB_SCALING, Scaling, choose_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.transforms import IMAGENET_COLOR, TrainTransform
@@ -72,6 +74,11 @@ class RunData(LightningDataModule):
             value_range=self.scaling.value_range,
         )
         self.val_set = make_split(config.val_split, scale_labels=False, format=self.format)
+
+    @functools.cached_property
+    def label_counts(self) -> npt.NDArray[np.int64]:
+        """Labelled pixels of each class in each training sample, or images, int64 (N, C)."""
+        return count_labels(self.train_set)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -130,7 +137,14 @@ class RunData(LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self._world_size,
             drop_last=training and self._drops_last,
+            sampling=self._sampling if training else None,
         )
+
+    @property
+    def _sampling(self) -> RareClassSampling | None:
+        if self.config.sampling == "uniform":
+            return None
+        return RareClassSampling(counts=self.label_counts, until=self.config.final_from)
 
 
 def pick_num_workers(config: TrainConfig) -> int:
@@ -180,11 +194,13 @@ def padding_values(scaling: Scaling, *, pixel_type: PixelType) -> tuple[float, .
     return tuple(min(max(round(value), limits.min), limits.max) for value in values)
 
 
-def count_labels(dataset: ImageDataset) -> Tensor:
-    """Number of labelled pixels (or images) of each class in a split, int64 (C,)."""
+def count_labels(dataset: ImageDataset) -> npt.NDArray[np.int64]:
+    """Number of labelled pixels of each class in each sample of a split, int64 (N, C).
+
+    For classification it is 1 for the sample's class, else 0.
+    """
     num_classes = dataset.spec.num_classes
-    counts = np.zeros(num_classes, dtype=np.int64)
-    for index in range(len(dataset)):
-        _, label = dataset.read(index)
-        counts += np.bincount(label.ravel(), minlength=num_classes)[:num_classes]
-    return torch.from_numpy(counts)
+    with ThreadPoolExecutor() as pool:
+        labels = pool.map(lambda index: dataset.read(index)[1], range(len(dataset)))
+        counts = [np.bincount(x.ravel(), minlength=num_classes)[:num_classes] for x in labels]
+    return np.array(counts, dtype=np.int64)

@@ -31,7 +31,7 @@ from tiramisu.training.checks import (
 )
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
-from tiramisu.training.loading import RunData, count_labels, normalization
+from tiramisu.training.loading import RunData, normalization
 from tiramisu.training.losses import balance_classes, build_loss
 from tiramisu.training.resuming import check_classes, check_state
 from tiramisu.training.run_settings import (
@@ -188,7 +188,7 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
     """The model with its loss, ready to be trained."""
     weight = None
     if config.class_weights != "none":
-        labels = count_labels(data.train_set)
+        labels = torch.from_numpy(data.label_counts.sum(axis=0))
         weight = balance_classes(labels, capped=config.class_weights == "capped")
     ignore_index = data.train_set.spec.ignore_index
     build = functools.partial(
@@ -200,6 +200,6 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
         loss=build(config.loss),
         final_loss=build(config.final_loss) if config.final_loss else None,
         batches_per_epoch=data.batches_per_epoch,
-        names=data.train_set.names,
+        train_set=data.train_set,
         ignore_index=ignore_index,
     )

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tiramisu.checkpoints.model import ImageModel
+from tiramisu.data.dataset import ImageDataset
+from tiramisu.devices import is_main_process
+from tiramisu.evaluation.batch_norm import refresh_batch_norm
 from tiramisu.evaluation.metrics import FIGURES, Meter
 from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.training.config import TrainConfig
@@ -28,7 +31,7 @@ class TrainingTask(LightningModule):
         loss: takes logits (B, C, H, W) or (B, C), and labels.
         final_loss: the same, for the final epochs, if they have their own.
         batches_per_epoch: training batches of each process.
-        names: name of each training sample, for the message about a loss that is not finite.
+        train_set: the training images; without augmentation for the statistics of batch norm.
         ignore_index: label of void pixels, which are ignored.
     """
 
@@ -40,7 +43,7 @@ class TrainingTask(LightningModule):
         loss: nn.Module,
         final_loss: nn.Module | None = None,
         batches_per_epoch: int,
-        names: list[str],
+        train_set: ImageDataset,
         ignore_index: int,
     ) -> None:
         super().__init__()
@@ -49,7 +52,8 @@ class TrainingTask(LightningModule):
         self.loss = loss
         self.final_loss = final_loss
         self.batches_per_epoch = batches_per_epoch
-        self.names = names
+        self.train_set = train_set
+        self._said_why = False
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
         self.tester = PixelTester(model, tile=as_tile(config.tile))
@@ -67,6 +71,20 @@ class TrainingTask(LightningModule):
         criterion = self.final_loss if is_final and self.final_loss is not None else self.loss
         loss: Tensor = criterion(logits, batch["label"])
         return loss
+
+    def on_validation_epoch_start(self) -> None:
+        if self.config.recalibrate:
+            self.refresh_batch_norm(self.model)
+
+    def refresh_batch_norm(self, model: ImageModel) -> None:
+        """Measure the batch norm statistics of a model again, where its images allow that."""
+        try:
+            images = self.train_set.without_transform()
+            refresh_batch_norm(model, images, tile=as_tile(self.config.tile))
+        except ValueError as error:
+            if not self._said_why and is_main_process():
+                print(f"Warning: the model keeps its running statistics: {error}")
+            self._said_why = True
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         images, labels = batch["image"], batch["label"]

@@ -12,10 +12,7 @@ from tiramisu.atomic import DISK_ERRORS, WriteError, make_folder, remove_leftove
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.run_folder import BEST, LAST
-from tiramisu.data.dataset import open_split
-from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
-from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.metrics import Scores
@@ -154,7 +151,7 @@ def publish(prepared: PreparedRun) -> TrainingRun:
         try:
             try:
                 if config.recalibrate:
-                    model = _recalibrate(model, spec, config)
+                    prepared.task.refresh_batch_norm(model)
                 scores = _evaluate(model, prepared)
                 percent = score_percentages(scores, task=spec.task)
                 metrics = {figure.attribute: value for figure, value in percent.items()}
@@ -177,22 +174,6 @@ def _load_trained(prepared: PreparedRun) -> ImageModel:
     # A run that ended before its first validation has no best epoch.
     chosen = best if prepared.config.keep == "best" and best.is_file() else last
     return load_model(chosen, device=pick_device(prepared.config.accelerator))
-
-
-def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> ImageModel:
-    """The model with batch norm statistics of the whole training images."""
-    train_set = open_split(
-        spec,
-        config.train_split,
-        root=config.data_root,
-        image_scale=config.image_scale,
-        format=model.info.image_format,
-    )
-    try:
-        return recalibrate_batch_norm(model, train_set, tile=as_tile(config.tile))
-    except ValueError as error:
-        print(f"Warning: the model keeps its running statistics: {error}")
-        return model
 
 
 def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
