@@ -252,7 +252,8 @@ def check(argv: Sequence[str]) -> None:
     """Check all files of a data set, and list all problems."""
     parser = Parser(
         "check",
-        description="Read every image and label of a data set, and list all problems.",
+        description="Read every image and label of a data set, and list all problems. Without "
+        "problems, print its counts and what is conspicuous, with a suggestion for each.",
     )
     parser.add_argument(
         "data",
@@ -262,13 +263,23 @@ def check(argv: Sequence[str]) -> None:
     )
     parser.add_config(CheckConfig)
     config = CheckConfig(**parser.parse_flags(argv))
+    if config.report is not None:
+        from tiramisu.visual.page import check_page_path
+
+        check_page_path(Path(config.report), overwrite=config.overwrite)
 
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.checking.check import check_dataset
 
     spec = load_spec(config.data, config)
     root = Path(config.data_root) if config.data_root else None
-    print(check_dataset(spec, root=root, splits=config.splits))
+    report = check_dataset(spec, root=root, splits=config.splits)
+    print(report)
+    if config.report is not None:
+        from tiramisu.visual.check_page import write_check_page
+
+        write_check_page(report, spec, Path(config.report), root=root)
+        print(f"{config.report} written")
 
 
 def convert(argv: Sequence[str]) -> None:

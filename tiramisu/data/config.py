@@ -56,9 +56,15 @@ class CheckConfig(ImageOptions):
     """Folder of its files; by default the root in its YAML, or data/NAME."""
     splits: list[str] | None = None
     """Splits to check, such as [train,val]; by default train, val and test."""
+    report: str | None = None
+    """HTML file to write: the same with distributions, and pictures of what was found."""
+    overwrite: bool = False
+    """Replace the file of --report if it exists."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.report is not None and not self.report.lower().endswith(".html"):
+            raise ValueError(explain("report", self.report, "a file that ends in .html"))
         if self.splits is not None and (
             not self.splits or len(set(self.splits)) < len(self.splits)
         ):

@@ -107,7 +107,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
     if config.check_data and not spec.drawn and is_main_process():
         splits = [config.train_split, config.val_split]
         checked = check_dataset(spec, root=config.data_root, splits=splits)
-        for warning in checked.warnings:
+        for warning in checked.alerts:
             print(f"Warning: {warning}")
     trained = None
     if state is not None:

@@ -48,12 +48,18 @@ def test_the_report_is_a_table(tiny: Path):
     assert lines[3].split()[-6:] == ["12", "x", "16"] * 2
     assert lines[4].split() == ["bands", "3", "(RGB)", "3", "(RGB)"]
     assert lines[5].split() == ["values", *["uint8:", "0", "to", "255", "uint8:", "0", "to", "255"]]
-    assert [line.split()[0] for line in lines[7:11]] == ["ground", "tree", "fruit", "void"]
-    assert len({len(line) for line in lines[2:6] + lines[7:11]}) == 1  # the columns line up
+    assert lines[6].split() == ["brightness", "0.50", "+-", "0.01", "0.50", "+-", "0.01"]
+    assert lines[7].split()[0] == "contrast"
+    assert len({len(line) for line in lines[2:8]}) == 1  # the columns line up
+    assert lines[9].split("   ")[-3:] == ["% of pixels", "images with", "object side, px"]
+    assert lines[10].split() == ["train", "val"] * 3
+    assert [line.split()[0] for line in lines[11:15]] == ["ground", "tree", "fruit", "void"]
+    assert len({len(line) for line in lines[9:14]}) == 1
     for column in (1, 2):
-        percents = (float(line.split()[column]) for line in lines[7:11])
+        percents = (float(line.split()[column]) for line in lines[11:15])
         assert sum(percents) == pytest.approx(100, abs=0.1)
-    assert lines[11] == "Values are scaled: 0 to 255 become 0 to 1 (--scaling changes this)."
+    assert lines[11].split()[3:5] == ["5", "2"]  # images with ground
+    assert lines[15] == "Values are scaled: 0 to 255 become 0 to 1 (--scaling changes this)."
 
 
 def test_everything_is_listed_at_once(tiny: Path):
@@ -151,7 +157,7 @@ def test_an_absent_class_is_only_a_warning(tiny: Path):
     change_masks(tiny, lambda label: np.where(label == 1, 0, label))
     report = check(tiny)
     assert report.warnings == ("train has no pixel of tree", "val has no pixel of tree")
-    assert str(report).endswith("Warning: val has no pixel of tree")
+    assert "\nWarning: val has no pixel of tree\n" in str(report)
 
 
 def test_the_same_image_in_two_splits(tiny: Path, edit: Callable[[str, str], Path]):

@@ -1,25 +1,27 @@
 """Check every file of a data set and list all problems in one message."""
 
 import functools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from tiramisu.data.checking.findings import DatasetReport, SplitReport
-from tiramisu.data.checking.scan import SHOWN, Job, Scan, plan_scans
+from tiramisu.data.checking.findings import DatasetReport, Finding, SplitReport
+from tiramisu.data.checking.image_findings import find_in_images
+from tiramisu.data.checking.label_findings import find_in_labels
+from tiramisu.data.checking.scan import ROLES, SHOWN, Job, Scan, plan_scans
+from tiramisu.data.checking.split_counts import report_split
 from tiramisu.data.image_format import RGB, ImageFormat, describe_bands
-from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.reader import format_of_files, reading_pool
 from tiramisu.data.readers.size_limit import most_megapixels
-from tiramisu.data.scaling import choose_scaling, describe_scaling, usual_scaling
+from tiramisu.data.scaling import TYPE_RANGES, choose_scaling, describe_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.text import list_some
 
-_ROLES = ("train", "val", "test")
 _MOST_FILES = 100  # damaged files of a split that are listed one by one
 
 
@@ -29,7 +31,7 @@ def check_dataset(
     """Read and decode every file of some splits, and count the labels.
 
     The files of CIFAR are checked against their MD5 by torchvision. Classes that never occur are
-    only warnings in the report.
+    only warnings in the report, and what is conspicuous about images and masks are findings.
 
     Args:
         spec: the data set.
@@ -44,7 +46,7 @@ def check_dataset(
             cause, empty splits, and images that are in two of train, val and test.
     """
     most_megapixels()  # a wrong limit is one error, and not one for each file
-    names = splits or [name for name in _ROLES if name in spec.splits] or list(spec.splits)
+    names = splits or [name for name in ROLES if name in spec.splits] or list(spec.splits)
     folder = None if spec.drawn else spec.find_root(root)
     problems: list[str] = []
     jobs: dict[str, Sequence[Job]] = {}
@@ -70,7 +72,10 @@ def check_dataset(
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ValueError("\n  ".join([f"{spec.name}{where}: {count}", *problems]))
     assert format is not None, "without one there is a problem"
-    reports = tuple(_report(name, scans[name], spec) for name in names)
+    value_range = _find_range(scans, format)
+    reports = tuple(
+        report_split(name, scans[name], spec, value_range=value_range) for name in names
+    )
     return DatasetReport(
         title=spec.title,
         task=spec.task,
@@ -80,6 +85,7 @@ def check_dataset(
         scaling=_describe_scaling(format, spec),
         warnings=(*_warnings(reports, spec), *(() if splits else _training_problems(spec))),
         notes=spec.notes,
+        findings=_find_conspicuous(scans, reports, spec),
     )
 
 
@@ -159,7 +165,7 @@ def _find_shared_images(scans: dict[str, list[Scan]]) -> Iterator[str]:
     shared: dict[tuple[str, str], list[str]] = defaultdict(list)
     for split, split_scans in scans.items():
         family, _, role = split.rpartition("_")
-        if role not in _ROLES:
+        if role not in ROLES:
             continue
         for scan in split_scans:
             if not scan.digest:
@@ -180,18 +186,23 @@ def _describe_scaling(format: ImageFormat, spec: DatasetSpec) -> str:
     return describe_scaling(choose_scaling(how, format, []))
 
 
-def _report(name: str, scans: list[Scan], spec: DatasetSpec) -> SplitReport:
-    counts = np.sum([scan.counts for scan in scans], axis=0)
-    return SplitReport(
-        name=name,
-        num_samples=len(scans),
-        sizes=tuple(sorted({scan.size for scan in scans})),
-        turned=tuple(scan.name for scan in scans if scan.is_turned),
-        types=tuple(sorted({scan.type for scan in scans})),
-        values=(min(scan.values[0] for scan in scans), max(scan.values[1] for scan in scans)),
-        class_counts=counts[: spec.num_classes],
-        void_count=int(counts[IGNORE_INDEX]) if spec.task == "segmentation" else 0,
-    )
+def _find_range(scans: Mapping[str, Sequence[Scan]], format: ImageFormat) -> tuple[float, float]:
+    """The values that are shown as black and white."""
+    if format.pixel_type == "uint8":
+        return TYPE_RANGES["uint8"]
+    facts = [scan.facts for split in scans.values() for scan in split if scan.facts is not None]
+    lows = [fact.low for fact in facts if math.isfinite(fact.low)]
+    highs = [fact.high for fact in facts if math.isfinite(fact.high)]
+    return (min(lows), max(highs)) if lows and min(lows) < max(highs) else (0.0, 1.0)
+
+
+def _find_conspicuous(
+    scans: Mapping[str, Sequence[Scan]], reports: Sequence[SplitReport], spec: DatasetSpec
+) -> tuple[Finding, ...]:
+    findings = list(find_in_images(scans, reports))
+    if spec.task == "segmentation":
+        findings += find_in_labels(scans, reports, spec)
+    return tuple(sorted(findings, key=lambda finding: not finding.is_warning))
 
 
 def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str]:
@@ -218,7 +229,7 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
 
 def _training_problems(spec: DatasetSpec) -> Iterator[str]:
     """Why a data set without problems can still not be used for training."""
-    missing = [name for name in _ROLES[:2] if name not in spec.splits]
+    missing = [name for name in ROLES[:2] if name not in spec.splits]
     if missing == ["val"]:
         yield (
             "there is no split val: training needs --val-fraction 0.2, which sets a fifth of the "

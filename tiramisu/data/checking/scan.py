@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.data.checking.sample_facts import SampleFacts, measure_sample
 from tiramisu.data.image_format import ImageFormat, as_format, no_data_pixels
 from tiramisu.data.labels import IGNORE_INDEX, UNKNOWN, LabelTable
 from tiramisu.data.readers.class_folder import ClassImage, find_class_images
@@ -25,6 +27,8 @@ from tiramisu.data.spec_parts import AnnotatedSplit, CifarSplit, DrawnSplit, Fil
 from tiramisu.text import list_some, show_path
 
 SHOWN = 5  # number of items that messages show of a long list
+ROLES = ("train", "val", "test")
+"""Names of splits that must not share images; also with a prefix, as night_train and night_val."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ class Scan:
     """Whether EXIF turns the image and not its mask."""
     values: tuple[float, float] = (0, 255)
     """The smallest and the largest of them."""
+    facts: SampleFacts | None = None
+    """What else was measured; None if there is a problem."""
 
 
 Job = Callable[[ImageFormat | None], Scan]
@@ -100,7 +106,9 @@ def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
             problems.append(f"{title} ({len(items)}): {list_some(shown, most=SHOWN)}")
     if not found.pairs and not problems:
         problems.append(f"empty; {explain_no_sample(split, folder)}")
-    jobs = [partial(_scan_files, pair, folder, spec.labels) for pair in found.pairs]
+    jobs = [
+        partial(_scan_files, pair, folder, spec.labels, spec.num_classes) for pair in found.pairs
+    ]
     return SplitScans(jobs=jobs, problems=problems, images=[pair.image for pair in found.pairs])
 
 
@@ -109,12 +117,18 @@ def _scan_sample(
 ) -> Scan:
     """Scan a sample that is drawn, or in the archive of CIFAR."""
     image, label = reader.read(index)
-    bins = 256 if spec.task == "segmentation" else spec.num_classes
+    is_mask = spec.task == "segmentation"
     return Scan(
         name=reader.names[index],
         size=image.shape[:2],
         digest=hashlib.sha256(image.tobytes()).hexdigest() if compare else "",
-        counts=np.bincount(label.ravel(), minlength=bins),
+        counts=np.bincount(label.ravel(), minlength=256 if is_mask else spec.num_classes),
+        facts=measure_sample(
+            image,
+            label if is_mask else None,
+            num_classes=spec.num_classes,
+            with_fingerprint=False,  # every seed draws another image
+        ),
     )
 
 
@@ -123,7 +137,7 @@ def _scan_image(
 ) -> Scan:
     name = _name(image.path, root)
     try:
-        raster, digest = _read_whole(image.path, format)
+        raster, pixels, digest = _read_whole(image.path, format)
     except (ValueError, OSError) as error:
         return Scan(name=name, problem=f"unreadable image: {name} ({error})")
     counts = np.bincount([image.label], minlength=num_classes)
@@ -134,14 +148,17 @@ def _scan_image(
         counts=counts,
         type=raster.header.type,
         values=_find_values(raster),
+        facts=_measure(pixels, None, num_classes),
     )
 
 
-def _scan_files(pair: Pair, root: Path, labels: LabelTable, format: ImageFormat | None) -> Scan:
+def _scan_files(
+    pair: Pair, root: Path, labels: LabelTable, num_classes: int, format: ImageFormat | None
+) -> Scan:
     image, mask = _name(pair.image, root), _name(pair.mask, root)
     problems = []
     try:
-        raster, digest = _read_whole(pair.image, format)
+        raster, pixels, digest = _read_whole(pair.image, format)
     except (ValueError, OSError) as error:
         problems.append(f"unreadable image: {image} ({error})")
     try:
@@ -171,6 +188,7 @@ def _scan_files(pair: Pair, root: Path, labels: LabelTable, format: ImageFormat 
         values=_find_values(raster),
         counts=np.bincount(label.ravel(), minlength=256),
         unknown=Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))),
+        facts=None if len(values) else _measure(pixels, label, num_classes),
     )
 
 
@@ -183,12 +201,25 @@ def _name(path: Path, root: Path) -> str:
     return show_path(path.relative_to(root).as_posix())
 
 
-def _read_whole(path: Path, format: ImageFormat | None) -> tuple[Raster, str]:
-    """An image, and the SHA-256 of its file; ValueError if it is damaged or of another format."""
+def _read_whole(
+    path: Path, format: ImageFormat | None
+) -> tuple[Raster, npt.NDArray[Any] | None, str]:
+    """An image as it is and in the format, and the SHA-256 of its file.
+
+    Raises:
+        ValueError: it is damaged or of another format.
+    """
     raster = read_raster(path)
-    if format is not None:
-        as_format(raster, format, what=show_path(path))
-    return raster, hashlib.sha256(path.read_bytes()).hexdigest()
+    pixels = None if format is None else as_format(raster, format, what=show_path(path))
+    return raster, pixels, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _measure(
+    pixels: npt.NDArray[Any] | None, label: npt.NDArray[np.uint8] | None, num_classes: int
+) -> SampleFacts | None:
+    if pixels is None:
+        return None  # the format of the images is the problem
+    return measure_sample(pixels, label, num_classes=num_classes, with_fingerprint=True)
 
 
 def _find_values(raster: Raster) -> tuple[float, float]:
