@@ -197,7 +197,7 @@ def test_unknown_command(capsys, monkeypatch) -> None:
         cli.main()
     assert exit_info.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("tiramisu: error: unknown command 'trian'; expected one of train, eval")
+    assert line.startswith("tiramisu: error: unknown command 'trian'; expected one of train, plan")
     assert line.endswith("download; did you mean train?")
 
 

@@ -22,6 +22,7 @@ LEVELS = [
     {"evaluation"},
     {"training", "export"},
     {"benchmark", "recipes"},
+    {"planning"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -3,9 +3,11 @@
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 
+from tiramisu.atomic import write_file
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.checkpoints.config import PublishConfig
 from tiramisu.data.config import CheckConfig, ConvertConfig, DownloadConfig
@@ -14,6 +16,7 @@ from tiramisu.export.config import ExportConfig
 from tiramisu.flags import PRINT_CONFIG, Parser
 from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.recipes import find_recipe, read_recipe
+from tiramisu.settings import Range
 from tiramisu.summary.config import SummaryConfig
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig, settings_of
 
@@ -31,11 +34,15 @@ def train_classifier(argv: Sequence[str]) -> None:
 
 
 def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig], task: str) -> None:
+    plans = {
+        "segmentation": ", and else from a plan, as `tiramisu plan` makes it",
+        "classification": "",
+    }
     parser = Parser(
         command,
         description=f"Train a network for {task}, evaluate it, and save it in the folder of the "
         "run. Without --config, settings come from the recipe configs/DATA_ARCH.yaml or "
-        "configs/DATA.yaml, if there is one. Flags change single settings.",
+        f"configs/DATA.yaml, if there is one{plans[task]}. Flags change single settings.",
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
@@ -49,19 +56,25 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
         PRINT_CONFIG, action="store_true", help="Print the resulting settings as YAML, and exit"
     )
     parser.add_argument("--download", action="store_true", help="Download the data set first")
+    if task == "segmentation":
+        _add_limits(parser)
     parser.add_config(config_type)
     values = parser.parse_flags(argv)
+    limits = {name: values.pop(name, None) for name in ("minutes", "memory")}
     recipe = find_recipe(values)
     if recipe is not None:
         parser.set_defaults(read_recipe(recipe, parser))
         values = parser.parse_flags(argv)
+        for name in limits:
+            if values.pop(name, None) is not None:
+                raise ValueError(f"--{name} is for data without a recipe, and there is {recipe}")
     only_flags = {name: values.pop(name) for name in ("config", "print_config", "download")}
     try:
         config = config_type(**values)
     except ValueError as error:
         start = f" (the other settings are those in {recipe})" if recipe else ""
         raise ValueError(f"{error}{start}") from None
-    if only_flags["print_config"]:
+    if only_flags["print_config"] and (recipe is not None or task != "segmentation"):
         print(yaml.safe_dump(settings_of(config), sort_keys=False), end="")
         return
 
@@ -75,10 +88,76 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
     if only_flags["download"]:
         _download(config.data, config.data_root)
 
+    if recipe is None and task == "segmentation":
+        from tiramisu.planning.recipe import plan_training
+
+        plan = plan_training(config, given=parser.given(argv), **limits)
+        config = plan.config
+        if only_flags["print_config"]:
+            print(yaml.safe_dump(settings_of(config), sort_keys=False), end="")
+            return
+        print(f"{plan}\n")
+
     from tiramisu.training.train import train as run_training
 
     _quieten_libraries()
     run_training(config)
+
+
+def plan(argv: Sequence[str]) -> None:
+    """Plan a training: settings for data and machine, each with a reason."""
+    parser = Parser(
+        "plan",
+        description="Look at a data set, time some steps on this machine, and print settings for a "
+        "training, each with a reason. `tiramisu train` does the same for data without a recipe. "
+        "Flags of `tiramisu train` that are given stay as they are.",
+        usage="%(prog)s DATA [--minutes N] [--memory GIB] [--recipe FILE] [options]",
+    )
+    parser.add_argument(
+        "data",
+        type=str,
+        metavar="DATA",
+        help="Data set: a name that comes with the package, a YAML file, or a folder",
+    )
+    parser.add_argument(
+        "--recipe",
+        type=str | None,
+        default=None,
+        metavar="FILE",
+        help="YAML file to write, for `tiramisu train --config FILE`",
+    )
+    _add_limits(parser)
+    parser.add_config(TrainConfig)
+    values = parser.parse_flags(argv)
+    limits = {name: values.pop(name) for name in ("minutes", "memory")}
+    recipe = values.pop("recipe")
+    if recipe is not None and Path(recipe).exists():
+        raise ValueError(f"--recipe {recipe} exists already; give another file, or remove it")
+
+    from tiramisu.planning.recipe import plan_training
+
+    planned = plan_training(TrainConfig(**values), given=parser.given(argv), **limits)
+    print(planned)
+    if recipe is not None:
+        write_file(Path(recipe), yaml.safe_dump(settings_of(planned.config), sort_keys=False))
+        print(f"{recipe} written")
+
+
+def _add_limits(parser: Parser) -> None:
+    parser.add_argument(
+        "--minutes",
+        type=Annotated[float, Range(at_least=0.1, at_most=100_000)] | None,
+        default=None,
+        metavar="N",
+        help="Time for a training without a recipe; by default 60 on a CPU and 10 on a GPU",
+    )
+    parser.add_argument(
+        "--memory",
+        type=Annotated[float, Range(at_least=0.1, at_most=100_000)] | None,
+        default=None,
+        metavar="GIB",
+        help="Memory for a training without a recipe; by default half of what is free",
+    )
 
 
 def evaluate(argv: Sequence[str]) -> None:
@@ -347,6 +426,7 @@ def _quieten_libraries() -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
+    "plan": plan,
     "eval": evaluate,
     "predict": predict,
     "train_cls": train_classifier,

@@ -14,7 +14,7 @@ from tiramisu.text import did_you_mean, in_one_line
 
 LONG_NUMBER = re.compile(r"\d{301}")
 PRINT_CONFIG = "--print_config"
-ONLY_FLAGS = ("help", "config", "print_config", "download", "resume")
+ONLY_FLAGS = ("help", "config", "print_config", "download", "resume", "minutes", "memory")
 METAVARS = {
     "crop": "[H,W]",
     "size": "[H,W]",
@@ -103,6 +103,12 @@ class Parser(ArgumentParser):
             if action.dest in values and kind and not is_valid(values[action.dest], kind):
                 raise ValueError(explain(action.dest, values[action.dest], describe(kind)))
         return values
+
+    def given(self, argv: Sequence[str]) -> set[str]:
+        """The names of the flags in a command line, with underscores."""
+        words = (word.partition("=")[0] for word in argv if word.startswith("--"))
+        actions = (self._option_string_actions.get(word) for word in words)
+        return {action.dest for action in actions if action is not None}
 
     def parse_setting(self, name: str, value: object) -> Any:
         """The value of one flag, as a YAML file holds it, in the flag's type.

@@ -1,11 +1,13 @@
 """Which settings a training starts from: those of a recipe, or of the run that it resumes."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
+from tiramisu.checkpoints.run_folder import CONFIG_NAME, FOLDER_VARIABLE, find_run
 from tiramisu.data.description.yaml_file import YamlFile
+from tiramisu.environment import read_rank
 from tiramisu.flags import Parser
 from tiramisu.settings import show
 from tiramisu.shipped import find_shipped, list_shipped
@@ -30,6 +32,9 @@ def find_recipe(given: Mapping[str, Any]) -> Path | None:
                 "--resume and start a new run with --init-from"
             )
         return find_run(given["resume"]) / CONFIG_NAME
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is not None and read_rank("LOCAL_RANK"):  # started by a run, whose plan counts
+        return Path(folder) / CONFIG_NAME
     if given["config"] is not None:
         return find_shipped("configs", given["config"])
     for name in (f"{given['data']}_{given['arch']}", given["data"]):

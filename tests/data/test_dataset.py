@@ -57,13 +57,15 @@ def test_random_changes_stay_the_same_over_versions(tiny: Path):
     """The transform of epoch 3 and index 2 gets the seed that (seed, epoch, index) give."""
     seen = []
 
-    def transform(image: np.ndarray, label: np.ndarray, *, seed: int, epoch: int):
-        seen.append((seed, epoch))
+    def transform(
+        image: np.ndarray, label: np.ndarray, *, seed: int, epoch: int, focus: int | None
+    ):
+        seen.append((seed, epoch, focus))
         return image, label
 
-    make(tiny, transform=transform, seed=7)[SampleKey(2, epoch=3)]
+    make(tiny, transform=transform, seed=7)[SampleKey(2, epoch=3, focus=1)]
     expected = np.random.SeedSequence((7, 3, 2)).generate_state(1, np.uint64)[0]
-    assert seen == [(int(expected), 3)]
+    assert seen == [(int(expected), 3, 1)]
 
 
 def test_a_loader_may_take_some_samples_only(tiny: Path):

@@ -7,6 +7,7 @@ setting: weights, batches, learning rates, the loss, numbers inside the network.
 import dataclasses
 import math
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -297,6 +298,31 @@ def test_crop(quick: Quick) -> None:
     assert data_of(quick(crop=(32, 48))).train_set[0]["image"].shape == (3, 32, 48)
     assert data_of(quick(crop=None)).train_set[0]["image"].shape == (3, 64, 64)
     assert data_of(quick(crop=(32, 48))).val_set[0]["image"].shape == (3, 64, 64)
+
+
+def test_crops_per_image(quick: Quick) -> None:
+    run = train(quick(crops_per_image=3, batch_size=3, epochs=1))
+    assert run.history[0]["step"] == 6  # 6 images, 18 crops
+    data = data_of(quick(crops_per_image=3, flip=False)).train_set
+    shown = [data[SampleKey(0, crop=crop)]["image"] for crop in range(3)]
+    assert not any(torch.equal(shown[i], shown[j]) for i in range(3) for j in range(i))
+    with pytest.raises(ValueError, match="--crops-per-image is 2; expected 1 without --crop"):
+        quick(crops_per_image=2, crop=None)
+
+
+def test_sampling(quick: Quick) -> None:
+    """Half of the samples of an epoch are chosen for a class."""
+    prepared = preparing.prepare(quick(sampling="rare_classes", crops_per_image=10))
+    prepared.data.trainer = prepared.trainer
+    sampler = prepared.data.train_dataloader().sampler
+    focused = [key.focus for key in sampler if key.focus is not None]
+    assert 20 < len(focused) < 40
+    counts = prepared.data.label_counts
+    assert counts.shape == (6, 3)
+    assert counts.sum(axis=0).argmin() == Counter(focused).most_common(1)[0][0]
+    plain = preparing.prepare(quick())
+    plain.data.trainer = plain.trainer
+    assert all(key.focus is None for key in plain.data.train_dataloader().sampler)
 
 
 def test_pad(quick: Quick) -> None:

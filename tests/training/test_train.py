@@ -79,12 +79,38 @@ def test_final_epochs_have_whole_images_and_their_own_loss(quick: Quick, tmp_pat
     assert losses[2] > usual[2] + 0.2  # the sum of two losses
 
 
+def test_a_network_is_validated_with_statistics_that_fit_its_weights(quick: Quick) -> None:
+    """After two steps at a high rate, running averages are those of other networks."""
+
+    def val_score(*, recalibrate: bool) -> tuple[float, float]:
+        out = str(folder / str(recalibrate))
+        run = train(
+            quick(
+                recalibrate=recalibrate,
+                epochs=3,
+                lr=1e-2,
+                schedule="constant",
+                keep="last",
+                out=out,
+            )
+        )
+        published = EvalConfig(checkpoint=out, bn="recalibrated")
+        exact = 100 * evaluate_checkpoint(published, model=load_model(out)).mean_iou
+        return run.history[-1]["val_miou"], float(exact)
+
+    folder = Path(quick().out or "")
+    lagging, exact = val_score(recalibrate=False)
+    assert abs(lagging - exact) > 5
+    fitting, exact = val_score(recalibrate=True)
+    assert fitting == pytest.approx(exact, abs=0.5)
+
+
 def test_recalibrated_statistics_are_published(quick: Quick, rectangles: Path) -> None:
     folder = train(quick(recalibrate=True, keep="last")).folder
     name = "features.denseblock1.denselayer1.norm1"
     published = load_model(folder)
     trained = load_model(folder / "checkpoints" / "last.ckpt")
-    plain = load_model(train(quick(recalibrate=False, keep="last")).folder)
+    plain = load_model(train(quick(recalibrate=False, keep="last", out=str(folder) + "-2")).folder)
     train_set = open_split(load_spec(str(rectangles)), "train", root=None, image_scale=1)
     expected = recalibrate_batch_norm(trained, train_set).network.get_submodule(name)
     norm = published.network.get_submodule(name)

@@ -12,6 +12,9 @@ from tiramisu.data.json_file import validate
 
 CONFIG_NAME = "config.yaml"
 CHECKPOINTS = "checkpoints"
+FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
+"""Environment variable that tells the other processes of a run its folder: Lightning starts them
+with the same command."""
 BEST, LAST = f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt"
 
 

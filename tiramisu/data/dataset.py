@@ -116,7 +116,8 @@ class ImageDataset(Dataset[Sample]):
         except (ValueError, OSError) as error:
             raise DataError(str(error)) from error
         if self.transform is not None:
-            entropy = np.random.SeedSequence((self.seed, key.epoch, index))
+            drawn_from = (self.seed, key.epoch, index, *([key.crop] if key.crop else []))
+            entropy = np.random.SeedSequence(drawn_from)
             seed = int(entropy.generate_state(1, np.uint64)[0])
             image, label = self.transform(image, label, seed=seed, epoch=key.epoch, focus=key.focus)
         if key.padding:

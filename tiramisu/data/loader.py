@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -26,6 +27,7 @@ def make_loader(
     world_size: int = 1,
     drop_last: bool = False,
     indices: Sequence[int] | None = None,
+    crops_per_image: int = 1,
     sampling: RareClassSampling | None = None,
 ) -> "DataLoader[Sample]":
     """Batches of a split, for one of several processes.
@@ -44,7 +46,8 @@ def make_loader(
         world_size: number of processes that share the split.
         drop_last: whether an incomplete last batch is left out.
         indices: the samples to load; None for all.
-        sampling: shows rare classes more often, where samples are shuffled; None shows each once.
+        crops_per_image: how often an epoch shows each sample, changed differently each time.
+        sampling: shows rare classes more often, where samples are shuffled; None for none.
 
     Raises:
         ValueError: there are fewer samples than processes, and they are shuffled.
@@ -58,6 +61,7 @@ def make_loader(
             seed=seed,
             rank=rank,
             world_size=world_size,
+            crops_per_image=crops_per_image,
             sampling=sampling,
         ),
         num_workers=num_workers,
@@ -85,6 +89,7 @@ class EpochSampler(Sampler[SampleKey]):
         seed: seed of the order.
         rank: number of this process, 0 to world_size - 1.
         world_size: number of processes.
+        crops_per_image: how often an epoch has each sample.
         sampling: puts other samples in place of some, if they are shuffled; None for none.
 
     Raises:
@@ -99,13 +104,14 @@ class EpochSampler(Sampler[SampleKey]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        crops_per_image: int = 1,
         sampling: RareClassSampling | None = None,
     ) -> None:
-        if shuffle and len(indices) < world_size:
+        self.keys = [SampleKey(i, crop=crop) for crop in range(crops_per_image) for i in indices]
+        if shuffle and len(self.keys) < world_size:
             raise ValueError(
-                f"{len(indices)} samples cannot be shared by {world_size} processes; use fewer"
+                f"{len(self.keys)} samples cannot be shared by {world_size} processes; use fewer"
             )
-        self.indices = indices
         self.shuffle = shuffle
         self.seed = seed
         self.rank = rank
@@ -124,16 +130,16 @@ class EpochSampler(Sampler[SampleKey]):
         self._started = (epoch, done)
 
     def __len__(self) -> int:
-        samples = len(self.indices) / self.world_size
+        samples = len(self.keys) / self.world_size
         return math.floor(samples) if self.shuffle else math.ceil(samples)
 
     def __iter__(self) -> Iterator[SampleKey]:
-        order = np.array(self.indices)
+        keys = [replace(key, epoch=self.epoch) for key in self.keys]
         if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
-        keys = [SampleKey(int(index), self.epoch) for index in order]
-        if self.shuffle and self.sampling is not None:
-            keys = self.sampling.choose(order, seed=self.seed, epoch=self.epoch)
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(len(keys))
+            keys = [keys[i] for i in order]
+            if self.sampling is not None:
+                keys = self.sampling.choose(keys, seed=self.seed, epoch=self.epoch)
         first = self._started[1] if self._started[0] == self.epoch else 0
         positions = range(self.rank, len(self) * self.world_size, self.world_size)
         for position in positions[first:]:

@@ -36,6 +36,8 @@ class SampleKey:
     """Counted from 0; random changes differ between epochs."""
     focus: int | None = None
     """The class that a random crop has to show; None for any crop."""
+    crop: int = 0
+    """Number of the random crop, where an epoch shows several of an image."""
     padding: bool = False
     """Whether the label is all void. Padding evens out the batches of several processes."""
 

@@ -27,24 +27,25 @@ class RareClassSampling:
     until: int | None = None
     """From this epoch on, counted from 0, every sample comes once. None for never."""
 
-    def choose(self, order: npt.NDArray[np.int64], *, seed: int, epoch: int) -> list[SampleKey]:
+    def choose(self, keys: list[SampleKey], *, seed: int, epoch: int) -> list[SampleKey]:
         """The samples of an epoch in the order in which they are loaded.
 
         Args:
-            order: the indices of all samples, (N,), in the order of an epoch that shows each once.
+            keys: the samples of an epoch that shows each equally often, in their order.
             seed: seed of the choice.
             epoch: the epoch, counted from 0.
         """
         if self._weights.sum() == 0 or (self.until is not None and epoch >= self.until):
-            return [SampleKey(int(index), epoch) for index in order]
+            return keys
         rng = np.random.default_rng((seed, epoch, 1))  # the order is drawn from (seed, epoch)
-        classes = rng.choice(len(self._weights), size=len(order), p=self._weights)
-        return [
-            SampleKey(int(rng.choice(self._samples[focus])), epoch, focus=int(focus))
-            if rng.random() < FOCUSED
-            else SampleKey(int(index), epoch)
-            for index, focus in zip(order, classes, strict=True)
-        ]
+        classes = rng.choice(len(self._weights), size=len(keys), p=self._weights)
+        chosen = list(keys)
+        for place, focus in enumerate(classes):
+            if rng.random() < FOCUSED:
+                index = int(rng.choice(self._samples[focus]))
+                # The number of the crop makes a sample differ from others of the same image.
+                chosen[place] = SampleKey(index, epoch, focus=int(focus), crop=len(keys) + place)
+        return chosen
 
     @cached_property
     def _weights(self) -> npt.NDArray[np.float64]:

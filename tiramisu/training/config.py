@@ -73,6 +73,8 @@ class TrainConfig(ImageOptions):
     the full size of the labels."""
     crop: tuple[Side, Side] | None = None
     """Height and width of random training crops, in pixels; null trains on whole images."""
+    crops_per_image: Count = 1
+    """Random crops of each image in an epoch; more than 1 needs --crop."""
     pad: Annotated[int, Range(at_least=0, at_most=4096)] = 0
     """Padding on all sides of training images before the random crop, in pixels; needs --crop."""
     scale: tuple[Factor, Factor] = (1.0, 1.0)
@@ -195,6 +197,8 @@ class TrainConfig(ImageOptions):
             raise ValueError(
                 explain("pad", self.pad, "0 without --crop: it widens where crops are")
             )
+        if self.crops_per_image > 1 and self.crop is None:
+            raise ValueError(explain("crops_per_image", self.crops_per_image, "1 without --crop"))
         for name in ("final_epochs", "warmup_epochs"):
             if getattr(self, name) > self.epochs:
                 expected = f"at most --epochs, which is {self.epochs}"

@@ -83,7 +83,7 @@ class RunData(LightningDataModule):
     @property
     def batches_per_epoch(self) -> int:
         """Training batches of each process in an epoch."""
-        images = len(self.train_set) // self._world_size
+        images = self._samples // self._world_size
         batch_size = self.config.batch_size
         return images // batch_size if self._drops_last else math.ceil(images / batch_size)
 
@@ -118,7 +118,11 @@ class RunData(LightningDataModule):
     def _drops_last(self) -> bool:
         # Batch norm is unstable on an incomplete last batch, so it is dropped, except where it is
         # the only batch.
-        return len(self.train_set) >= self.config.batch_size * self._world_size
+        return self._samples >= self.config.batch_size * self._world_size
+
+    @property
+    def _samples(self) -> int:
+        return len(self.train_set) * self.config.crops_per_image
 
     def _loader(
         self, dataset: ImageDataset, *, batch_size: int, training: bool
@@ -137,6 +141,7 @@ class RunData(LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self._world_size,
             drop_last=training and self._drops_last,
+            crops_per_image=self.config.crops_per_image if training else 1,
             sampling=self._sampling if training else None,
         )
 

@@ -8,14 +8,10 @@ from pathlib import Path
 import yaml
 
 from tiramisu.atomic import WriteError, is_leftover, write_file
-from tiramisu.checkpoints.run_folder import CONFIG_NAME, find_run
+from tiramisu.checkpoints.run_folder import CONFIG_NAME, FOLDER_VARIABLE, find_run
 from tiramisu.devices import is_main_process
 from tiramisu.shipped import list_shipped
 from tiramisu.training.config import TrainConfig, settings_of
-
-FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
-"""Environment variable that tells the other processes of a run its folder: Lightning starts them
-with the same command."""
 
 
 def use_absolute_paths(config: TrainConfig) -> TrainConfig:

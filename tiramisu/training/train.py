@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tiramisu.atomic import DISK_ERRORS, WriteError, make_folder, remove_leftovers
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.model import ImageModel
-from tiramisu.checkpoints.run_folder import BEST, LAST
+from tiramisu.checkpoints.run_folder import BEST, FOLDER_VARIABLE, LAST
 from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
@@ -24,7 +24,6 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.failures import explain_evaluation, explain_failure
 from tiramisu.training.preparing import PreparedRun, prepare
 from tiramisu.training.run_settings import (
-    FOLDER_VARIABLE,
     FolderTakenError,
     save_config,
 )

@@ -1,0 +1,110 @@
+"""Each decision of a plan, from the facts on which it depends."""
+
+import dataclasses
+from collections.abc import Collection
+
+import numpy as np
+import pytest
+
+from tiramisu.planning.facts import DataFacts
+from tiramisu.planning.rules import MOST_PASSES, Limits, Rules, Schedule
+from tiramisu.planning.speed import Speed
+from tiramisu.training.config import TrainConfig
+
+FACTS = DataFacts(
+    class_names=("background", "crack"),
+    num_train=94,
+    num_val=24,
+    height=320,
+    width=480,
+    smallest=320,
+    channels=3,
+    shares=np.array([0.97, 0.03]),
+    thickness=np.array([100.0, 4.0]),
+)
+SPEED = Speed(train=10e-6, predict=2e-6, train_bytes=6000, predict_bytes=2000)
+
+
+def decide(
+    facts: DataFacts = FACTS,
+    *,
+    minutes: float = 60,
+    memory: float = 8,
+    speed: Speed = SPEED,
+    given: Collection[str] = (),
+    **settings: object,
+) -> tuple[dict[str, object], Schedule]:
+    limits = Limits(seconds=60 * minutes, memory=memory * 2**30)
+    start = TrainConfig(**settings)
+    rules = Rules(facts, speed, limits, given=given, start=start, on_gpu=False)
+    schedule = rules.decide()
+    assert {d.setting: d.value for d in rules.decisions} == rules.settings
+    assert all(d.reason for d in rules.decisions)
+    TrainConfig(**rules.settings)
+    return rules.settings, schedule
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 20, 60, 600])
+@pytest.mark.parametrize("images", [4, 94, 3000])
+def test_a_plan_keeps_to_its_time(minutes: float, images: int):
+    facts = dataclasses.replace(FACTS, num_train=images, num_val=max(1, images // 4))
+    settings, schedule = decide(facts, minutes=minutes)
+    assert schedule.epochs == settings["epochs"] >= 1
+    if settings["epochs"] > 1:
+        assert schedule.total <= 60 * minutes
+    assert settings["epochs"] % settings["val_every"] == 0  # the last epoch is validated
+    passes = settings["epochs"] * settings["crops_per_image"] * 160**2 / (320 * 480)
+    if passes < 0.9 * MOST_PASSES and settings["epochs"] > 10:
+        assert schedule.total > 0.75 * 60 * minutes
+
+
+def test_time_spent_on_validation_is_limited():
+    facts = dataclasses.replace(FACTS, num_val=300)
+    _, schedule = decide(facts)
+    assert (schedule.validations + 1) * schedule.validation < 0.25 * schedule.total
+
+
+def test_images_are_shrunk_where_the_time_is_short_but_never_to_lose_an_object():
+    large = dataclasses.replace(FACTS, num_train=400, thickness=np.array([100.0, 40.0]))
+    assert decide(large, minutes=600)[0]["image_scale"] == 1
+    scales = [decide(large, minutes=minutes)[0]["image_scale"] for minutes in (120, 60, 20, 5)]
+    assert scales == sorted(scales, reverse=True)
+    assert scales[-1] <= 0.5
+    thin = dataclasses.replace(large, thickness=np.array([100.0, 3.5]))
+    assert decide(thin, minutes=5)[0]["image_scale"] == 1
+
+
+def test_crops_fit_into_the_images():
+    for height, width, crop in ((320, 480, (160, 160)), (100, 480, (96, 160)), (40, 50, (64, 64))):
+        facts = dataclasses.replace(FACTS, height=height, width=width, smallest=height)
+        assert decide(facts)[0]["crop"] == crop
+
+
+def test_the_batch_fits_into_memory():
+    assert decide(memory=8)[0]["batch_size"] == 4
+    each = SPEED.train_bytes * 160**2 / 2**30
+    assert decide(memory=3.5 * each)[0]["batch_size"] == 3
+    assert decide(memory=each / 2)[0]["batch_size"] == 1
+
+
+def test_rare_classes_bring_dice():
+    assert decide()[0]["loss"] == "cross_entropy+dice"
+    even = dataclasses.replace(FACTS, shares=np.array([0.7, 0.3]))
+    assert decide(even)[0]["loss"] == "cross_entropy"
+
+
+def test_few_images_have_long_epochs():
+    few = dataclasses.replace(FACTS, num_train=4, num_val=1)
+    settings, _ = decide(few)
+    assert settings["epochs"] <= 100
+    assert settings["crops_per_image"] >= 2 * 6  # an image has the pixels of six crops
+
+
+def test_what_is_given_stays():
+    settings, schedule = decide(given={"epochs", "crop", "lr"}, epochs=7, crop=(64, 64), lr=0.5)
+    assert (settings["epochs"], settings["crop"], settings["lr"]) == (7, (64, 64), 0.5)
+    assert schedule.epochs == 7
+    assert settings["val_every"] <= 7
+    whole, _ = decide(given={"crop"}, crop=None)
+    assert whole["crop"] is None
+    assert whole["crops_per_image"] == 1

@@ -1,0 +1,247 @@
+"""The settings of a training that follow from the data and from the speed of the machine.
+
+What was tried for these rules, and on which data, stands beside each of them.
+"""
+
+import dataclasses
+import math
+from collections.abc import Collection
+from typing import Any
+
+from tiramisu.evaluation.batch_norm import FEWEST_IMAGES, FEWEST_PIXELS
+from tiramisu.planning.facts import DataFacts
+from tiramisu.planning.speed import Speed
+from tiramisu.training.config import TrainConfig
+
+SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
+ENOUGH_PASSES = 20
+"""Passes over all pixels of the training images that are worth a lower resolution."""
+MOST_PASSES = 200
+"""More passes over the same images hardly help."""
+MOST_EPOCHS = 100
+THINNEST = 3.0
+"""Pixels that the thinnest objects keep when images are shrunk."""
+RARE = 0.05
+"""Share of the pixels below which a class is rare."""
+VALIDATION_SHARE = 0.1
+"""Largest part of the time for validations."""
+MOST_VALIDATIONS = 20
+SAFETY = 0.92
+"""Part of the time that is planned for: steps take longer than they were measured now and then."""
+START_SECONDS = 15.0
+"""For the check of the data, the start, and the files at the end."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a training may take."""
+
+    seconds: float
+    memory: float
+    """Bytes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One setting, and why it has its value."""
+
+    setting: str
+    value: Any
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the time of a training is spent, in seconds."""
+
+    epoch: float
+    validation: float
+    epochs: int
+    validations: int
+
+    @property
+    def total(self) -> float:
+        """The whole run; the final evaluation counts as one more validation."""
+        return START_SECONDS + self.epochs * self.epoch + (self.validations + 1) * self.validation
+
+
+class Rules:
+    """Decides the settings of a training one after another; each may depend on those before it.
+
+    Args:
+        facts: about the data.
+        speed: of the network on this machine.
+        limits: of time and memory.
+        given: settings that the user has given, by name; they stay as they are.
+        start: all settings before the decisions: given ones and defaults.
+        on_gpu: whether the training runs on a GPU.
+    """
+
+    def __init__(
+        self,
+        facts: DataFacts,
+        speed: Speed,
+        limits: Limits,
+        *,
+        given: Collection[str],
+        start: TrainConfig,
+        on_gpu: bool,
+    ) -> None:
+        self.facts = facts
+        self.speed = speed
+        self.limits = limits
+        self.given = given
+        self.start = start
+        self.on_gpu = on_gpu
+        self.settings: dict[str, Any] = {}
+        self.decisions: list[Decision] = []
+
+    def decide(self) -> Schedule:
+        """Decide all settings; they are in `settings` and, with reasons, in `decisions`."""
+        self._set("arch", self.start.arch, self._describe_arch())
+        self._choose_scale()
+        self._choose_crop()
+        self._choose_batch()
+        self._choose_sampling()
+        self._choose_loss()
+        self._choose_optimizer()
+        self._choose_augmentation()
+        return self._choose_length()
+
+    def _set(self, setting: str, value: Any, reason: str) -> None:
+        if setting in self.given:
+            value, reason = getattr(self.start, setting), "given"
+        self.settings[setting] = value
+        self.decisions.append(Decision(setting=setting, value=value, reason=reason))
+
+    def _describe_arch(self) -> str:
+        rate = 1 / (self.speed.train * 1e6)
+        where = "GPU" if self.on_gpu else "CPU"
+        return f"trains on {rate:.2g} megapixels a second on this {where}"
+
+    def count_passes(self, scale: float) -> float:
+        """Passes over all training pixels at a scale that fit into the time."""
+        pixels = self.facts.num_train * self.facts.pixels * scale**2
+        return self._training_seconds / (pixels * self.speed.train)
+
+    @property
+    def _training_seconds(self) -> float:
+        return max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY * (1 - VALIDATION_SHARE))
+
+    def _choose_scale(self) -> None:
+        facts = self.facts
+        thin = facts.thickness[facts.thinnest]
+        name = facts.class_names[facts.thinnest]
+        fitting = [
+            scale
+            for scale in SCALES
+            if scale == 1 or (thin * scale >= THINNEST and facts.smallest * scale >= 64)
+        ]
+        chosen = next(
+            (scale for scale in fitting if self.count_passes(scale) >= ENOUGH_PASSES), None
+        )
+        passes = self.count_passes(1.0)
+        if chosen == 1:
+            reason = f"at full size the time is enough for {min(passes, MOST_PASSES):.0f} passes"
+        elif len(fitting) == 1:
+            reason = f"{name} is {thin:.1f} pixels thick, and would be lost at a smaller size"
+        else:
+            chosen = chosen or fitting[-1]
+            reason = (
+                f"{self.count_passes(chosen):.0f} passes over the images in place of {passes:.0f}; "
+                f"{name}, {thin:.1f} pixels thick, keeps {thin * chosen:.1f}"
+            )
+        self._set("image_scale", chosen or 1.0, reason)
+
+    @property
+    def _scaled(self) -> tuple[int, int]:
+        scale = self.settings["image_scale"]
+        return round(self.facts.height * scale), round(self.facts.width * scale)
+
+    def _choose_crop(self) -> None:
+        side = 256 if self.on_gpu else 160
+        height, width = (max(64, min(side, length // 32 * 32)) for length in self._scaled)
+        reason = f"many small steps; the images are {self._scaled[0]} x {self._scaled[1]}"
+        self._set("crop", (height, width), reason)
+
+    @property
+    def _crop_pixels(self) -> int:
+        height, width = self.settings["crop"] or self._scaled
+        return int(height * width)
+
+    def _choose_batch(self) -> None:
+        usual = 8 if self.on_gpu else 4
+        each = max(1.0, self.speed.train_bytes * self._crop_pixels)
+        fitting = max(1, int(self.limits.memory / each))
+        batch = min(usual, fitting, max(2, self.facts.num_train))
+        reason = f"takes {_show_bytes(batch * each)} of {_show_bytes(self.limits.memory)}"
+        self._set("batch_size", batch, reason)
+
+    def _choose_sampling(self) -> None:
+        self._set("sampling", "uniform", "each image equally often")
+
+    def _choose_loss(self) -> None:
+        facts = self.facts
+        share, name = facts.shares[facts.rarest], facts.class_names[facts.rarest]
+        if share < RARE:
+            reason = f"{name} is {100 * share:.1f} % of the pixels: Dice weighs classes equally"
+            self._set("loss", "cross_entropy+dice", reason)
+        else:
+            self._set("loss", "cross_entropy", f"the rarest class, {name}, is {100 * share:.0f} %")
+
+    def _choose_optimizer(self) -> None:
+        self._set("optimizer", "adamw", "needs no tuning")
+        self._set("lr", 3e-3, "the peak; the usual one for adamw with batch norm from scratch")
+        self._set("schedule", "onecycle", "rises and falls within the time")
+        self._set("weight_decay", 1e-2, "the usual one for adamw")
+        self._set("dropout", 0.0, "few passes: nothing is learnt by heart")
+
+    def _choose_augmentation(self) -> None:
+        self._set("scale", (0.8, 1.25), "objects are seen from nearer and farther")
+        self._set("color", 0.3, "light and camera change")
+
+    def _choose_length(self) -> Schedule:
+        facts, speed = self.facts, self.speed
+        height, width = self._scaled
+        pixels = height * width
+        crops = max(1, round(pixels / self._crop_pixels)) if self.settings["crop"] else 1
+        a_pass = facts.num_train * crops * self._crop_pixels * speed.train
+        measured = min(facts.num_train, max(FEWEST_IMAGES, math.ceil(FEWEST_PIXELS / pixels)))
+        validation = (facts.num_val + 2 * measured) * pixels * speed.predict
+
+        seconds = max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY - validation)
+        validations = int(seconds * VALIDATION_SHARE / validation)
+        validations = max(1, min(MOST_VALIDATIONS, validations))
+        passes = min(MOST_PASSES, (seconds - validations * validation) / a_pass)
+        repeated = max(1, math.ceil(passes / MOST_EPOCHS)) if self.settings["crop"] else 1
+        self._set(
+            "crops_per_image",
+            crops * repeated,
+            f"an epoch shows as many pixels as the images have{_times(repeated)}",
+        )
+        epoch = a_pass * self.settings["crops_per_image"] / crops
+        fitting = min(MOST_PASSES * a_pass, seconds - validations * validation) / epoch
+        every = max(1, math.ceil(fitting / validations))
+        epochs = max(1, int(fitting / every)) * every if fitting >= every else max(1, int(fitting))
+        self._set("epochs", epochs, f"{_show_time(epochs * epoch)} of training")
+        epochs = self.settings["epochs"]
+        every = min(every, epochs)
+        self._set("val_every", every, f"a validation takes {_show_time(validation)}")
+        return Schedule(
+            epoch=epoch,
+            validation=validation,
+            epochs=epochs,
+            validations=epochs // self.settings["val_every"],
+        )
+
+
+def _times(number: int) -> str:
+    return f", {number} times" if number > 1 else ""
+
+
+def _show_time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+
+
+def _show_bytes(number: float) -> str:
+    return f"{number / 2**30:.1f} GiB"
