@@ -1,6 +1,5 @@
 """The samples of a split as the network sees them: read, cached and augmented."""
 
-import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -131,12 +130,6 @@ class ImageDataset(Dataset[Sample]):
     def __getstate__(self) -> dict[str, Any]:
         # Each spawned worker would get a copy of the cache, so they read the files instead.
         return {**self.__dict__, "_cached": []}
-
-    def without_transform(self) -> "ImageDataset":
-        """The same split without its transform; both share what is in memory now."""
-        plain = copy.copy(self)
-        plain.transform = None
-        return plain
 
     def find_size(self) -> tuple[int, int] | None:
         """(height, width) of all images as the network sees them; None if they differ."""

@@ -8,10 +8,10 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from tiramisu.evaluation.batch_norm import FEWEST_IMAGES, FEWEST_PIXELS
 from tiramisu.planning.facts import DataFacts
 from tiramisu.planning.speed import Speed
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.task import STATISTICS_BATCHES
 
 SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
 ENOUGH_PASSES = 20
@@ -206,8 +206,8 @@ class Rules:
         pixels = height * width
         crops = max(1, round(pixels / self._crop_pixels)) if self.settings["crop"] else 1
         a_pass = facts.num_train * crops * self._crop_pixels * speed.train
-        measured = min(facts.num_train, max(FEWEST_IMAGES, math.ceil(FEWEST_PIXELS / pixels)))
-        validation = (facts.num_val + 2 * measured) * pixels * speed.predict
+        statistics = STATISTICS_BATCHES * self.settings["batch_size"] * self._crop_pixels
+        validation = (facts.num_val * pixels + 2 * statistics) * speed.predict
 
         seconds = max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY - validation)
         validations = int(seconds * VALIDATION_SHARE / validation)
@@ -221,8 +221,8 @@ class Rules:
         )
         epoch = a_pass * self.settings["crops_per_image"] / crops
         fitting = min(MOST_PASSES * a_pass, seconds - validations * validation) / epoch
-        every = max(1, math.ceil(fitting / validations))
-        epochs = max(1, int(fitting / every)) * every if fitting >= every else max(1, int(fitting))
+        every = max(1, int(fitting / validations))
+        epochs = max(1, int(fitting / every) * every)  # the last one is validated
         self._set("epochs", epochs, f"{_show_time(epochs * epoch)} of training")
         epochs = self.settings["epochs"]
         every = min(every, epochs)

@@ -151,8 +151,7 @@ class TrainConfig(ImageOptions):
     """Loss of the final epochs; null keeps --loss."""
     recalibrate: bool = True
     """Measure the statistics of batch norm again before each validation and for the final model, on
-    some training images without augmentation. The running averages of the training lag behind its
-    weights."""
+    some training batches. Running averages lag behind the weights."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better mean IoU on the validation split; 0 never stops
     early."""
@@ -251,7 +250,7 @@ class ClassifierTrainConfig(TrainConfig):
     """Learning rate at the peak of the schedule."""
     recalibrate: bool = False
     """Measure the statistics of batch norm again before each validation and for the final model, on
-    some training images without augmentation."""
+    some training batches."""
     loss: Loss = "cross_entropy"
     """Loss: cross_entropy or focal; the other two are for segmentation. focal is a binary (sigmoid)
     loss for each class; predictions still use the softmax, so their probabilities are less

@@ -149,7 +149,8 @@ def publish(prepared: PreparedRun) -> TrainingRun:
         model = _load_trained(prepared)
         try:
             try:
-                if config.recalibrate:
+                # The best epoch was saved with the statistics of its validation.
+                if config.recalibrate and not _is_best(prepared):
                     prepared.task.refresh_batch_norm(model)
                 scores = _evaluate(model, prepared)
                 percent = score_percentages(scores, task=spec.task)
@@ -167,11 +168,14 @@ def publish(prepared: PreparedRun) -> TrainingRun:
     return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
 
 
+def _is_best(prepared: PreparedRun) -> bool:
+    """Whether the best epoch is published; a run that was never validated has none."""
+    return prepared.config.keep == "best" and (prepared.folder / BEST).is_file()
+
+
 def _load_trained(prepared: PreparedRun) -> ImageModel:
     """The model of the epoch that `keep` chooses, on the device for its evaluation."""
-    best, last = prepared.folder / BEST, prepared.folder / LAST
-    # A run that ended before its first validation has no best epoch.
-    chosen = best if prepared.config.keep == "best" and best.is_file() else last
+    chosen = prepared.folder / (BEST if _is_best(prepared) else LAST)
     return load_model(chosen, device=pick_device(prepared.config.accelerator))
 
 
