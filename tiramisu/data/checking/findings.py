@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,8 @@ class Finding:
     """The worst samples, the worst first."""
     is_warning: bool = False
     """Whether it is likely to spoil a training or its scores."""
+    about: Literal["images", "labels"] = "images"
+    """What pictures of two samples that are alike must show."""
     is_close_up: bool = False
     """Whether it is a matter of a few pixels, which a whole image does not show."""
 
@@ -191,7 +194,11 @@ class DatasetReport:
 
     def _class_lines(self) -> list[str]:
         """Shares, images and objects of each class: a block of columns for each of the three."""
-        columns: dict[str, list[list[str]]] = {"% of pixels": [], "images with": [], "object side, px": []}
+        columns: dict[str, list[list[str]]] = {
+            "% of pixels": [],
+            "images with": [],
+            "object side, px": [],
+        }
         shares, images, sides = columns.values()
         for split in self.splits:
             percents = [_percent(share) for share in (*split.class_shares, split.void_share)]
