@@ -17,7 +17,7 @@ _FAR_SPREADS = 4.0  # and in robust standard deviations
 _FEW = 8  # images among which one can stand out
 _FLAT = 0.01  # contrast of an image of one colour
 _SHIFTED_MEAN = 0.08  # least difference in mean brightness between splits
-_MOST_COMPARED = 8000  # images; all pairs of them are compared
+_MOST_COMPARED = 4000  # images; all pairs of them are compared
 
 
 def find_in_images(
