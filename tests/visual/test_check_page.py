@@ -132,7 +132,7 @@ def test_page_fits_phones_and_dark_rooms(photos: Photos):
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in (
         page.elements
     )
-    assert "@media (prefers-color-scheme: dark)" in page.source
+    assert "(prefers-color-scheme: dark)" in page.source
     assert "@media print" in page.source
 
 

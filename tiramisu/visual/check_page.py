@@ -12,7 +12,6 @@ from tiramisu.data.checking.findings import (
     DatasetReport,
     Example,
     Finding,
-    show_side,
     show_size,
     show_spread,
 )
@@ -187,9 +186,8 @@ def _find_range(image: npt.NDArray[Any]) -> list[tuple[float, float]]:
 
 
 def _list_splits(report: DatasetReport) -> list[list[str]]:
-    """A row for each split, below a row of headings."""
-    heads = ["split", "samples", "height x width", "brightness", "contrast", "values"]
-    rows = [heads]
+    """A column for each split, after a column of headings."""
+    columns = [["", "samples", "height x width", "brightness", "contrast", "values"]]
     for split in report.splits:
         sizes = show_size(split.sizes[0])
         if len(split.sizes) > 1:
@@ -197,8 +195,8 @@ def _list_splits(report: DatasetReport) -> list[list[str]]:
             sizes = f"{smallest} to {largest}, median {median}"
         values = f"{', '.join(split.types)}: {split.values[0]:g} to {split.values[1]:g}"
         spreads = (show_spread(split.brightness), show_spread(split.contrast))
-        rows.append([split.name, str(split.num_samples), sizes, *spreads, values])
-    return rows
+        columns.append([split.name, str(split.num_samples), sizes, *spreads, values])
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _list_classes(report: DatasetReport, spec: DatasetSpec) -> Iterator[ShownClass]:
@@ -211,7 +209,7 @@ def _list_classes(report: DatasetReport, spec: DatasetSpec) -> Iterator[ShownCla
         yield ShownClass(
             name=name,
             color="#{:02x}{:02x}{:02x}".format(*color),
-            side=f"{show_side(splits[0].object_sides[i])} px",
+            side=_show_side(splits[0].object_sides[i]),
             shares=tuple((share / largest, f"{100 * share:.2f} %") for share in shares),
             # Of images of one class each, no class has many: the longest bar is the largest share.
             images=tuple(
@@ -231,6 +229,10 @@ def _list_classes(report: DatasetReport, spec: DatasetSpec) -> Iterator[ShownCla
                 for split in splits
             ),
         )
+
+
+def _show_side(side: float) -> str:
+    return "" if np.isnan(side) else f"{side:.0f} px"
 
 
 def _draw_distributions(report: DatasetReport) -> Iterator[str]:

@@ -204,7 +204,7 @@ class DatasetReport:
             percents = [_percent(share) for share in (*split.class_shares, split.void_share)]
             shares.append([split.name, *percents])
             images.append([split.name, *map(str, split.class_images), str(split.void_images)])
-            sides.append([split.name, *map(show_side, split.object_sides), ""])
+            sides.append([split.name, *map(_show_side, split.object_sides), ""])
         names = ["", "", *(f"  {name}" for name in (*self.class_names, "void"))]
         blocks = [[name.ljust(max(map(len, names))) for name in names]]
         for heading, block in columns.items():
@@ -224,7 +224,7 @@ def show_spread(values: npt.NDArray[np.float64]) -> str:
     return f"{finite.mean():.2f} +- {finite.std():.2f}" if len(finite) else "-"
 
 
-def show_side(side: float) -> str:
+def _show_side(side: float) -> str:
     """The side of an object in pixels; a hyphen for none."""
     return "-" if np.isnan(side) else f"{side:.0f}"
 

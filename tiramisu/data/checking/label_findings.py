@@ -66,7 +66,7 @@ def _find_shifted(split: str, scans: Sequence[Scan]) -> Iterator[Finding]:
         return
     notes = [_describe(shift) for shift in shifts]
     yield Finding(
-        title="shifted masks",
+        title="masks that do not fit",
         text=f"{split}: {some_are(len(shifts), len(scans), 'masks')} probably beside what should "
         "be covered, unlike the others",
         suggestion="look at them: they may be shifted, or belong to other images",
