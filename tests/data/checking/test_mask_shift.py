@@ -109,3 +109,9 @@ def test_of_single_masks_the_clearest_comes_first():
     shifts = find_shifts([*[peak(0, 0)] * 6, weak, peak(0, -4)])
     assert [shift.masks for shift in shifts] == [(7,), (6,)]
     assert [(shift.down, shift.right) for shift in shifts] == [(0, 4), (-6, 0)]
+
+
+def test_where_few_masks_fit_single_ones_say_nothing():
+    scattered = [peak(down, 6) for down in (-8, -5, -2, 2, 5)]
+    assert find_shifts([*[peak(0, 0)] * 3, *scattered]) == []
+    assert len(find_shifts([*[peak(0, 0)] * 9, *scattered])) == 5

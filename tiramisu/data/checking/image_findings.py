@@ -113,7 +113,7 @@ def _find_repeated_in_family(scans: Mapping[str, Sequence[Scan]]) -> Iterator[Fi
             text=f"{second}: {some_are(len(repeated), len(scans[second]), 'images')} nearly the "
             f"same as one of {first}{among}",
             suggestion=f"the scores on {second} are too good: keep images of one scene, video or "
-            "patient in the same split",
+            "patient in one split (--groups, where the tool makes the split)",
             examples=_pair_examples((first, second), found, scans),
             is_warning=True,
         )
