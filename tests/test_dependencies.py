@@ -10,10 +10,10 @@ from pathlib import Path
 import tiramisu
 
 PACKAGE = Path(tiramisu.__file__).parent
-# Used without an import: TensorBoard by Lightning's logger, Jinja2 by huggingface_hub for the model
-# card, onnxscript by torch.onnx, NNCF and the runtimes by `require_package`, which imports by name.
-# torchvision is also segmentation-models-pytorch's.
-NOT_IMPORTED = {"tensorboard", "jinja2", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"}
+# Used without an import: TensorBoard by Lightning's logger, onnxscript by torch.onnx, NNCF and the
+# runtimes by `require_package`, which imports by name. torchvision is also
+# segmentation-models-pytorch's.
+NOT_IMPORTED = {"tensorboard", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf"}
 NOT_IMPORTED |= {"rasterio", "imagecodecs"}
 
 

@@ -135,9 +135,13 @@ def test_holds_the_package_its_tables_and_nothing_else(wheel: Path) -> None:
         f"tiramisu/{path.relative_to(CLONE / 'tiramisu')}"
         for path in (CLONE / "tiramisu" / "weights").glob("*/*")
     }
+    templates = {
+        f"tiramisu/{path.relative_to(CLONE / 'tiramisu')}"
+        for path in (CLONE / "tiramisu" / "visual" / "templates").iterdir()
+    }
     shipped = {name for name in names if name.startswith("tiramisu/")}
     others = {"tiramisu/py.typed", "tiramisu/checkpoints/card_template.md"}
-    assert shipped == modules | tables | weights | others
+    assert shipped == modules | tables | weights | templates | others
 
 
 def test_the_new_environment_uses_the_wheel(environment: Path, tmp_path: Path) -> None:

@@ -26,6 +26,18 @@ def test_counts_and_shares():
         shares = [*split.class_shares, split.void_share]
         assert np.allclose(shares, [int(s) / 1e4 for s in SHARES[split.name].split()], atol=6e-5)
     assert report.warnings == ()
+    assert report.alerts == ()
+    assert {finding.title for finding in report.findings} == {
+        "near-duplicates within a split",  # where the car stands
+        "brightness of the splits",  # val has no frame from the dusk
+        "rare classes",
+    }
+    train = report.splits[0]
+    sides = dict(zip(report.class_names, train.object_sides, strict=True))
+    assert sides["Pole"] < 30 < sides["Car"] < 150 < sides["Road"]
+    assert train.class_images[0] == 366
+    assert train.void_images == 367
+    assert 0.004 < train.isolated_shares[2] < 0.01  # of poles, which are thin
 
 
 def test_holdouts():

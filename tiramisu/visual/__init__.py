@@ -3,4 +3,5 @@
 pictures  overlays, legends, grids and PNG files
 heat      heat maps with their scale
 figure    a Matplotlib figure as a picture
+page      web pages in one file: templates, with pictures and figures inside; check_page is one
 """

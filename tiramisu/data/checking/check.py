@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tiramisu.data.checking.findings import DatasetReport, Finding, SplitReport
-from tiramisu.data.checking.image_findings import find_in_images
+from tiramisu.data.checking.image_findings import find_in_images, pick_compared
 from tiramisu.data.checking.label_findings import find_in_labels
 from tiramisu.data.checking.scan import ROLES, SHOWN, Job, Scan, plan_scans
 from tiramisu.data.checking.split_counts import report_split
@@ -94,13 +94,14 @@ def _run(
 ) -> dict[str, list[Scan]]:
     every = [job for split_jobs in jobs.values() for job in split_jobs]
     with reading_pool(drawn=drawn) as pool:
-        scans = pool.map(functools.partial(_call, format=format), every, chunksize=8)
+        scan = functools.partial(_call, format=format)
+        scans = pool.map(scan, every, pick_compared(len(every)), chunksize=8)
         scans = iter(tqdm(scans, total=len(every), desc="checking", disable=None, leave=False))
         return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
 
 
-def _call(job: Job, *, format: ImageFormat | None) -> Scan:
-    return job(format)
+def _call(job: Job, with_fingerprint: bool, *, format: ImageFormat | None) -> Scan:
+    return job(format, with_fingerprint)
 
 
 def _find_problems(scans: list[Scan], spec: DatasetSpec) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,8 @@ class Finding:
     """The worst samples, the worst first."""
     is_warning: bool = False
     """Whether it is likely to spoil a training or its scores."""
+    about: Literal["images", "labels"] = "images"
+    """What pictures of two samples that are alike must show."""
     is_close_up: bool = False
     """Whether it is a matter of a few pixels, which a whole image does not show."""
 
@@ -191,13 +194,17 @@ class DatasetReport:
 
     def _class_lines(self) -> list[str]:
         """Shares, images and objects of each class: a block of columns for each of the three."""
-        columns: dict[str, list[list[str]]] = {"% of pixels": [], "images with": [], "object side, px": []}
+        columns: dict[str, list[list[str]]] = {
+            "% of pixels": [],
+            "images with": [],
+            "object side, px": [],
+        }
         shares, images, sides = columns.values()
         for split in self.splits:
             percents = [_percent(share) for share in (*split.class_shares, split.void_share)]
             shares.append([split.name, *percents])
             images.append([split.name, *map(str, split.class_images), str(split.void_images)])
-            sides.append([split.name, *map(show_side, split.object_sides), ""])
+            sides.append([split.name, *map(_show_side, split.object_sides), ""])
         names = ["", "", *(f"  {name}" for name in (*self.class_names, "void"))]
         blocks = [[name.ljust(max(map(len, names))) for name in names]]
         for heading, block in columns.items():
@@ -217,7 +224,7 @@ def show_spread(values: npt.NDArray[np.float64]) -> str:
     return f"{finite.mean():.2f} +- {finite.std():.2f}" if len(finite) else "-"
 
 
-def show_side(side: float) -> str:
+def _show_side(side: float) -> str:
     """The side of an object in pixels; a hyphen for none."""
     return "-" if np.isnan(side) else f"{side:.0f}"
 

@@ -17,7 +17,7 @@ _FAR_SPREADS = 4.0  # and in robust standard deviations
 _FEW = 8  # images among which one can stand out
 _FLAT = 0.01  # contrast of an image of one colour
 _SHIFTED_MEAN = 0.08  # least difference in mean brightness between splits
-_MOST_COMPARED = 8000  # images; all pairs of them are compared
+_MOST_COMPARED = 4000  # images: all pairs of them are compared, and all fingerprints are kept
 
 
 def find_in_images(
@@ -59,6 +59,13 @@ def some_are(number: int, total: int, what: str) -> str:
     return f"{number} of {total} {what} {'is' if number == 1 else 'are'}"
 
 
+def pick_compared(number: int) -> list[bool]:
+    """Which of all images are compared with each other: all, or some at even distances."""
+    picked = np.zeros(number, np.bool_)
+    picked[np.linspace(0, max(0, number - 1), min(number, _MOST_COMPARED)).astype(np.int64)] = True
+    return [bool(is_picked) for is_picked in picked]
+
+
 def _find_repeated(scans: Mapping[str, Sequence[Scan]]) -> Iterator[Finding]:
     """Near-duplicates between train, val and test of one family, and within train."""
     families: dict[str, list[str]] = defaultdict(list)
@@ -77,13 +84,10 @@ def _find_repeated_in_family(scans: Mapping[str, Sequence[Scan]]) -> Iterator[Fi
         for i, scan in enumerate(split_scans)
         if scan.facts is not None and scan.facts.fingerprint is not None
     ]
-    total = len(places)
-    if total < 2:
+    if len(places) < 2:
         return
-    if total > _MOST_COMPARED:
-        kept = np.linspace(0, total - 1, _MOST_COMPARED).astype(np.int64)
-        places = [places[i] for i in kept]
-    among = "" if total <= _MOST_COMPARED else f" (compared: {_MOST_COMPARED} of {total} images)"
+    total = sum(map(len, scans.values()))
+    among = "" if len(places) == total else f" (compared: {len(places)} of {total} images)"
     prints = [facts.fingerprint for s, i in places if (facts := scans[s][i].facts) is not None]
     pairs = find_near_duplicates(np.stack([found for found in prints if found is not None]))
     between: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
@@ -109,7 +113,7 @@ def _find_repeated_in_family(scans: Mapping[str, Sequence[Scan]]) -> Iterator[Fi
             text=f"{second}: {some_are(len(repeated), len(scans[second]), 'images')} nearly the "
             f"same as one of {first}{among}",
             suggestion=f"the scores on {second} are too good: keep images of one scene, video or "
-            "patient in the same split",
+            "patient in one split (--groups, where the tool makes the split)",
             examples=_pair_examples((first, second), found, scans),
             is_warning=True,
         )

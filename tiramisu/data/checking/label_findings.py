@@ -66,10 +66,10 @@ def _find_shifted(split: str, scans: Sequence[Scan]) -> Iterator[Finding]:
         return
     notes = [_describe(shift) for shift in shifts]
     yield Finding(
-        title="shifted masks",
+        title="masks that do not fit",
         text=f"{split}: {some_are(len(shifts), len(scans), 'masks')} probably beside what should "
         "be covered, unlike the others",
-        suggestion="look at them, and move them or draw them again",
+        suggestion="look at them: they may be shifted, or belong to other images",
         examples=pick_examples(split, scans, [shift.masks[0] for shift in shifts], notes),
         is_warning=True,
         is_close_up=True,
@@ -77,12 +77,16 @@ def _find_shifted(split: str, scans: Sequence[Scan]) -> Iterator[Finding]:
 
 
 def _describe(shift: Shift) -> str:
-    """A shift in words: `4 pixels too low and 2 too far left`."""
+    """A shift in words: `4 pixels below and 2 pixels left`."""
     parts = [
         (abs(shift.down), "below" if shift.down > 0 else "above"),
         (abs(shift.right), "right" if shift.right > 0 else "left"),
     ]
-    return " and ".join(f"{pixels} pixels {word}" for pixels, word in parts if pixels)
+    return " and ".join(
+        f"{pixels} {'pixel' if pixels == 1 else 'pixels'} {word}"
+        for pixels, word in parts
+        if pixels
+    )
 
 
 def _find_void(split: str, scans: Sequence[Scan], num_classes: int) -> Iterator[Finding]:
@@ -120,6 +124,7 @@ def _find_equal_masks(split: str, scans: Sequence[Scan], num_classes: int) -> It
         suggestion="see which image each mask belongs to: masks may have been saved under wrong "
         "names",
         examples=tuple(examples),
+        about="labels",
         is_warning=True,
     )
 

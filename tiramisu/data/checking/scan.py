@@ -55,8 +55,9 @@ class Scan:
     """What else was measured; None if there is a problem."""
 
 
-Job = Callable[[ImageFormat | None], Scan]
-"""Scans one sample, whose image should have this format; drawn samples in another process."""
+Job = Callable[[ImageFormat | None, bool], Scan]
+"""Scans one sample, whose image should have this format, and if true takes its fingerprint; drawn
+samples in another process."""
 
 
 @dataclass(kw_only=True)
@@ -113,7 +114,13 @@ def plan_scans(spec: DatasetSpec, name: str, folder: Path | None) -> SplitScans:
 
 
 def _scan_sample(
-    reader: Reader, spec: DatasetSpec, index: int, format: ImageFormat | None, *, compare: bool
+    reader: Reader,
+    spec: DatasetSpec,
+    index: int,
+    format: ImageFormat | None,
+    with_fingerprint: bool,
+    *,
+    compare: bool,
 ) -> Scan:
     """Scan a sample that is drawn, or in the archive of CIFAR."""
     image, label = reader.read(index)
@@ -133,7 +140,11 @@ def _scan_sample(
 
 
 def _scan_image(
-    image: ClassImage, root: Path, num_classes: int, format: ImageFormat | None
+    image: ClassImage,
+    root: Path,
+    num_classes: int,
+    format: ImageFormat | None,
+    with_fingerprint: bool,
 ) -> Scan:
     name = _name(image.path, root)
     try:
@@ -148,12 +159,17 @@ def _scan_image(
         counts=counts,
         type=raster.header.type,
         values=_find_values(raster),
-        facts=_measure(pixels, None, num_classes),
+        facts=_measure(pixels, None, num_classes, with_fingerprint),
     )
 
 
 def _scan_files(
-    pair: Pair, root: Path, labels: LabelTable, num_classes: int, format: ImageFormat | None
+    pair: Pair,
+    root: Path,
+    labels: LabelTable,
+    num_classes: int,
+    format: ImageFormat | None,
+    with_fingerprint: bool,
 ) -> Scan:
     image, mask = _name(pair.image, root), _name(pair.mask, root)
     problems = []
@@ -188,7 +204,7 @@ def _scan_files(
         values=_find_values(raster),
         counts=np.bincount(label.ravel(), minlength=256),
         unknown=Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))),
-        facts=None if len(values) else _measure(pixels, label, num_classes),
+        facts=None if len(values) else _measure(pixels, label, num_classes, with_fingerprint),
     )
 
 
@@ -215,11 +231,14 @@ def _read_whole(
 
 
 def _measure(
-    pixels: npt.NDArray[Any] | None, label: npt.NDArray[np.uint8] | None, num_classes: int
+    pixels: npt.NDArray[Any] | None,
+    label: npt.NDArray[np.uint8] | None,
+    num_classes: int,
+    with_fingerprint: bool,
 ) -> SampleFacts | None:
     if pixels is None:
         return None  # the format of the images is the problem
-    return measure_sample(pixels, label, num_classes=num_classes, with_fingerprint=True)
+    return measure_sample(pixels, label, num_classes=num_classes, with_fingerprint=with_fingerprint)
 
 
 def _find_values(raster: Raster) -> tuple[float, float]:
