@@ -266,8 +266,10 @@ def check(argv: Sequence[str]) -> None:
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.checking.check import check_dataset
 
-    spec = load_spec(config.data, config)
+    is_whole = config.splits is not None and "val" not in config.splits
     root = Path(config.data_root) if config.data_root else None
+    val_split = None if is_whole else "val"
+    spec = load_spec(config.data, config, root=root, val_split=val_split)
     print(check_dataset(spec, root=root, splits=config.splits))
 
 
@@ -293,7 +295,7 @@ def convert(argv: Sequence[str]) -> None:
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.converting import convert_dataset
 
-    spec = load_spec(config.data, config)
+    spec = load_spec(config.data, config, root=config.data_root)
     written = convert_dataset(
         spec, Path(config.out), root=config.data_root, overwrite=config.overwrite
     )

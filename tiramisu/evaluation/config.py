@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from tiramisu.data.config import SourceOptions
-from tiramisu.settings import Accelerator, BatchSize, Range, TileSide, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Range, TileSide
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class EvalConfig(SourceOptions):
     """Device to compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        super().__post_init__()
         if self.tta and self.mc_dropout:
             raise ValueError("--tta and --mc-dropout are two ways to average; give one of them")
         if self.bn == "batch" and self.mc_dropout:
