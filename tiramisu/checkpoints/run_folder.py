@@ -12,6 +12,8 @@ from tiramisu.data.json_file import validate
 
 CONFIG_NAME = "config.yaml"
 SPLIT_NAME = "split.yaml"
+FIRST_FOLD = "fold1.yaml"
+"""The split of the first fold, in the folder of a cross-validation."""
 CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt"
 

@@ -3,14 +3,16 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.model_files import find_model_file
+from tiramisu.checkpoints.model_files import find_model_file, list_members
 from tiramisu.checkpoints.run_folder import find_split_file, read_settings
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.config import SPLIT_OPTIONS, SourceOptions
 from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.splitting.split_record import read_record
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,8 @@ def find_data(
 
     Args:
         info: the model's.
-        checkpoint: the model's file or folder; the settings of its run are read.
+        checkpoint: the model's file or folder; the settings of its run are read, those of the
+            first of an ensemble.
         data: name, YAML file or folder of a data set, or None.
         data_root: folder of the data set's files; None for the one that the run used.
         options: how data without a description are understood and split. What is None there is
@@ -39,7 +42,8 @@ def find_data(
     Raises:
         ValueError: there is no such data set, or it has another task or other classes.
     """
-    file = find_model_file(checkpoint)
+    members = [find_model_file(member) for member in list_members(checkpoint)]
+    file = members[0]
     trained_with = read_settings(file)
     data = data or trained_with.get("data", info.dataset)
     same_data = data in (trained_with.get("data"), info.dataset) or (
@@ -63,12 +67,29 @@ def find_data(
             kept = [name for name in given if name not in SPLIT_OPTIONS]
         else:
             split_file = find_split_file(file)
+            _warn_of_other_splits(members)
             kept = list(given)
         given |= {n: trained_with.get(n) for n in kept if given[n] is None}
     # Of other data all samples are evaluated, unless the options ask for a split.
     spec = load_spec(data, SourceOptions(**given), root=root, split_file=split_file)
     _check_classes(info, spec, data)
     return data, spec, root
+
+
+def _warn_of_other_splits(members: Sequence[Path]) -> None:
+    """Say that the members of an ensemble have learnt what others are evaluated on."""
+    files = [find_split_file(member) for member in members]
+    vals = [None if file is None else sorted(read_record(file).val) for file in files]
+    others = [str(member) for member, val in zip(members, vals, strict=True) if val != vals[0]]
+    if others:
+        log.warning(
+            "%s (of %d models, %d) was trained with another split than %s: some of the samples "
+            "that are evaluated may be those it has learnt",
+            others[0],
+            len(members),
+            len(others),
+            members[0],
+        )
 
 
 def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:

@@ -17,7 +17,8 @@ class EvalConfig(SourceOptions):
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a model that comes with the package, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME. Several, separated by commas, or the
+    folder of `tiramisu folds`, are an ensemble: their probabilities are averaged."""
     data: str | None = None
     """Data set: a name that comes with the package, a YAML file, or a folder; by default the one
     that the model was trained on."""

@@ -85,7 +85,8 @@ def split_data(
     parts = samples.share_out([number - val, val])
     given = "" if options.val_fraction is None else f" (--val-fraction {fraction:g})"
     record = samples.record(parts, val=1, val_fraction=fraction)
-    note = f"there is no split val: {len(record.val)} of the {number} samples of train are val"
+    verb = "is" if len(record.val) == 1 else "are"
+    note = f"there is no split val: {len(record.val)} of the {number} samples of train {verb} val"
     if not given:
         note += "; --val-fraction, --split-seed and --groups change this"
     return _with_record(spec, samples.base, record, notes=[note + given, *samples.notes(parts)])
