@@ -30,12 +30,31 @@ def train_classifier(argv: Sequence[str]) -> None:
     _train("train_cls", argv, config_type=ClassifierTrainConfig, task="classification")
 
 
+def folds(argv: Sequence[str]) -> None:
+    """Train a network for segmentation for each fold of the data: cross-validation."""
+    _train("folds", argv, config_type=TrainConfig, task="segmentation")
+
+
+def folds_classifier(argv: Sequence[str]) -> None:
+    """Train a classifier for each fold of the data: cross-validation."""
+    _train("folds_cls", argv, config_type=ClassifierTrainConfig, task="classification")
+
+
 def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig], task: str) -> None:
+    is_folds = command.startswith("folds")
+    what = f"Train a network for {task}, evaluate it, and save it in the folder of the run."
+    if is_folds:
+        what = (
+            f"Cross-validation: train and evaluate a network for {task} for each fold of the data "
+            "(--folds, by default 5), one after another. Writes fold1, fold2, ... and scores over "
+            "all samples into one folder, which is also a --checkpoint: the ensemble of all folds. "
+            "--resume continues it."
+        )
     parser = Parser(
         command,
-        description=f"Train a network for {task}, evaluate it, and save it in the folder of the "
-        "run. Without --config, settings come from the recipe configs/DATA_ARCH.yaml or "
-        "configs/DATA.yaml, if there is one. Flags change single settings.",
+        description=f"{what} Without --config, settings come from the recipe "
+        "configs/DATA_ARCH.yaml or configs/DATA.yaml, if there is one. Flags change single "
+        "settings.",
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
@@ -68,17 +87,21 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
     from tiramisu.models import task_of
 
     if (found := task_of(config.arch)) != task:
-        other = {"train": "train_cls", "train_cls": "train"}[command]
+        other = command.removesuffix("_cls") if command.endswith("_cls") else f"{command}_cls"
         raise ValueError(
             f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"
         )
     if only_flags["download"]:
         _download(config.data, config.data_root)
 
+    from tiramisu.training.folds import train_folds
     from tiramisu.training.train import train as run_training
 
     _quieten_libraries()
-    run_training(config)
+    if is_folds:
+        train_folds(config)
+    else:
+        run_training(config)
 
 
 def evaluate(argv: Sequence[str]) -> None:
@@ -340,7 +363,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "predict": predict,
+    "folds": folds,
     "train_cls": train_classifier,
+    "folds_cls": folds_classifier,
     "eval_cls": evaluate_classifier,
     "predict_cls": predict_classes,
     "export": export,

@@ -43,7 +43,7 @@ def test_probabilities_are_the_mean(
     together = predict_probabilities(Ensemble(members, names=list("abc")), IMAGE, **options)
     each = [predict_probabilities(member, IMAGE, **options) for member in members]
     mean = torch.stack(each).mean(dim=0)
-    # Tiles, copies and shrunken images are blended and resized as logits, which is not the same exactly.
+    # Tiles and copies are blended and resized as logits, which is not exactly the same.
     exact = not options and image_scale == 1
     torch.testing.assert_close(together, mean, atol=1e-5 if exact else 0.1, rtol=0)
     assert (each[0] - each[1]).abs().max() > 0.2
