@@ -80,15 +80,15 @@ def _warn_of_other_splits(members: Sequence[Path]) -> None:
     """Say that the members of an ensemble have learnt what others are evaluated on."""
     files = [find_split_file(member) for member in members]
     vals = [None if file is None else sorted(read_record(file).val) for file in files]
-    others = [str(member) for member, val in zip(members, vals, strict=True) if val != vals[0]]
+    others = [member for member, val in zip(members, vals, strict=True) if val != vals[0]]
     if others:
         log.warning(
-            "%s (of %d models, %d) was trained with another split than %s: some of the samples "
-            "that are evaluated may be those it has learnt",
-            others[0],
-            len(members),
+            "%d of the %d models were trained with another split than %s, such as %s: some of the "
+            "samples that are evaluated may be those they have learnt",
             len(others),
-            members[0],
+            len(members),
+            members[0].parent,
+            others[0].parent,
         )
 
 

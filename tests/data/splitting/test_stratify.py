@@ -46,7 +46,7 @@ def test_the_pixels_of_a_class_have_their_share() -> None:
     groups = make(*({0: 1000, 1: 10 * (i % 10 + 1)} for i in range(100)))
     for seed in range(5):
         parts = share_out(groups, sizes=[80, 20], seed=seed)
-        assert numbers_in(groups, parts, 1, 1) == pytest.approx(0.2 * 5500, rel=0.03)
+        assert numbers_in(groups, parts, 1, 1) == pytest.approx(0.2 * 5500, rel=0.1)
         assert Counter(parts) == {0: 80, 1: 20}
 
 

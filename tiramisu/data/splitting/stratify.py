@@ -16,6 +16,9 @@ from itertools import combinations
 
 MOST_EXCHANGES = 50_000
 """Exchanges of two groups that are tried: about a second."""
+TOLERANCE = 0.1
+"""Part of its share by which the pixels of a class in a part may differ from it. Less would make
+the choice the same for all seeds where there are few groups."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +90,24 @@ def _balance(
     """Exchange groups of one size in `parts` where that brings classes closer to their shares."""
     total: Counter[int] = sum((group.counts for group in groups), Counter())
     # How much more of each class a part has than its share, as a part of the class.
-    excess = [dict.fromkeys(total, -size / sum(sizes)) for size in sizes]
+    shares = [size / sum(sizes) for size in sizes]
+    excess = [dict.fromkeys(total, -share) for share in shares]
     for g in order:
         for c, count in groups[g].counts.items():
             excess[parts[g]][c] += count / total[c]
+
+    def is_even() -> bool:
+        return all(
+            abs(value) <= TOLERANCE * share
+            for share, values in zip(shares, excess, strict=True)
+            for value in values.values()
+        )
+
     trials = 0
+    done = is_even()
     for g, h in combinations(order, 2):
+        if done:
+            return
         if parts[g] == parts[h] or len(groups[g].samples) != len(groups[h].samples):
             continue
         trials += 1
@@ -112,6 +127,7 @@ def _balance(
             for c, d in change.items():
                 ours[c] += d
                 theirs[c] -= d
+            done = is_even()
 
 
 def _spread(
