@@ -34,7 +34,7 @@ ABBREVIATED = {
     "publish": ("--pus", "--push"),
     "benchmark": ("--round", "--rounds"),
     "summary": ("--num", "--num-classes"),
-    "check": ("--split", "--splits"),
+    "check": ("--unlab", "--unlabelled"),
     "convert": ("--over", "--overwrite"),
     "download": ("--data", "--data-root"),
 }
