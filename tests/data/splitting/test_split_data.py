@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_annotations import labelme, polygons, write_image, write_json
 from tiny_classes import write_classes
 from tiny_data import random_label, write_pair
 
@@ -373,3 +374,46 @@ def test_a_file_gives_the_same_samples_after_more_came(flat: Path, tmp_path: Pat
         ValueError, match=rf"split.yaml: 1 of its 10 samples .*{spec.record.val[0]}"
     ):
         load_spec(str(flat), SourceOptions(split_file=str(file)))
+
+
+def test_names_that_are_no_text(flat: Path) -> None:
+    for part in ("images", "masks"):
+        source = os.fsencode(flat / part)
+        try:
+            os.rename(source + b"/03.png", source + b"/\xff.png")
+        except OSError:
+            pytest.skip("this system has no names of bytes")
+    specs = [load_spec(str(flat), SourceOptions(folds=2, fold=fold)) for fold in (1, 2)]
+    assert sorted(len(names(spec, "val")) for spec in specs) == [5, 5]
+    assert "\\xff" in names(specs[0], "val") | names(specs[1], "val")
+    assert all("\\xff" in (spec.record.to_yaml() if spec.record else "") for spec in specs)
+
+
+def test_a_yaml_may_name_samples(edit: Callable[[str, str], Path]) -> None:
+    path = edit('masks: "trainannot/*.png"', 'masks: "trainannot/*.png", samples: ["1", "3"]')
+    assert names(load_spec(str(path)), "train") == {"1", "3"}
+    edit('["1", "3"]', '["1", "9"]')
+    with pytest.raises(ValueError, match=r"1 of the 2 samples of a split are not there \(9\); put"):
+        names(load_spec(str(path)), "train")
+
+
+def test_classes_of_folders_may_name_samples(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"train/cat": 3, "train/dog": 3, "val/cat": 1, "val/dog": 1})
+    spec = load_spec(str(tmp_path))
+    first, *_, last = ImageDataset(spec, "train", root=None).names
+    chosen = {"train": spec.splits["train"].model_copy(update={"samples": (last, first)})}
+    assert ImageDataset(spec.model_copy(update={"splits": chosen}), "train", root=None).names == [
+        first,
+        last,
+    ]
+
+
+def test_annotations_are_split_by_their_images(tmp_path: Path) -> None:
+    for i in range(6):
+        write_image(tmp_path / f"{i}.png", seed=i)
+        shapes = polygons([("box", [(2, 2), (20, 2), (20, 20)])])
+        write_json(tmp_path / f"{i}.json", labelme(f"{i}.png", shapes, (24, 32)))
+    spec = load_spec(str(tmp_path), SourceOptions(), val_split="val")
+    train, val = names(spec, "train"), names(spec, "val")
+    assert (len(train), len(val)) == (5, 1)
+    assert train | val == {str(i) for i in range(6)}

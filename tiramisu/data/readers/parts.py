@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
-from tiramisu.text import list_some, show_path
+from tiramisu.text import list_some, path_text, show_path
 
 Part = tuple[float, float]
 """Where a part begins and ends, 0 to 1, in the shuffled samples: (0, 0.2) is a fifth of them."""
@@ -26,15 +26,16 @@ def choose_part(keys: Iterable[str], part: Part) -> set[str]:
 
 
 def choose_samples(keys: Collection[str], samples: Sequence[str]) -> set[str]:
-    """The keys that are named.
+    """The keys that are named, by their `path_text`.
 
     Raises:
         ValueError: a sample is named that is not there.
     """
-    if missing := sorted(set(samples).difference(keys)):
+    named = {path_text(key): key for key in keys}
+    if missing := sorted(set(samples).difference(named)):
         raise ValueError(
             f"{len(missing)} of the {len(samples)} samples of a split are not there "
             f"({list_some([show_path(name) for name in missing], most=3)}); put them back, or take "
             "their names out of its list of samples"
         )
-    return set(samples)
+    return {named[name] for name in samples}

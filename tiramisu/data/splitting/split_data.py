@@ -14,7 +14,7 @@ from tiramisu.data.splitting.groups import join_where_possible, name_groups
 from tiramisu.data.splitting.sample_facts import FileKind, list_samples, read_facts
 from tiramisu.data.splitting.split_record import SplitRecord, read_record
 from tiramisu.data.splitting.stratify import Group, share_out
-from tiramisu.text import list_some, show_path
+from tiramisu.text import list_some, path_text, show_path
 
 VAL_FRACTION = 0.2
 SEED = 1
@@ -172,7 +172,7 @@ class _Samples:
         folds: int | None = None,
         fold: int | None = None,
     ) -> SplitRecord:
-        names = [fact.name for fact in self.facts]
+        names = [path_text(fact.name) for fact in self.facts]
         return SplitRecord(
             data=self.spec.name,
             made_of=self.sources,
@@ -260,7 +260,7 @@ def _join(spec: DatasetSpec, sources: tuple[str, ...]) -> FileKind:
 def _apply_file(spec: DatasetSpec, file: Path, root: Path) -> DatasetSpec:
     record = read_record(file)
     base = _join(spec, record.made_of)
-    there = list_samples(spec, base, root).keys()
+    there = {path_text(name) for name in list_samples(spec, base, root)}
     missing = [name for name in (*record.train, *record.val) if name not in there]
     if missing:
         shown = list_some([show_path(name) for name in missing], most=_SHOWN)

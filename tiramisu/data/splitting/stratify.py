@@ -12,9 +12,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
-MOST_EXCHANGES = 50_000
+MOST_EXCHANGES = 100_000
 """Exchanges of two groups that are tried: about a second."""
 TOLERANCE = 0.1
 """Part of its share by which the pixels of a class in a part may differ from it. Less would make
@@ -48,7 +48,7 @@ def share_out(groups: Sequence[Group], *, sizes: Sequence[float], seed: int) -> 
 
 
 def _assign(groups: Sequence[Group], order: Sequence[int], sizes: Sequence[float]) -> list[int]:
-    total: Counter[int] = sum((group.counts for group in groups), Counter())
+    total = _count(groups)
     shares = [size / sum(sizes) for size in sizes]
     wanted = [{c: share * count for c, count in total.items()} for share in shares]
     room = list(sizes)
@@ -88,7 +88,7 @@ def _balance(
     groups: Sequence[Group], order: Sequence[int], parts: list[int], sizes: Sequence[float]
 ) -> None:
     """Exchange groups of one size in `parts` where that brings classes closer to their shares."""
-    total: Counter[int] = sum((group.counts for group in groups), Counter())
+    total = _count(groups)
     # How much more of each class a part has than its share, as a part of the class.
     shares = [size / sum(sizes) for size in sizes]
     excess = [dict.fromkeys(total, -share) for share in shares]
@@ -103,16 +103,12 @@ def _balance(
             for value in values.values()
         )
 
-    trials = 0
     done = is_even()
-    for g, h in combinations(order, 2):
+    for g, h in islice(combinations(order, 2), MOST_EXCHANGES):
         if done:
             return
         if parts[g] == parts[h] or len(groups[g].samples) != len(groups[h].samples):
             continue
-        trials += 1
-        if trials > MOST_EXCHANGES:
-            return
         ours, theirs = excess[parts[g]], excess[parts[h]]
         change = {
             c: (groups[h].counts[c] - groups[g].counts[c]) / total[c]
@@ -137,7 +133,7 @@ def _spread(
     in_part = [Counter[int]() for _ in range(number)]  # groups of each class
     for g, p in enumerate(parts):
         in_part[p].update(groups[g].counts.keys())
-    frequency: Counter[int] = sum(in_part, Counter())
+    frequency = Counter(c for group in groups for c in group.counts)
 
     def move(g: int, to: int) -> None:
         in_part[parts[g]].subtract(groups[g].counts.keys())
@@ -169,6 +165,14 @@ def _spread(
                 if is_like and other != g and can_leave(other):
                     move(other, home)
                     break
+
+
+def _count(groups: Sequence[Group]) -> Counter[int]:
+    """The pixels (or images) of each class in all groups."""
+    total = Counter[int]()
+    for group in groups:
+        total.update(group.counts)
+    return total
 
 
 def _hash(text: str) -> bytes:
