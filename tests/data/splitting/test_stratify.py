@@ -87,3 +87,12 @@ def test_no_part_is_empty() -> None:
 def test_groups_without_labels_are_shared_out_by_size() -> None:
     parts = share_out(make(*({} for _ in range(10))), sizes=[8, 2], seed=1)
     assert Counter(parts) == {0: 8, 1: 2}
+
+
+def test_mended_parts_keep_their_sizes() -> None:
+    # The greedy choice puts both groups of class 1 into the larger part.
+    groups = make(*({0: 9} | ({1: 1} if i in (5, 6) else {}) for i in range(40)))
+    for seed in range(10):
+        parts = share_out(groups, sizes=[32, 8], seed=seed)
+        assert {parts[5], parts[6]} == {0, 1}
+        assert Counter(parts) == {0: 32, 1: 8}
