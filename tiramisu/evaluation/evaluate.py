@@ -70,8 +70,8 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     dataset = open_images(config.split)
     if config.bn != "running" and not isinstance(model, ImageModel):
         raise ValueError(
-            f"--bn {config.bn}: {config.checkpoint} is an exported model or an ensemble, whose "
-            "batch norm cannot be changed; give the folder of one run, or --bn running"
+            f"--bn {config.bn}: {config.checkpoint} is an exported model or an ensemble: its "
+            "batch norm cannot be changed; give a single run's folder, or --bn running"
         )
     tile = as_tile(config.tile)
     if isinstance(model, ImageModel) and config.bn == "batch" and spec.task == "segmentation":
