@@ -39,7 +39,7 @@ def offers(tmp_path: Path) -> Offers:
     [
         ("tiramisu tr", ["train", "train_cls"]),
         ("tiramisu train --ar", ["--arch"]),
-        ("tiramisu check data --sp", ["--splits"]),
+        ("tiramisu check data --unl", ["--unlabelled"]),
         ("tiramisu train_cls --data-r", ["--data-root"]),
         ("tiramisu train --arch fc56 --norm", ["--normalize"]),
         (

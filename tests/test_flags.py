@@ -7,6 +7,8 @@ from tiramisu import cli, commands
 ARGUMENTS = {
     "train": [],
     "train_cls": [],
+    "folds": [],
+    "folds_cls": [],
     "eval": ["--checkpoint", "x"],
     "eval_cls": ["--checkpoint", "x"],
     "predict": ["x.png", "--checkpoint", "x"],
@@ -22,6 +24,8 @@ ARGUMENTS = {
 ABBREVIATED = {
     "train": ("--epoch", "--epochs"),
     "train_cls": ("--arc", "--arch"),
+    "folds": ("--epoch", "--epochs"),
+    "folds_cls": ("--arc", "--arch"),
     "eval": ("--spli", "--split"),
     "eval_cls": ("--accel", "--accelerator"),
     "predict": ("--ti", "--tile"),
@@ -30,7 +34,7 @@ ABBREVIATED = {
     "publish": ("--pus", "--push"),
     "benchmark": ("--round", "--rounds"),
     "summary": ("--num", "--num-classes"),
-    "check": ("--split", "--splits"),
+    "check": ("--unlab", "--unlabelled"),
     "convert": ("--over", "--overwrite"),
     "download": ("--data", "--data-root"),
 }

@@ -58,5 +58,7 @@ from .summary.tables import list_layers as list_layers
 from .summary.tables import summarize as summarize
 from .training.config import ClassifierTrainConfig as ClassifierTrainConfig
 from .training.config import TrainConfig as TrainConfig
+from .training.folds import CrossValidation as CrossValidation
+from .training.folds import train_folds as train_folds
 from .training.train import train as train
 from .training.training_run import TrainingRun as TrainingRun

@@ -33,16 +33,33 @@ def train_classifier(argv: Sequence[str]) -> None:
     _train("train_cls", argv, config_type=ClassifierTrainConfig, task="classification")
 
 
+def folds(argv: Sequence[str]) -> None:
+    """Train a network for segmentation for each fold of the data: cross-validation."""
+    _train("folds", argv, config_type=TrainConfig, task="segmentation")
+
+
+def folds_classifier(argv: Sequence[str]) -> None:
+    """Train a classifier for each fold of the data: cross-validation."""
+    _train("folds_cls", argv, config_type=ClassifierTrainConfig, task="classification")
+
+
 def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig], task: str) -> None:
-    plans = {
-        "segmentation": ", and else from a plan, as `tiramisu plan` makes it",
-        "classification": "",
-    }
+    is_folds = command.startswith("folds")
+    what = f"Train a network for {task}, evaluate it, and save it in the folder of the run."
+    if is_folds:
+        what = (
+            f"Cross-validation: train and evaluate a network for {task} for each fold of the data "
+            "(--folds, by default 5), one after another. Writes fold1, fold2, ... and scores over "
+            "all samples into one folder, which is also a --checkpoint: the ensemble of all folds. "
+            "--resume continues it."
+        )
+    planned = task == "segmentation"
     parser = Parser(
         command,
-        description=f"Train a network for {task}, evaluate it, and save it in the folder of the "
-        "run. Without --config, settings come from the recipe configs/DATA_ARCH.yaml or "
-        f"configs/DATA.yaml, if there is one{plans[task]}. Flags change single settings.",
+        description=f"{what} Without --config, settings come from the recipe "
+        "configs/DATA_ARCH.yaml or configs/DATA.yaml, if there is one"
+        f"{', and else from a plan, as `tiramisu plan` makes it' if planned else ''}. Flags change "
+        "single settings.",
         usage="%(prog)s [--arch NAME] [--data NAME] [--data-root DIR] [options]",
     )
     parser.add_argument(
@@ -81,27 +98,31 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
     from tiramisu.models import task_of
 
     if (found := task_of(config.arch)) != task:
-        other = {"train": "train_cls", "train_cls": "train"}[command]
+        other = command.removesuffix("_cls") if command.endswith("_cls") else f"{command}_cls"
         raise ValueError(
             f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"
         )
     if only_flags["download"]:
         _download(config.data, config.data_root)
 
-    if recipe is None and task == "segmentation":
+    if recipe is None and planned:
         from tiramisu.planning.recipe import plan_training
 
-        plan = plan_training(config, given=parser.given(argv), **limits)
+        plan = plan_training(config, given=parser.given(argv), folds=is_folds, **limits)
         config = plan.config
         if only_flags["print_config"]:
             print(yaml.safe_dump(settings_of(config), sort_keys=False), end="")
             return
         print(f"{plan}\n")
 
+    from tiramisu.training.folds import train_folds
     from tiramisu.training.train import train as run_training
 
     _quieten_libraries()
-    run_training(config)
+    if is_folds:
+        train_folds(config)
+    else:
+        run_training(config)
 
 
 def plan(argv: Sequence[str]) -> None:
@@ -350,8 +371,10 @@ def check(argv: Sequence[str]) -> None:
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.checking.check import check_dataset
 
-    spec = load_spec(config.data, config)
+    is_whole = config.splits is not None and "val" not in config.splits
     root = Path(config.data_root) if config.data_root else None
+    val_split = None if is_whole else "val"
+    spec = load_spec(config.data, config, root=root, val_split=val_split)
     report = check_dataset(spec, root=root, splits=config.splits)
     print(report)
     if config.report is not None:
@@ -383,7 +406,7 @@ def convert(argv: Sequence[str]) -> None:
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.converting import convert_dataset
 
-    spec = load_spec(config.data, config)
+    spec = load_spec(config.data, config, root=config.data_root)
     written = convert_dataset(
         spec, Path(config.out), root=config.data_root, overwrite=config.overwrite
     )
@@ -429,7 +452,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "plan": plan,
     "eval": evaluate,
     "predict": predict,
+    "folds": folds,
     "train_cls": train_classifier,
+    "folds_cls": folds_classifier,
     "eval_cls": evaluate_classifier,
     "predict_cls": predict_classes,
     "export": export,

@@ -14,8 +14,11 @@ from torch import Tensor
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
+from tiramisu.data.dataset import ImageDataset
+from tiramisu.evaluation import evaluate as evaluating
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.metrics import SegmentationScores, score
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.preparing import build_model_for
 
@@ -84,6 +87,54 @@ def test_val_fraction(make: Make, rectangles: Path, tmp_path: Path) -> None:
         out = tmp_path / f"out{images}"
         evaluate_checkpoint(make(data=data, val_fraction=fraction, out=str(out)))
         assert saved(out)["images"] == images
+
+
+@pytest.fixture
+def val_of(
+    make: Make, rectangles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """The names that are evaluated, of six images without a split val."""
+    for kind in ("images", "masks"):
+        shutil.copytree(rectangles / kind / "train", tmp_path / "six" / kind)
+    seen: list[list[str]] = []
+
+    def evaluate(model: object, dataset: ImageDataset, **options: object) -> SegmentationScores:
+        seen.append(dataset.names)
+        return score(torch.eye(3, dtype=torch.int64))
+
+    monkeypatch.setattr(evaluating, "evaluate", evaluate)
+
+    def run(**changes: object) -> list[str]:
+        data, out = str(tmp_path / "six"), str(tmp_path / "out")
+        evaluate_checkpoint(make(data=data, out=out, overwrite=True, **changes))
+        return seen[-1]
+
+    return run
+
+
+def test_split_seed(val_of: Callable[..., list[str]]) -> None:
+    assert len({tuple(val_of(split_seed=seed)) for seed in range(6)}) > 2
+
+
+def test_groups(val_of: Callable[..., list[str]]) -> None:
+    together = {"train3", "train4", "train5"}
+    for seed in range(4):
+        val = val_of(groups="train[0-2]$|train(?=[3-5])", split_seed=seed, val_fraction=0.5)
+        assert together & set(val) in (set(), together)
+
+
+def test_folds(val_of: Callable[..., list[str]]) -> None:
+    assert len(val_of(folds=2, fold=1)) > len(val_of(folds=6, fold=1))
+
+
+def test_fold(val_of: Callable[..., list[str]]) -> None:
+    assert not set(val_of(folds=3, fold=1)) & set(val_of(folds=3, fold=2))
+
+
+def test_split_file(val_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("data: six\nmade_of: [train]\nseed: 1\ntrain: [train0]\nval: [train2]\n")
+    assert val_of(split_file=str(file)) == ["train2"]
 
 
 def test_unlabelled(make: Make) -> None:

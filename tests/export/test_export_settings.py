@@ -127,6 +127,44 @@ def test_val_fraction(run: Run, calls: Calls, rectangles: Path, tmp_path: Path) 
     assert report.accuracy.images == 2
 
 
+@pytest.fixture
+def calibrated(
+    run: Run, calls: Calls, rectangles: Path, tmp_path: Path
+) -> Callable[..., tuple[bytes, ...]]:
+    """The images that calibrate, of six images without a split val; sorted, as bytes."""
+    for kind in ("images", "masks"):
+        shutil.copytree(rectangles / kind / "train", tmp_path / "six" / kind)
+
+    def export(**changes: Any) -> tuple[bytes, ...]:
+        run(int8=True, data=str(tmp_path / "six"), overwrite=True, **changes)
+        return tuple(sorted(image.numpy().tobytes() for image in calls.calibration))
+
+    return export
+
+
+def test_split_seed(calibrated: Callable[..., tuple[bytes, ...]]) -> None:
+    assert len({calibrated(split_seed=seed) for seed in range(6)}) > 2
+
+
+def test_groups(calibrated: Callable[..., tuple[bytes, ...]]) -> None:
+    assert len(calibrated(val_fraction=0.5)) == 3
+    assert len(calibrated(groups="train[0-1]$|train(?=[2-5])", val_fraction=0.5)) != 3
+
+
+def test_folds(calibrated: Callable[..., tuple[bytes, ...]]) -> None:
+    assert len(calibrated(folds=2, fold=1)) < len(calibrated(folds=6, fold=1))
+
+
+def test_fold(calibrated: Callable[..., tuple[bytes, ...]]) -> None:
+    assert calibrated(folds=3, fold=1) != calibrated(folds=3, fold=2)
+
+
+def test_split_file(calibrated: Callable[..., tuple[bytes, ...]], tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("data: six\nmade_of: [train]\nseed: 1\ntrain: [train0]\nval: [train2]\n")
+    assert len(calibrated(split_file=str(file))) == 1
+
+
 def test_unlabelled(run: Run) -> None:
     with pytest.raises(ValueError, match="--unlabelled is void, but"):
         run(int8=True, unlabelled="void")  # masks have no annotations

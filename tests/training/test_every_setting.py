@@ -166,6 +166,44 @@ def test_val_fraction(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
         assert (len(data.train_set), len(data.val_set)) == (6 - images, images)
 
 
+@pytest.fixture
+def val_of(quick: Quick, rectangles: Path, tmp_path: Path) -> Callable[..., set[str]]:
+    """The names in val of six images without a split val, with these settings."""
+    for kind in ("images", "masks"):
+        shutil.copytree(rectangles / kind / "train", tmp_path / "six" / kind)
+    data = str(tmp_path / "six")
+    return lambda **changes: set(data_of(quick(data=data, **changes)).val_set.names)
+
+
+def test_split_seed(val_of: Callable[..., set[str]]) -> None:
+    assert len({frozenset(val_of(split_seed=seed)) for seed in range(6)}) > 2
+    assert val_of(split_seed=3) == val_of(split_seed=3, seed=7)
+
+
+def test_groups(val_of: Callable[..., set[str]]) -> None:
+    for seed in range(4):
+        val = val_of(groups="train[0-2]$|train(?=[3-5])", split_seed=seed, val_fraction=0.5)
+        assert {"train3", "train4", "train5"} & val in (set(), {"train3", "train4", "train5"})
+
+
+def test_folds(val_of: Callable[..., set[str]]) -> None:
+    for number in (2, 3):
+        folds = [val_of(folds=number, fold=fold) for fold in range(1, number + 1)]
+        assert sorted(name for fold in folds for name in fold) == [f"train{i}" for i in range(6)]
+
+
+def test_fold(val_of: Callable[..., set[str]]) -> None:
+    assert not val_of(folds=3, fold=1) & val_of(folds=3, fold=2)
+
+
+def test_split_file(val_of: Callable[..., set[str]], tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "data: six\nmade_of: [train]\nseed: 1\ntrain: [train0, train4]\nval: [train2, train3]\n"
+    )
+    assert val_of(split_file=str(file)) == {"train2", "train3"}
+
+
 def test_unlabelled(quick: Quick, tmp_path: Path) -> None:
     for split in ("train", "val"):
         folder = tmp_path / "annotated" / split

@@ -139,16 +139,27 @@ def test_a_training_keeps_the_outputs_of_convolutions() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_data_without_val_name_the_flag(quick: Quick, refuses, rectangles: Path, tmp_path) -> None:
+def test_data_of_which_no_val_can_be_taken(
+    quick: Quick, refuses, rectangles: Path, tmp_path
+) -> None:
     shutil.copytree(rectangles / "images/train", tmp_path / "flat/images")
     shutil.copytree(rectangles / "masks/train", tmp_path / "flat/masks")
     data = str(tmp_path / "flat")
-    refuses(quick(data=data), "there is no split val: give --val-fraction 0.2 to set a fifth of th")
+    (tmp_path / "one/images").mkdir(parents=True)
+    (tmp_path / "one/masks").mkdir()
+    for part in ("images", "masks"):
+        shutil.copy(rectangles / part / "train/train0.png", tmp_path / "one" / part / "0.png")
+    refuses(quick(data=str(tmp_path / "one")), r"too few samples in train \(1\) for a split val")
     (tmp_path / "own.yaml").write_text(
         "name: own\ntitle: Own\nroot: flat\nclasses: [a, b, c]\nsplits:\n  train: {images: "
         '"images/*.png", masks: "masks/*.png"}\n'
     )
-    refuses(quick(data=str(tmp_path / "own.yaml")), "there is no split val: give --val-fraction")
+    shutil.move(tmp_path / "own.yaml", tmp_path / "flat/own.yaml")
+    text = (tmp_path / "flat/own.yaml").read_text().replace("root: flat", "root: .")
+    (tmp_path / "flat/own.yaml").write_text(text.replace("  train:", "  all:"))
+    refuses(
+        quick(data=str(tmp_path / "flat/own.yaml")), "there is no split val, and no split train"
+    )
     refuses(quick(data=data, val_split="holdout"), "has no split 'holdout'; its splits are train")
 
 
@@ -159,7 +170,7 @@ def test_the_part_for_validation(quick: Quick, rectangles: Path, tmp_path: Path,
     assert (len(prepared.data.train_set), len(prepared.data.val_set)) == (4, 2)
     assert not set(prepared.data.train_set.names) & set(prepared.data.val_set.names)
     lines = capsys.readouterr().out.splitlines()
-    note = "--val-fraction 0.34 sets 2 of the 6 samples of train aside as the split val"
+    note = "there is no split val: 2 of the 6 samples of train are val (--val-fraction 0.34)"
     assert f"Note: {note}" in lines
 
 

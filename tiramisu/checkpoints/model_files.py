@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from tiramisu.checkpoints.archive import check_zip, holds_objects
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
-from tiramisu.checkpoints.run_folder import BEST, LAST
+from tiramisu.checkpoints.run_folder import BEST, FIRST_FOLD, LAST
 from tiramisu.checkpoints.weights_file import WEIGHTS_NAME, read_weights
 from tiramisu.data.entry import EntryError
 from tiramisu.data.json_file import validate
@@ -82,6 +82,41 @@ def find_checkpoint(path: str | Path) -> Path:
     )
 
 
+def list_members(checkpoint: str | Path) -> list[str]:
+    """The models that a --checkpoint names: one, or those of an ensemble.
+
+    Those of an ensemble are separated by commas, or are the folds of a cross-validation. What
+    exists under the whole name is one model.
+
+    Raises:
+        ValueError: a model is named twice, or a name is missing.
+    """
+    text = str(checkpoint)
+    if "," not in text or Path(text).exists():
+        folds = _find_folds(Path(text))
+        return [str(folder) for folder in folds] or [text]
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise ValueError(f"{text}: a name is missing; expected such as RUN1,RUN2,RUN3")
+    members = [member for name in names for member in list_members(name)]
+    twice = [member for number, member in enumerate(members) if member in members[:number]]
+    if twice:
+        raise ValueError(f"{text}: {twice[0]} is named twice; expected different models")
+    return members
+
+
+def _find_folds(folder: Path) -> list[Path]:
+    """The folders of the folds of a cross-validation that are trained; none in other folders."""
+    if not (folder / FIRST_FOLD).is_file():
+        return []
+    numbers = sorted(
+        int(path.name.removeprefix("fold"))
+        for path in folder.glob("fold*")
+        if path.name.removeprefix("fold").isdecimal() and (path / WEIGHTS_NAME).is_file()
+    )
+    return [folder / f"fold{number}" for number in numbers]
+
+
 def find_model_file(checkpoint: str | Path) -> Path:
     """The file of a model: an existing file (also an exported model), or `find_checkpoint`."""
     return Path(checkpoint) if Path(checkpoint).is_file() else find_checkpoint(checkpoint)
@@ -91,8 +126,11 @@ def find_results_folder(checkpoint: str | Path) -> Path:
     """The folder for results about a model: the folder of its file.
 
     For a model from the Hub, or one that comes with the package, it is the working folder: results
-    would be hard to find in a cache or inside the package.
+    would be hard to find in a cache or inside the package. So it is for an ensemble, unless that is
+    the folder of a cross-validation.
     """
+    if len(list_members(checkpoint)) > 1:
+        return Path(checkpoint) if Path(checkpoint).is_dir() else Path()
     if is_hub_name(checkpoint):
         return Path()
     file = find_model_file(checkpoint)

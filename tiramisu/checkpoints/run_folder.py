@@ -11,6 +11,9 @@ from tiramisu.data.entry import Text
 from tiramisu.data.json_file import validate
 
 CONFIG_NAME = "config.yaml"
+SPLIT_NAME = "split.yaml"
+FIRST_FOLD = "fold1.yaml"
+"""The split of the first fold, in the folder of a cross-validation."""
 CHECKPOINTS = "checkpoints"
 FOLDER_VARIABLE = "TIRAMISU_RUN_FOLDER"
 """Environment variable that tells the other processes of a run its folder: Lightning starts them
@@ -47,10 +50,7 @@ def read_settings(checkpoint: Path) -> dict[str, Any]:
     Raises:
         ValueError: the run's config.yaml is damaged, or a setting is of another type.
     """
-    folder = checkpoint.parent
-    if folder.name == CHECKPOINTS:
-        folder = folder.parent
-    path = folder / CONFIG_NAME
+    path = _folder_of(checkpoint) / CONFIG_NAME
     if not path.is_file():
         return {}
     content = YamlFile(path, kind="settings of a run").content
@@ -60,3 +60,14 @@ def read_settings(checkpoint: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} does not hold the settings of a run ({error}); copy it again from the run"
         ) from None
+
+
+def find_split_file(checkpoint: Path) -> Path | None:
+    """The split.yaml of the run that a file belongs to; None if the data came with its split."""
+    path = _folder_of(checkpoint) / SPLIT_NAME
+    return path if path.is_file() else None
+
+
+def _folder_of(checkpoint: Path) -> Path:
+    folder = checkpoint.parent
+    return folder.parent if folder.name == CHECKPOINTS else folder

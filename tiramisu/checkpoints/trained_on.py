@@ -3,14 +3,16 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiramisu.checkpoints.info import ModelInfo
-from tiramisu.checkpoints.model_files import find_model_file
-from tiramisu.checkpoints.run_folder import read_settings
+from tiramisu.checkpoints.model_files import find_model_file, list_members
+from tiramisu.checkpoints.run_folder import find_split_file, read_settings
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.config import AS_THEY_ARE, SourceOptions
+from tiramisu.data.config import SPLIT_OPTIONS, SourceOptions
 from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.splitting.split_record import read_record
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +23,18 @@ def find_data(
     checkpoint: str | Path,
     data: str | None,
     data_root: str | None,
-    options: SourceOptions = AS_THEY_ARE,
+    options: SourceOptions | None = None,
 ) -> tuple[str, DatasetSpec, str | None]:
     """The data set to evaluate a model on; by default the one it was trained on.
 
     Args:
         info: the model's.
-        checkpoint: the model's file or folder; the settings of its run are read.
+        checkpoint: the model's file or folder; the settings of its run are read, those of the
+            first of an ensemble.
         data: name, YAML file or folder of a data set, or None.
         data_root: folder of the data set's files; None for the one that the run used.
-        options: how data without a description are understood; what is None there is taken from
-            the run, if it used the same data.
+        options: how data without a description are understood and split. What is None there is
+            taken from the run, if it used the same data; so are the samples of its split.
 
     Returns:
         Its name or path, the data set, and the folder of its files (None for the data set's own).
@@ -39,25 +42,54 @@ def find_data(
     Raises:
         ValueError: there is no such data set, or it has another task or other classes.
     """
-    trained_with = read_settings(find_model_file(checkpoint))
+    members = [find_model_file(member) for member in list_members(checkpoint)]
+    file = members[0]
+    trained_with = read_settings(file)
     data = data or trained_with.get("data", info.dataset)
     same_data = data in (trained_with.get("data"), info.dataset) or (
         "data" in trained_with and os.path.realpath(data) == os.path.realpath(trained_with["data"])
     )
+    root = data_root or (trained_with.get("data_root") if same_data else None)
+    given = {
+        f.name: getattr(options or SourceOptions(), f.name)
+        for f in dataclasses.fields(SourceOptions)
+    }
+    split_file = None
     if same_data:
-        saved = {f.name: trained_with.get(f.name) for f in dataclasses.fields(SourceOptions)}
-        given = {name: getattr(options, name) for name in saved}
-        if options.val_fraction not in (None, saved["val_fraction"]):
+        other = [n for n in SPLIT_OPTIONS if given[n] not in (None, trained_with.get(n))]
+        if other:
             log.warning(
-                "--val-fraction is %s, and the model was trained with %s: some of the samples that "
-                "are evaluated may be those it has learnt",
-                options.val_fraction,
-                saved["val_fraction"],
+                "--%s is %s, and the model was trained with another split: some of the samples "
+                "that are evaluated may be those it has learnt",
+                other[0].replace("_", "-"),
+                given[other[0]],
             )
-        options = SourceOptions(**{n: saved[n] if v is None else v for n, v in given.items()})
-    spec = load_spec(data, options)
+            kept = [name for name in given if name not in SPLIT_OPTIONS]
+        else:
+            split_file = find_split_file(file)
+            _warn_of_other_splits(members)
+            kept = list(given)
+        given |= {n: trained_with.get(n) for n in kept if given[n] is None}
+    # Of other data all samples are evaluated, unless the options ask for a split.
+    spec = load_spec(data, SourceOptions(**given), root=root, split_file=split_file)
     _check_classes(info, spec, data)
-    return data, spec, data_root or (trained_with.get("data_root") if same_data else None)
+    return data, spec, root
+
+
+def _warn_of_other_splits(members: Sequence[Path]) -> None:
+    """Say that the members of an ensemble have learnt what others are evaluated on."""
+    files = [find_split_file(member) for member in members]
+    vals = [None if file is None else sorted(read_record(file).val) for file in files]
+    others = [member for member, val in zip(members, vals, strict=True) if val != vals[0]]
+    if others:
+        log.warning(
+            "%d of the %d models were trained with another split than %s, such as %s: some of the "
+            "samples that are evaluated may be those they have learnt",
+            len(others),
+            len(members),
+            members[0].parent,
+            others[0].parent,
+        )
 
 
 def _check_classes(info: ModelInfo, spec: DatasetSpec, data: str) -> None:

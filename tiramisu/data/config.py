@@ -1,9 +1,10 @@
 """The settings of `tiramisu check`, `convert` and `download`. No torch in this file."""
 
 import dataclasses
+import re
 from typing import Annotated, Literal
 
-from tiramisu.settings import Range, check_ranges, explain
+from tiramisu.settings import Range, Seed, check_ranges, explain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -11,14 +12,61 @@ class SourceOptions:
     """How data are understood that come without a description; flags of several commands."""
 
     val_fraction: Annotated[float, Range(at_least=0.01, at_most=0.9)] | None = None
-    """Part of the samples for validation, such as 0.2, where the data have no val split. Which
-    ones depends on their names alone."""
+    """Part of the samples of train that become val where the data have no val split; by default
+    0.2. Every class is in both, as far as possible."""
+    split_seed: Seed | None = None
+    """Seed of the choice which samples are val, or in which fold; by default 1. It is not the
+    --seed of a training."""
+    groups: str | None = None
+    """Pattern (a regular expression) of what names of samples of one group have in common, such as
+    "^(patient[0-9]+)" or "^[^_]+": a group is in train or in val as a whole. If the pattern has
+    parentheses, what is inside of the first ones counts."""
+    folds: Annotated[int, Range(at_least=2, at_most=100)] | None = None
+    """Number of folds of a cross-validation: the samples of train (and of val, if there is one) are
+    shared out to so many parts."""
+    fold: Annotated[int, Range(at_least=1, at_most=100)] | None = None
+    """The fold that is val, from 1; the others are train."""
+    split_file: str | None = None
+    """File with the names of the samples in train and in val: the split.yaml in the folder of
+    another run."""
     unlabelled: Literal["background", "void"] | None = None
     """What images without annotations are, and pixels outside of all shapes: background, a class
     of its own, or void, which the loss and the scores ignore."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        check_split(self)
+
+    @property
+    def named_flags(self) -> list[str]:
+        """The flags that ask for a split of the tool's own and are given."""
+        names = [name for name in SPLIT_OPTIONS if getattr(self, name) is not None]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
+
+SPLIT_OPTIONS = ("val_fraction", "split_seed", "groups", "folds", "fold", "split_file")
+"""Fields of `SourceOptions` that say which samples are train and val."""
+
+
+def check_split(options: SourceOptions) -> None:
+    """Raise ValueError if a field about the split has a wrong value, or contradicts another."""
+    if options.groups is not None:
+        try:
+            re.compile(options.groups)
+        except (re.error, RecursionError, OverflowError) as error:
+            expected = f'a regular expression such as "^(patient[0-9]+)" ({error})'
+            raise ValueError(explain("groups", options.groups, expected)) from None
+    if options.split_file is not None and len(options.named_flags) > 1:
+        other = next(flag for flag in options.named_flags if flag != "--split-file")
+        raise ValueError(f"--split-file names the samples of both splits: leave out {other}")
+    if options.fold is not None and options.folds is None:
+        raise ValueError("--fold needs --folds, their number, such as --folds 5")
+    if options.folds is not None:
+        if options.fold is not None and options.fold > options.folds:
+            expected = f"1 to {options.folds}, the number of --folds"
+            raise ValueError(explain("fold", options.fold, expected))
+        if options.val_fraction is not None:
+            raise ValueError("--folds and --val-fraction are two ways to split: give one of them")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,10 +84,6 @@ class ImageOptions(SourceOptions):
     of 16); two numbers, such as [0,4095], map these to 0 and 1; statistics measures the range, mean
     and standard deviation of each band on the training split. By default type for images of 8 bits,
     and statistics for all others."""
-
-
-AS_THEY_ARE = SourceOptions()
-"""Nothing is said about the data."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +106,7 @@ class CheckConfig(ImageOptions):
     """Replace the file of --report if it exists."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        super().__post_init__()
         if self.report is not None and not self.report.lower().endswith(".html"):
             raise ValueError(explain("report", self.report, "a file that ends in .html"))
         if self.splits is not None and (
@@ -88,9 +132,6 @@ class ConvertConfig(SourceOptions):
     """Folder of the files; by default the root in its YAML, or data/NAME."""
     overwrite: bool = False
     """Replace what an earlier conversion wrote there."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

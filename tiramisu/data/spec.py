@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    PrivateAttr,
     TypeAdapter,
     ValidationInfo,
     field_validator,
@@ -53,6 +54,7 @@ from tiramisu.data.spec_parts import (
     Source,
     Split,
 )
+from tiramisu.data.splitting.split_record import SplitRecord
 from tiramisu.text import show
 
 Task = Literal["segmentation", "classification"]
@@ -125,6 +127,7 @@ class DatasetSpec(Entry):
     """The folder of the files, unless the user gives another one."""
     notes: ListOf[Text] = ()
     """How the files are understood, in sentences that `tiramisu check` and `train` print."""
+    _record: SplitRecord | None = PrivateAttr(default=None)
 
     @field_validator("splits", mode="plain")
     @classmethod
@@ -147,6 +150,17 @@ class DatasetSpec(Entry):
         colors = ([str(list(entry.color))] if entry.color else [] for entry in self.classes)
         _require_distinct("color", colors)
         return self
+
+    @property
+    def record(self) -> SplitRecord | None:
+        """How the tool split the samples into train and val; None if the data came with both."""
+        return self._record
+
+    def with_record(self, record: SplitRecord) -> Self:
+        """The same data set, with what the tool did to split it."""
+        copied = self.model_copy()
+        copied._record = record
+        return copied
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

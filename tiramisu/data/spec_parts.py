@@ -205,6 +205,8 @@ class FileSplit(Entry):
     part: _Part | None = None
     """(first, end): the part of these samples that is used, in an order that depends on their keys
     alone; see `choose_part`. None for all."""
+    samples: ListOf[Text] | None = None
+    """The keys of the samples that are used; None for all."""
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -233,6 +235,8 @@ class AnnotatedSplit(Entry):
     """CVAT: only images of this subset."""
     part: _Part | None = None
     """Only this part of the images, as `choose_part` has it; None for all."""
+    samples: ListOf[Text] | None = None
+    """The keys of the samples that are used; None for all."""
     unlabelled: Literal["background", "void"] | None = None
     """What images without a region are. With void, pixels outside of all regions are void too."""
 
@@ -255,6 +259,8 @@ class FolderSplit(Entry):
     part: _Part | None = None
     """(first, end): the part of the images of each class that is used, in an order that depends on
     their names alone; see `choose_part`. None for all."""
+    samples: ListOf[Text] | None = None
+    """The images that are used, as CLASS/NAME; None for all."""
 
 
 class CifarSplit(Entry):

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from tiramisu.data.config import SourceOptions
-from tiramisu.settings import Accelerator, BatchSize, Range, TileSide, check_ranges
+from tiramisu.settings import Accelerator, BatchSize, Range, TileSide
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,8 @@ class EvalConfig(SourceOptions):
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a model that comes with the package, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME. Several, separated by commas, or the
+    folder of `tiramisu folds`, are an ensemble: their probabilities are averaged."""
     data: str | None = None
     """Data set: a name that comes with the package, a YAML file, or a folder; by default the one
     that the model was trained on."""
@@ -51,7 +52,7 @@ class EvalConfig(SourceOptions):
     """Device to compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        super().__post_init__()
         if self.tta and self.mc_dropout:
             raise ValueError("--tta and --mc-dropout are two ways to average; give one of them")
         if self.bn == "batch" and self.mc_dropout:

@@ -16,6 +16,7 @@ from tiramisu.checkpoints.model_files import (
     CHECKPOINT_SUFFIXES,
     find_model_file,
     find_results_folder,
+    list_members,
 )
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split
@@ -69,8 +70,8 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     dataset = open_images(config.split)
     if config.bn != "running" and not isinstance(model, ImageModel):
         raise ValueError(
-            f"--bn {config.bn}: {config.checkpoint} is an exported model, whose batch norm "
-            "cannot be changed; give the run's folder, or --bn running"
+            f"--bn {config.bn}: {config.checkpoint} is an exported model or an ensemble: its "
+            "batch norm cannot be changed; give a single run's folder, or --bn running"
         )
     tile = as_tile(config.tile)
     if isinstance(model, ImageModel) and config.bn == "batch" and spec.task == "segmentation":
@@ -114,6 +115,8 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     statistics = f"{config.bn} statistics in batch norm"
     statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""
     how = [f"{len(dataset)} images", statistics]
+    members = len(list_members(config.checkpoint))
+    how += [f"mean of {members} models"] if members > 1 else []
     how += ["test-time augmentation"] if config.tta else []
     how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []
     print(
@@ -235,11 +238,14 @@ def _choose_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
     name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
     name += f"_mc{config.mc_dropout}" if config.mc_dropout else ""
-    file = find_model_file(config.checkpoint)
-    if file.suffix not in CHECKPOINT_SUFFIXES:
+    members = list_members(config.checkpoint)
+    file = find_model_file(members[0])
+    if len(members) > 1:
+        name += f"_ensemble{len(members)}"
+    elif file.suffix not in CHECKPOINT_SUFFIXES:
         # An exported model often lies in the folder of its run.
         name += f"_{file.name.replace('.', '_')}"
-    if file.resolve().is_relative_to(WEIGHTS):
+    if len(members) == 1 and file.resolve().is_relative_to(WEIGHTS):
         # The results of all shipped models go to the same folder.
         name = f"{file.parent.name}_{name}"
     out = Path(config.out or find_results_folder(config.checkpoint) / "eval" / name)

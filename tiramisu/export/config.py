@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from tiramisu.data.config import SourceOptions
-from tiramisu.settings import Count, Seed, check_ranges
+from tiramisu.settings import Count, Seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class ExportConfig(SourceOptions):
     """Replace an earlier export."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        super().__post_init__()
         if self.int8 and self.format == "pt2":
             raise ValueError(
                 "--int8 with --format pt2: torch runs int8 fast only after it was compiled on the "

@@ -2,6 +2,7 @@
 
 predictor    what prediction asks of a model, be it PyTorch's or an exported one
 load         load_predictor: any trained model by one name; exported the runtimes
+ensemble     several models as one: the mean of their probabilities
 predict      the classes of every pixel of one image, whole or in tiles
 tester       the same for batches of a data set: validation, evaluation, pictures of samples
 averaging    test-time augmentation and Monte Carlo dropout; uncertainty what the latter tells

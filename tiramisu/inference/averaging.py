@@ -67,12 +67,12 @@ def random_dropout(model: Predictor, *, seed: int = 0) -> Iterator[None]:
     Batch norm stays in evaluation mode, and other random numbers on CPU and GPUs are not affected.
 
     Raises:
-        ValueError: the model has no dropout, or is an exported one.
+        ValueError: the model has no dropout, or is an exported one or an ensemble.
     """
     if not isinstance(model, ImageModel):
         raise ValueError(
-            f"an exported model ({model.info.arch}) has no dropout; give the run's folder "
-            "or its model.safetensors"
+            f"an exported model or an ensemble ({model.info.arch}) has no dropout; give the folder "
+            "of one run or its model.safetensors"
         )
     dropouts = nn.ModuleList(m for m in model.modules() if isinstance(m, _DropoutNd) and m.p > 0)
     if not dropouts:

@@ -16,7 +16,8 @@ class PredictConfig:
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a model that comes with the package, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME. Several, separated by commas, or the
+    folder of `tiramisu folds`, are an ensemble: their probabilities are averaged."""
     out: str = "predictions"
     """Folder for masks, overlays and JSON."""
     tile: TileSide = 1024
@@ -65,7 +66,8 @@ class ClassifyConfig:
 
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, an exported .onnx, .xml or .pt2, the name
-    of a model that comes with the package, or hf://USER/NAME."""
+    of a model that comes with the package, or hf://USER/NAME. Several, separated by commas, or the
+    folder of `tiramisu folds`, are an ensemble: their probabilities are averaged."""
     out: str = "predictions"
     """Folder for classes.csv and classes.json."""
     top: Count = 5

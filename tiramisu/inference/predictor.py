@@ -16,8 +16,10 @@ class Predictor(Protocol):
 
     info: ModelInfo
     """What its logits mean."""
-    training: bool
-    """Whether it is in training mode, where dropout is random."""
+
+    @property
+    def training(self) -> bool:
+        """Whether it is in training mode, where dropout is random."""
 
     @property
     def device(self) -> torch.device:

@@ -8,7 +8,7 @@ import torch
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.description.hold_out import require_val
+from tiramisu.data.splitting.split_data import require_val
 from tiramisu.devices import pick_device
 from tiramisu.environment import read_rank
 from tiramisu.free_memory import free_memory
@@ -19,6 +19,7 @@ from tiramisu.settings import show
 from tiramisu.text import format_table
 from tiramisu.training.checks import check_machine, check_task
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.folds import FOLDS
 
 CPU_MINUTES, GPU_MINUTES = 60.0, 10.0
 MEMORY_SHARE = 0.5
@@ -69,6 +70,7 @@ def plan_training(
     given: Collection[str] = (),
     minutes: float | None = None,
     memory: float | None = None,
+    folds: bool = False,
 ) -> TrainingPlan:
     """Plan a training for segmentation.
 
@@ -80,6 +82,7 @@ def plan_training(
         given: names of settings that the user has chosen and no rule may change.
         minutes: what the training may take in all; None for an hour on a CPU, ten minutes on a GPU.
         memory: what it may take, in GiB; None for half of what is free.
+        folds: whether it is a cross-validation, whose trainings share the minutes.
 
     Raises:
         ValueError, FileNotFoundError: something is wrong with the data or the settings.
@@ -90,7 +93,9 @@ def plan_training(
             "`tiramisu plan DATA --recipe FILE`, and give --config FILE"
         )
     check_machine(config)
-    spec = load_spec(config.data, config)
+    number = (config.folds or FOLDS) if folds else 1
+    options = dataclasses.replace(config, folds=number, fold=1) if folds else config
+    spec = load_spec(config.data, options, root=config.data_root, val_split=config.val_split)
     check_task(spec, config)
     require_val(spec, config.val_split)
     splits = [config.train_split, config.val_split]
@@ -101,7 +106,9 @@ def plan_training(
     on_gpu = device.type == "cuda"
     minutes = minutes or (GPU_MINUTES if on_gpu else CPU_MINUTES)
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else free_memory()
-    limits = Limits(seconds=60 * minutes, memory=memory * 2**30 if memory else MEMORY_SHARE * free)
+    limits = Limits(
+        seconds=60 * minutes / number, memory=memory * 2**30 if memory else MEMORY_SHARE * free
+    )
 
     archs = GPU_ARCHS if on_gpu and "arch" not in given else (config.arch,)
     for arch in archs:
@@ -124,7 +131,7 @@ def plan_training(
         config=dataclasses.replace(start, **rules.settings),
         decisions=tuple(rules.decisions),
         schedule=schedule,
-        minutes=minutes,
+        minutes=minutes / number,
     )
 
 

@@ -2,6 +2,7 @@
 
 config        the settings of a run
 train         a run from its settings to its published model: plan, fit, publish
+folds         a training for each fold of the data: cross-validation
 training_run  what `train` returns
 checks        what is checked before a run starts or goes on
 run_settings  the folder of a run, and the settings saved in it

@@ -23,7 +23,6 @@ from tiramisu.settings import (
     ShareBelowOne,
     Side,
     TileSide,
-    check_ranges,
     explain,
 )
 
@@ -189,7 +188,7 @@ class TrainConfig(ImageOptions):
     """Compute the statistics of batch norm over the batches of all GPUs together."""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        super().__post_init__()
         if self.scale[0] > self.scale[1]:
             raise ValueError(explain("scale", self.scale, "the smaller factor first"))
         if self.pad and self.crop is None:

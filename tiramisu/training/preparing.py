@@ -11,14 +11,14 @@ from lightning.pytorch.callbacks import Callback
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ImageModel, build_image_model
-from tiramisu.checkpoints.run_folder import LAST
+from tiramisu.checkpoints.run_folder import LAST, find_split_file
 from tiramisu.checkpoints.weights_file import WEIGHTS_NAME
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
-from tiramisu.data.description.hold_out import require_val
 from tiramisu.data.image_format import RGB, ImageFormat, describe_bands
 from tiramisu.data.scaling import Scaling, choose_scaling, describe_scaling
 from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.splitting.split_data import require_val
 from tiramisu.devices import is_main_process
 from tiramisu.training.checks import (
     check_crops,
@@ -96,7 +96,13 @@ def prepare(config: TrainConfig) -> PreparedRun:
     check_machine(config)
     config = use_absolute_paths(config)
     state = check_resume(config) if config.resume is not None else None
-    spec = load_spec(config.data, config)
+    spec = load_spec(
+        config.data,
+        config,
+        root=config.data_root,
+        val_split=config.val_split,
+        split_file=find_split_file(Path(config.resume, LAST)) if config.resume else None,
+    )
     check_task(spec, config)
     require_val(spec, config.val_split)
     for note in spec.notes if is_main_process() else ():

@@ -22,6 +22,7 @@ def use_absolute_paths(config: TrainConfig) -> TrainConfig:
         config,
         data=str(path.resolve()) if is_path else config.data,
         data_root=str(Path(config.data_root).resolve()) if config.data_root else None,
+        split_file=str(Path(config.split_file).resolve()) if config.split_file else None,
     )
 
 

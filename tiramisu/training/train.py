@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from tiramisu.atomic import DISK_ERRORS, WriteError, make_folder, remove_leftovers
+from tiramisu.atomic import DISK_ERRORS, WriteError, make_folder, remove_leftovers, write_file
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.model import ImageModel
-from tiramisu.checkpoints.run_folder import BEST, FOLDER_VARIABLE, LAST
+from tiramisu.checkpoints.run_folder import BEST, FOLDER_VARIABLE, LAST, SPLIT_NAME
 from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
@@ -66,6 +66,8 @@ def fit(prepared: PreparedRun) -> None:
     os.environ[FOLDER_VARIABLE] = str(prepared.folder)
     if is_main_process():
         save_config(config, prepared.folder)  # claims the folder of a new run
+        if prepared.spec.record is not None:
+            write_file(prepared.folder / SPLIT_NAME, prepared.spec.record.to_yaml())
         remove_leftovers(prepared.folder)
         print(
             f"{config.arch} on {prepared.spec.title}: {len(prepared.data.train_set)} images, "

@@ -14,7 +14,7 @@ from tiramisu.data.annotations.region import AnnotatedImage, Annotations
 from tiramisu.data.annotations.wording import naming
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.file_split import Pair, SplitFiles
-from tiramisu.data.readers.parts import choose_part
+from tiramisu.data.readers.parts import choose_part, choose_samples
 from tiramisu.data.spec import SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit
 from tiramisu.text import list_some, show_path
@@ -57,7 +57,7 @@ def find_annotated(
             without a region and nobody said what these are; the message says what to do.
     """
     path, folder = root / split.annotations, root / split.images
-    images = select_images(root, split)
+    images, keys = _select_images(root, split)
     with naming(path):
         used = {region.label: None for image in images for region in image.regions}
         codes = number_labels(list(used), spec.class_names, others_void=spec.ignore == "others")
@@ -65,7 +65,6 @@ def find_annotated(
         _check_unlabelled(images, split)
         if not embedded:
             _check_embedded(images)
-    keys = _make_keys(images)
     there = [image for image in images if image.embedded or (folder / image.name).is_file()]
     pairs = [
         Pair(
@@ -84,13 +83,16 @@ def find_annotated(
         images_without_mask=(),
         masks_without_image=(),
         keys_without_image=tuple(sorted(missing)),
+        unpaired_keys=tuple(sorted(keys[name] for name in missing)),
         annotated_in=split.annotations,
         example_key="",
     )
 
 
-def select_images(root: Path, split: AnnotatedSplit) -> list[AnnotatedImage]:
-    """The images that belong to a split, by its subset and its part.
+def _select_images(
+    root: Path, split: AnnotatedSplit
+) -> tuple[list[AnnotatedImage], dict[str, str]]:
+    """The images that belong to a split, by its subset, part and samples, and their keys by name.
 
     Raises:
         ValueError, OSError: as `read_annotations`.
@@ -102,7 +104,11 @@ def select_images(root: Path, split: AnnotatedSplit) -> list[AnnotatedImage]:
     if split.part is not None:
         names = choose_part([image.name for image in images], split.part)
         images = [image for image in images if image.name in names]
-    return images
+    keys = _make_keys(images)
+    if split.samples is not None:
+        chosen = choose_samples(keys.values(), split.samples)
+        images = [image for image in images if keys[image.name] in chosen]
+    return images, keys
 
 
 @lru_cache(maxsize=8)

@@ -4,5 +4,4 @@ parse      reads and checks a YAML file; yaml_file finds the line of each value 
 folder     describes a folder without a YAML file: layouts finds its splits, name_patterns pairs
            images and masks by their names, mask_classes names the classes by the values that
            mask_values finds in the masks
-hold_out   sets a part of train aside as val
 """

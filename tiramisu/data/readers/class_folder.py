@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.readers.image_file import is_image_name, read_header
-from tiramisu.data.readers.parts import Part, choose_part
+from tiramisu.data.readers.parts import choose_part, choose_samples
 from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
 from tiramisu.text import list_some, path_text, show_path
@@ -116,19 +116,21 @@ def find_class_images(split: FolderSplit, folders: tuple[str, ...], root: Path) 
         )
 
     labels = {name: label for label, name in enumerate(folders)}
-    return [
-        ClassImage(path=path, label=labels[name])
-        for name in sorted(folders)
-        for path in _choose(list(_find_images(home / name)), home, split.part)
-    ]
-
-
-def _choose(paths: list[Path], home: Path, part: Part | None) -> list[Path]:
-    if part is None:
-        return paths
-    keys = [path.relative_to(home).as_posix() for path in paths]
-    chosen = choose_part(keys, part)
-    return [path for path, key in zip(paths, keys, strict=True) if key in chosen]
+    images = {}
+    for name in sorted(folders):
+        paths = {path.relative_to(home).as_posix(): path for path in _find_images(home / name)}
+        chosen = paths.keys() if split.part is None else choose_part(paths, split.part)
+        images.update(
+            {
+                key: ClassImage(path=path, label=labels[name])
+                for key, path in paths.items()
+                if key in chosen
+            }
+        )
+    if split.samples is not None:
+        chosen = choose_samples(images, split.samples)
+        return [image for key, image in images.items() if key in chosen]
+    return list(images.values())
 
 
 def _find_images(home: Path) -> Iterator[Path]:

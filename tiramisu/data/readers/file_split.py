@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tiramisu.data.annotations.mask_drawing import MaskDrawing
-from tiramisu.data.readers.parts import choose_part
+from tiramisu.data.readers.parts import choose_part, choose_samples
 from tiramisu.data.readers.sample_list import SampleList
 from tiramisu.data.spec_parts import WILDCARD, FileSplit, capture_wildcards, expand_braces
 from tiramisu.text import show_path
@@ -36,6 +36,8 @@ class SplitFiles:
     keys_without_image: tuple[str, ...]
     """Lines of the split's list file that name no image, or images of annotations that are not
     there."""
+    unpaired_keys: tuple[str, ...]
+    """Keys of the images and masks without a partner, and of images that are not there."""
     example_key: str
     """What the key of an image looks like; empty if the patterns find no image."""
     annotated_in: str | None = None
@@ -86,16 +88,23 @@ def find_files(split: FileSplit, root: Path) -> SplitFiles:
     for images, masks in found:
         both = images.keys() & masks.keys()
         pairs += [Pair(key=key, image=images[key], mask=masks[key]) for key in both & keys]
-        unpaired_images += [path for key, path in images.items() if key in keys - both]
-        unpaired_masks += [path for key, path in masks.items() if key in keys - both]
     if len({pair.key for pair in pairs}) < len(pairs):  # two patterns match the same file name
         paths = (pair.image.relative_to(root).with_suffix("") for pair in pairs)
         pairs = [replace(p, key=path.as_posix()) for p, path in zip(pairs, paths, strict=True)]
+    unpaired = keys & {key for images, masks in found for key in images.keys() ^ masks.keys()}
+    if split.samples is not None:
+        chosen = choose_samples({pair.key for pair in pairs} | unpaired, split.samples)
+        pairs = [pair for pair in pairs if pair.key in chosen]
+        unpaired &= chosen
+    for images, masks in found:
+        unpaired_images += [images[key] for key in images.keys() - masks.keys() if key in unpaired]
+        unpaired_masks += [masks[key] for key in masks.keys() - images.keys() if key in unpaired]
     return SplitFiles(
         pairs=tuple(sorted(pairs, key=lambda pair: pair.key)),
         images_without_mask=tuple(sorted(unpaired_images)),
         masks_without_image=tuple(sorted(unpaired_masks)),
         keys_without_image=tuple(sorted(unknown)),
+        unpaired_keys=tuple(sorted(unpaired)),
         example_key=example,
     )
 
