@@ -101,6 +101,11 @@ def test_json_and_overlay_tell_of_the_pixels_with_data(
     overlay = cv2.imread(str(tmp_path / "out/a_overlay.png"))[..., ::-1]
     assert (overlay[20:40, :60] == 0).all(), "no-data is not colored"
     assert (overlay[:20, :60] == predict(channel_model, image).overlay(image)[:20]).all()
+    how = {"opacity": 0.2, "unpainted": ["sky"]}
+    run(channel_model, tmp_path / "a.tif", out=tmp_path / "out", overwrite=True, **how)
+    overlay = cv2.imread(str(tmp_path / "out/a_overlay.png"))[..., ::-1]
+    assert (overlay[:10, :60] == (255, 0, 0)).all()
+    assert (overlay[10:20, :60] == (0, 0, 242)).all()  # a fifth of road's 192, the rest 255
 
 
 @pytest.mark.parametrize("image_scale", [1.0, 0.5, 0.37])

@@ -5,7 +5,7 @@ softmax; then keep what the caller wants: the best class, or the probabilities o
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import as_tensor
 from tiramisu.data.image_format import ImageFormat, as_format
 from tiramisu.data.readers.image_file import read_image
@@ -49,9 +50,22 @@ class Prediction:
         counts = np.bincount(self.mask.ravel(), minlength=len(self.class_names))
         return dict(zip(self.class_names, (counts / self.mask.size).tolist(), strict=True))
 
-    def overlay(self, image: Picture, *, opacity: float = 0.5) -> Picture:
-        """The image, RGB uint8 (H, W, 3), under the colours of the predicted classes."""
-        return overlay(image, self.mask, self.colors, opacity=opacity)
+    def overlay(
+        self, image: Picture, *, opacity: float = 0.5, unpainted: Sequence[str] | None = None
+    ) -> Picture:
+        """The image, RGB uint8 (H, W, 3), under the colours of the predicted classes.
+
+        Args:
+            image: RGB (H, W, 3) of the mask's size.
+            opacity: 0 shows only the image, 1 only the colours.
+            unpainted: names of classes that show the image only; None for the background, if a
+                class is called so.
+
+        Raises:
+            ValueError: there is no class of such a name.
+        """
+        bare = find_unpainted(self.class_names, unpainted)
+        return overlay(image, self.mask, self.colors, opacity=opacity, unpainted=bare)
 
 
 def predict(
