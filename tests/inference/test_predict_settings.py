@@ -152,7 +152,7 @@ def test_unpainted(run: Run, tmp_path: Path) -> None:
     painted = picture_of(run("--unpainted", "[]", "--opacity", "1", "--overwrite"))
     colors = np.asarray(Image.open(out / "a_mask.png").convert("RGB"))
     assert (painted == colors).all()
-    with pytest.raises(ValueError, match="no class wal; .*sky, wall, road; did you mean wall"):
+    with pytest.raises(ValueError, match=r"no class wal; .*sky, wall, road; did you mean wall"):
         run("--unpainted", "[wal]", "--overwrite")
 
 

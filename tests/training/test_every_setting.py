@@ -31,6 +31,7 @@ from tiramisu.training import preparing
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.history import History, read_history
 from tiramisu.training.loading import RunData, pick_num_workers
+from tiramisu.training.monitor import find_monitor
 from tiramisu.training.preparing import build_model_for, build_task
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.train import train
@@ -672,6 +673,27 @@ def test_patience(plain: Quick) -> None:
         config = plain(epochs=6, patience=patience, out=f"{plain().out}-{patience}")
         _, history, _ = fit(config, callbacks=(spoiled,))
         assert len(history.rows) == epochs
+
+
+def test_monitor(quick: Quick) -> None:
+    # A network that predicts class 0 everywhere is the best for its recall, and for no other score.
+    for monitor, epoch in (("recall/class_0", 1), ("recall/class_1", 0)):
+        config = quick(
+            monitor=monitor, epochs=2, crop=None, flip=False, lr=1e-9, out=f"{quick().out}{epoch}"
+        )
+        data = data_of(config)
+        task = build_task(tiny_model(config), data, config)
+        with torch.no_grad():
+            task.model.network[-1].bias.copy_(torch.tensor([-9.0, 9, -9]))  # all is class 1
+        folder = Path(str(config.out))
+        figure = find_monitor(monitor, data.train_set.spec)
+        history = History(folder, task="segmentation", monitor=figure)
+        trainer = build_trainer(config, folder, history)
+        trainer.callbacks.insert(0, SetWeights(from_epoch=1))
+        trainer.fit(task, datamodule=data)
+        assert read_checkpoint(folder / "checkpoints" / "best.ckpt")["epoch"] == epoch
+        assert history.best == 100
+        assert history.rows[1 - epoch][f"val_{monitor}"] == 0
 
 
 def test_val_every(plain: Quick) -> None:

@@ -146,9 +146,12 @@ class TrainConfig(ImageOptions):
     recalibrate: bool = False
     """After training, measure the statistics of batch norm again, on the training images without
     augmentation, and save them in the final model."""
+    monitor: str = "mean_iou"
+    """Score on the validation split that says which epoch is the best: mean_iou, accuracy,
+    mean_dice, loss (cross-entropy), or that of one class, such as iou/road; also dice/, precision/
+    and recall/."""
     patience: CountOrZero = 0
-    """Stop after this many epochs without a better mean IoU on the validation split; 0 never stops
-    early."""
+    """Stop after this many epochs without a better --monitor; 0 never stops early."""
     val_every: Count = 1
     """Evaluate on the validation split after every so many epochs."""
     eval_batch_size: BatchSize = 1
@@ -158,8 +161,8 @@ class TrainConfig(ImageOptions):
     auto is 1024. If memory runs out, smaller tiles are used. off predicts every image whole. A
     classifier has no tiles."""
     keep: Literal["best", "last"] = "best"
-    """Epoch whose weights are saved as the final model: the one with the best score on the
-    validation split, or the last."""
+    """Epoch whose weights are saved as the final model: the one with the best --monitor, or the
+    last."""
 
     # The machine.
     accelerator: Accelerator = "auto"
@@ -248,9 +251,9 @@ class ClassifierTrainConfig(TrainConfig):
     """Loss of the final epochs, cross_entropy or focal; null keeps --loss."""
     dropout: ShareBelowOne | None = None
     """Dropout rate; null takes the default of the network, which is 0."""
-    patience: CountOrZero = 0
-    """Stop after this many epochs without a better top-1 accuracy on the validation split; 0 never
-    stops early."""
+    monitor: str = "top1"
+    """Score on the validation split that says which epoch is the best: top1, top5, loss
+    (cross-entropy), or that of one class, such as recall/car; also precision/."""
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, count_labels, normalization
 from tiramisu.training.losses import balance_classes, build_loss
+from tiramisu.training.monitor import find_monitor
 from tiramisu.training.resuming import check_classes, check_state
 from tiramisu.training.run_settings import (
     choose_folder,
@@ -98,6 +99,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
     state = check_resume(config) if config.resume is not None else None
     spec = load_spec(config.data, config)
     check_task(spec, config)
+    find_monitor(config.monitor, spec)  # only to raise its error
     require_val(spec, config.val_split)
     for note in spec.notes if is_main_process() else ():
         print(f"Note: {note}")
@@ -126,7 +128,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
     check_whole_images(data.train_set, config)
     check_image_size(model.network, data, config)
     task = build_task(model, data, config)
-    history = History(folder, task=spec.task)
+    history = History(folder, task=spec.task, monitor=find_monitor(config.monitor, spec))
     trainer = build_trainer(config, folder, history)
     if state is not None:
         check_state(state, folder=folder, task=task, trainer=trainer, history=history)
@@ -202,4 +204,5 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
         batches_per_epoch=data.batches_per_epoch,
         names=data.train_set.names,
         ignore_index=ignore_index,
+        monitor=find_monitor(config.monitor, data.train_set.spec),
     )

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tiramisu.checkpoints.model import ImageModel
-from tiramisu.evaluation.metrics import FIGURES, Meter
+from tiramisu.evaluation.metrics import Figure, Meter
 from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.monitor import list_figures
 from tiramisu.training.optim import build_optimizer, lr_factor
 
 
@@ -30,6 +31,7 @@ class TrainingTask(LightningModule):
         batches_per_epoch: training batches of each process.
         names: name of each training sample, for the message about a loss that is not finite.
         ignore_index: label of void pixels, which are ignored.
+        monitor: a score of the validation that is logged beside those of the task.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TrainingTask(LightningModule):
         batches_per_epoch: int,
         names: list[str],
         ignore_index: int,
+        monitor: Figure | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -52,6 +55,7 @@ class TrainingTask(LightningModule):
         self.names = names
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
+        self.figures = list_figures(model.task, monitor)
         self.tester = PixelTester(model, tile=as_tile(config.tile))
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
@@ -73,14 +77,17 @@ class TrainingTask(LightningModule):
         if self.model.task == "classification":
             self.meter.update_logits(self.model(images), labels)
             return
-        tested = self.tester.test(images, size=(labels.shape[1], labels.shape[2]))
-        self.meter.update(tested.classes, tested.confidence, labels)
+        size = (labels.shape[1], labels.shape[2])
+        tested = self.tester.test(images, size=size, labels=labels)
+        self.meter.update(
+            tested.classes, tested.confidence, labels, log_likelihood=tested.log_likelihood
+        )
 
     def on_validation_epoch_end(self) -> None:
         scores = self.meter.compute()
         self.meter.reset()
-        for figure in FIGURES[self.model.task]:
-            self.log(f"val/{figure.key}", 100 * getattr(scores, figure.attribute))
+        for figure in self.figures:
+            self.log(f"val/{figure.key}", figure.read(scores))
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)
