@@ -71,7 +71,12 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _choose_folder(config, spec, batch_size=batch_size)
     open_images = functools.partial(
-        open_split, spec, root=root, image_scale=info.image_scale, format=info.image_format
+        open_split,
+        spec,
+        root=root,
+        image_scale=info.image_scale,
+        image_size=info.seen_size,
+        format=info.image_format,
     )
     dataset = open_images(config.split)
     if config.bn != "running" and not isinstance(model, ImageModel):
@@ -112,6 +117,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         "tta": config.tta,
         "mc_dropout": config.mc_dropout,
         "image_scale": info.image_scale,
+        "image_size": info.seen_size,
     }
     save_scores(scores, spec, out, table=table, settings=settings)
     if config.mc_dropout and dataset.spec.task == "segmentation":

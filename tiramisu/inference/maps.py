@@ -97,6 +97,7 @@ def predict_map(
     check_options(model, tile=tile, overlap=overlap)
     with open_scene(path) as scene:
         check_upright(path)
+        _check_shrinks(model, scene, path)
         tally = _Tally(len(model.info.class_names))
 
         def run(side: int | None) -> None:
@@ -126,6 +127,17 @@ def predict_map(
             "mean_confidence": tally.mean_confidence,
             "overlay_scale": scale,
         }
+
+
+def _check_shrinks(model: Predictor, scene: Scene, path: Path) -> None:
+    """Raise ValueError if the network's images are larger than the scene."""
+    (height, width), (rows, columns, _) = seen_size(model, scene), scene.shape
+    if height > rows or width > columns:
+        raise ValueError(
+            f"{show_path(path)} has {rows}x{columns} pixels, fewer than the {height}x{width} to "
+            "which this model's images are resized, and a map can only be shrunk: give it as an "
+            "image without coordinates, such as PNG"
+        )
 
 
 class _Tally:

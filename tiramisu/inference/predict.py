@@ -20,7 +20,7 @@ from tiramisu.data.dataset import as_tensor
 from tiramisu.data.image_format import ImageFormat, as_format
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.raster import Header, Raster
-from tiramisu.data.resizing import by_bands, resize_image
+from tiramisu.data.resizing import by_bands, find_seen_size, resize_image
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tester import keep_best, probability_rows
 from tiramisu.inference.tiles import Rows, Tile, with_smaller_tiles
@@ -120,7 +120,8 @@ def predict_probabilities(
 ) -> Tensor:
     """Predict the probability of every class at every pixel of an image.
 
-    The network sees the image shrunk by `model.info.image_scale`; its logits are resized back.
+    The network sees the image shrunk by `model.info.image_scale`, or resized to
+    `model.info.image_size`; its logits are resized back.
     Where tiles overlap, logits are blended before the softmax.
 
     Args:
@@ -221,12 +222,13 @@ def read_pixels(image: Pixels | str | Path, format: ImageFormat) -> Pixels:
 
 def seen_size(model: Predictor, image: Pixels | Windows) -> tuple[int, int]:
     """Height and width of an image as the network sees it, in pixels."""
-    height, width = (max(1, round(side * model.info.image_scale)) for side in image.shape[:2])
-    return height, width
+    size = (image.shape[0], image.shape[1])
+    info = model.info
+    return find_seen_size(size, image_scale=info.image_scale, image_size=info.seen_size)
 
 
 def _prepare(pixels: Pixels, seen: tuple[int, int]) -> Tensor:
-    """Shrink an image, and pad a small one at its bottom and right: (H, W, C) -> (1, C, h, w)."""
+    """Resize an image, and pad a small one at its bottom and right: (H, W, C) -> (1, C, h, w)."""
     height, width = seen
     if seen != pixels.shape[:2]:
         pixels = resize_image(pixels, height=height, width=width)

@@ -171,6 +171,7 @@ def build_model_for(
         mean=mean,
         std=std,
         image_scale=config.image_scale,
+        image_size=config.resize,
         dropout=config.dropout,
         task=spec.task,
         dataset=spec.name,
@@ -189,7 +190,9 @@ def build_model_for(
 def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> TrainingTask:
     """The model with its loss, ready to be trained."""
     weight = None
-    if config.class_weights != "none":
+    if isinstance(config.class_weights, list):
+        weight = torch.tensor(config.class_weights, dtype=torch.float32)
+    elif config.class_weights != "none":
         labels = count_labels(data.train_set)
         weight = balance_classes(labels, capped=config.class_weights == "capped")
     ignore_index = data.train_set.spec.ignore_index

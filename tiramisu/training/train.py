@@ -186,6 +186,7 @@ def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> I
         config.train_split,
         root=config.data_root,
         image_scale=config.image_scale,
+        image_size=config.resize,
         format=model.info.image_format,
     )
     try:
