@@ -122,6 +122,16 @@ def test_windows_give_what_the_whole_image_gives(
     assert summary["mean_confidence"] == pytest.approx(expected.confidence.mean(), abs=1e-5)
 
 
+def test_a_map_is_shrunk_to_the_size_of_the_model(make_model: MakeModel, tmp_path: Path) -> None:
+    model, image = make_model(image_size=(40, 96)), noise(150, 231)
+    path = write_tiff(tmp_path / "a.tif", image, **UTM)
+    run(model, path, out=tmp_path / "out")
+    assert (read(tmp_path / "out/a_mask.tif") == predict(model, image).mask).all()
+    small = write_tiff(tmp_path / "small.tif", noise(50, 90), **UTM)
+    with pytest.raises(ValueError, match="50x90 pixels, fewer than the 40x96"):
+        run(model, small, out=tmp_path / "other")
+
+
 def test_tta_is_that_of_each_tile(make_model: MakeModel, tmp_path: Path) -> None:
     model, image = make_model(), noise(60, 50)
     path = write_tiff(tmp_path / "a.tif", image, **UTM)

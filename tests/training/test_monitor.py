@@ -49,7 +49,7 @@ def test_scores_are_found_by_their_names(spec: DatasetSpec) -> None:
         ("iou", "expected iou/ and a class"),
         (
             "mean_iuo",
-            "; expected mean_iou, .* iou/, dice/, precision/ or recall/ and a class, such ",
+            "; expected mean_iou, .* iou/, dice/, precision/ or recall/ and a class, ",
         ),
         ("top1", "expected mean_iou"),
     ],

@@ -93,10 +93,13 @@ def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> 
     a tile takes the memory of one tile.
     """
     height, width = _first_size(data.val_set)
-    if config.image_scale < 1 and min(height, width) < SURELY_LARGE:
+    is_resized = config.image_scale < 1 or config.resize is not None
+    if is_resized and min(height, width) < SURELY_LARGE:
         try:
             run_on_meta(network, height=height, width=width)
         except ValueError as error:
+            if config.resize is not None:
+                raise ValueError(explain("resize", list(config.resize), str(error))) from None
             expected = f"a larger factor for this data: {error}"
             raise ValueError(explain("image_scale", config.image_scale, expected)) from None
     device, precision = pick_device(config.accelerator), config.precision
