@@ -96,7 +96,7 @@ def model(tmp_path: Path) -> Path:
             "--final-loss is x; expected cross_entropy,",
         ),
         (["--lr", "-1"], "--lr"),
-        (["--optimizer", "adam"], "adamw"),
+        (["--optimizer", "adamx"], "adamw"),
         (["--bogus", "1"], "--bogus"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--resume", "nowhere"], "nowhere"),

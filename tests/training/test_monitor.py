@@ -16,6 +16,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History, read_history, write_history
 from tiramisu.training.monitor import find_monitor
 from tiramisu.training.train import train
+from tiramisu.training.trainer import build_trainer
 
 Quick = Callable[..., TrainConfig]
 
@@ -110,6 +111,22 @@ def test_a_table_of_an_older_version_gets_the_new_columns(quick: Quick) -> None:
     assert rows[1]["val_loss"] > 0
     assert [math.isnan(row["val_loss"]) for row in read_history(path)] == [True, False]
     assert list(rows[0]) == list(rows[1])
+
+
+@pytest.mark.parametrize(("name", "mode"), [("loss", "min"), ("iou/class_1", "max")])
+def test_patience_follows_the_monitor(
+    quick: Quick, tmp_path: Path, spec: DatasetSpec, name: str, mode: str
+) -> None:
+    history = History(tmp_path, task="segmentation", monitor=find_monitor(name, spec))
+    trainer = build_trainer(quick(patience=2), tmp_path, history)
+    stopping = trainer.early_stopping_callback
+    assert stopping is not None
+    assert (stopping.monitor, stopping.mode) == (f"val/{name}", mode)
+    # A class that an epoch neither has nor predicts is no reason to stop at once.
+    trainer.callback_metrics[f"val/{name}"] = torch.tensor(math.nan)
+    stopping._run_early_stopping_check(trainer)
+    assert not trainer.should_stop
+    assert stopping.wait_count == 1
 
 
 def test_best_of_a_loss_is_the_lowest(tmp_path: Path) -> None:
