@@ -63,9 +63,18 @@ def channel_network() -> nn.Module:
 
 @pytest.fixture
 def make_model() -> Callable[..., SegmentationModel]:
-    def make(network: nn.Module | None = None, *, image_scale: float = 1.0) -> SegmentationModel:
+    def make(
+        network: nn.Module | None = None,
+        *,
+        image_scale: float = 1.0,
+        image_size: tuple[int, int] | None = None,
+    ) -> SegmentationModel:
         info = ModelInfo(
-            arch="tiny", class_names=("sky", "wall", "road"), colors=COLORS, image_scale=image_scale
+            arch="tiny",
+            class_names=("sky", "wall", "road"),
+            colors=COLORS,
+            image_scale=image_scale,
+            image_size=image_size,
         )
         return SegmentationModel(network or tiny_network(), info).eval()
 

@@ -115,9 +115,11 @@ def describe(kind: Any) -> str:
         numbers = ", ".join(filter(None, ["two numbers", describe_range(parts[0])]))
         return f"{numbers}, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
     if origin is list:
-        is_number = _base(parts[0]) is int
-        kind_of_list = f"a list of numbers, {describe_range(parts[0])}" if is_number else "a list"
-        return f"{kind_of_list}, such as {'[4,2,1]' if is_number else '[a,b]'}"
+        examples = {int: "[4,2,1]", float: "[0.2,0.8]"}
+        example = examples.get(_base(parts[0]))
+        if example is None:
+            return "a list, such as [a,b]"
+        return f"a list of numbers, {describe_range(parts[0])}, such as {example}"
     words = {
         int: "a whole number",
         float: "a number",

@@ -89,6 +89,18 @@ def test_results_come_from_the_scores(source: Path) -> None:
     assert "| a\\_b\\_c | - | - |" in figures
 
 
+def test_dice_stands_beside_iou(source: Path) -> None:
+    dice = dict(zip(CLASSES, (0.93, 0.22, None), strict=True))
+    write_scores(source.parent / "scores" / "scores.json", mean_dice=0.6, dice=dice)
+    card = card_of(source=source)
+    figures = section(card, "Results")
+    assert "| split | images | mean IoU | mean Dice | pixel accuracy | options |" in figures
+    assert "| class | IoU | Dice | recall |" in figures
+    assert "| road | 90.0 | 93.0 | 95.0 |" in figures
+    kinds = {result.metric_name: result.metric_type for result in card.data.eval_results}
+    assert kinds["mean Dice"] == "f1"
+
+
 def test_the_settings_are_those_of_the_run_without_its_paths(source: Path) -> None:
     card = card_of(source=source)
     (block,) = re.findall(r"```yaml\n(.*?)```", card.text, re.DOTALL)

@@ -96,6 +96,21 @@ def test_image_scale(tiny: Path):
         make(tiny, image_scale=2)
 
 
+def test_image_size(tiny: Path):
+    spec = load_spec(str(tiny))
+    original = ImageDataset(spec, "val", root=None).read(0)
+    for scale_labels in (True, False):
+        dataset = ImageDataset(
+            spec, "val", root=None, image_size=(20, 10), scale_labels=scale_labels, cache=True
+        )
+        for _ in range(2):
+            assert dataset[0]["image"].shape == (3, 20, 10)
+            expected = (20, 10) if scale_labels else original[1].shape
+            assert dataset[0]["label"].shape == expected
+            assert (dataset.read(0)[0] == original[0]).all()
+            dataset.preload()
+
+
 def test_samples_do_not_depend_on_workers(tiny: Path):
     """Two epochs with 0 and with 2 persistent workers, whatever ran before."""
     epochs = []

@@ -65,6 +65,40 @@ def test_a_crop_shows_the_image_at_its_scale(factor: float):
             assert abs((shown[-1] - shown[0]) / (len(shown) - 1) - 1 / factor) < 0.03
 
 
+@pytest.mark.parametrize("crop", [(32, 40), None])
+@pytest.mark.parametrize("keep_shape", [False, True])
+def test_turns_keep_image_and_label_together(crop: tuple[int, int] | None, keep_shape: bool):
+    transform = TrainTransform(crop=crop, flip=False, rotate=True, keep_shape=keep_shape)
+    label = blocks(0)
+    shapes, corners = set(), set()
+    for seed in range(40):
+        image, turned = transform(colour_of(label), label, seed=seed)
+        assert (image[..., 0] == turned).all()
+        assert min(image.strides) > 0  # torch takes no others
+        shapes.add(turned.shape)
+        if crop is None:
+            corners.add(tuple(int(value) for value in turned[[0, 0, -1], [0, -1, 0]]))
+    if crop is not None:
+        assert shapes == {crop}
+    else:
+        assert shapes == ({(60, 80)} if keep_shape else {(60, 80), (80, 60)})
+        assert len(corners) == (2 if keep_shape else 4)
+
+
+def test_turns_of_square_images_and_of_the_final_epochs():
+    square = blocks(0, height=60, width=60)
+    transform = TrainTransform(crop=None, flip=False, rotate=True, keep_shape=True)
+    shown = {transform(colour_of(square), square, seed=s)[1].tobytes() for s in range(30)}
+    assert shown == {np.rot90(square, n).tobytes() for n in range(4)}
+    final = TrainTransform(crop=(32, 40), flip=False, rotate=True, keep_shape=True, whole_from=3)
+    label = blocks(1)
+    shapes = {final(colour_of(label), label, seed=s, epoch=3)[1].shape for s in range(20)}
+    assert shapes == {(60, 80)}
+    image, of_image = transform(colour_of(square), np.array(4), seed=1)
+    assert of_image == 4
+    assert image.shape == (60, 60, 3)
+
+
 def test_padding_is_void_and_nothing_else_is():
     transform = TrainTransform(crop=(40, 50), flip=False)
     label = np.full((20, 30), 7, np.uint8)

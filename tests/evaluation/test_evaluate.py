@@ -1,5 +1,6 @@
 """Evaluation of a model: its scores in all modes, and the files it writes."""
 
+import csv
 import dataclasses
 import json
 from collections.abc import Callable
@@ -185,6 +186,26 @@ def test_results_of_an_epochs_checkpoint_stay_beside_it(
         assert torch.equal(published(image), best(image))
 
 
+def test_the_worst_image_comes_first(settings: Settings, saved: Path) -> None:
+    scores = evaluate_checkpoint(settings())
+    (folder,) = (saved / "eval").iterdir()
+    rows = list(csv.DictReader((folder / "images.csv").read_text().splitlines()))
+    assert list(rows[0]) == [
+        *("name", "accuracy", "mean_iou", "iou_class_0", "iou_class_1", "iou_class_2")
+    ]
+    assert [float(r["mean_iou"]) for r in rows] == sorted(float(r["mean_iou"]) for r in rows)
+    by_name = {image.name: image for image in scores.images}
+    assert sorted(by_name) == sorted(row["name"] for row in rows)
+    assert len(rows) == 3
+    for row in rows:
+        image = by_name[row["name"]]
+        assert float(row["accuracy"]) == pytest.approx(image.accuracy, abs=1e-5)
+        assert float(row["iou_class_1"]) == pytest.approx(image.iou[1], abs=1e-5)
+    pixels = [image.accuracy for image in scores.images]  # all have as many labelled pixels
+    assert np.mean(pixels) == pytest.approx(scores.pixel_accuracy)
+    assert read_scores(folder)["cross_entropy"] == pytest.approx(scores.cross_entropy, abs=1e-5)
+
+
 def test_the_mean_of_random_passes_is_evaluated(
     settings: Settings, saved: Path, dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +238,14 @@ def test_the_mean_of_random_passes_is_evaluated(
     assert values["expected_calibration_error"] == pytest.approx(error, abs=1e-6)
     assert f"calibration error{100 * error:9.1f}" in (folder / "scores.txt").read_text()
     assert {path.name for path in folder.iterdir()} == {
-        *("scores.json", "scores.txt", "confusion.png", "reliability.png", "uncertainty.png")
+        *(
+            "scores.json",
+            "scores.txt",
+            "confusion.png",
+            "reliability.png",
+            "uncertainty.png",
+            "images.csv",
+        )
     }
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tiramisu.data.catalog import load_spec
-from tiramisu.evaluation.metrics import Meter, score, score_classes
+from tiramisu.evaluation.metrics import Meter, count_pixels, score, score_classes, score_images
 from tiramisu.evaluation.report import format_scores, scores_to_json
-from tiramisu.inference.tester import best_class
+from tiramisu.inference.tester import best_class, log_likelihood
 
 
 def test_scores_by_hand() -> None:
@@ -19,6 +19,10 @@ def test_scores_by_hand() -> None:
     assert scores.mean_iou == pytest.approx(0.45)
     assert scores.pixel_accuracy == pytest.approx(5 / 8)
     assert scores.mean_accuracy == pytest.approx((3 / 4 + 2 / 4) / 2)
+    assert scores.precision == pytest.approx([3 / 5, 2 / 3])
+    assert scores.dice == pytest.approx([2 * 3 / (4 + 5), 2 * 2 / (4 + 3)])
+    assert scores.mean_precision == pytest.approx((3 / 5 + 2 / 3) / 2)
+    assert scores.mean_dice == pytest.approx((6 / 9 + 4 / 7) / 2)
 
 
 def test_an_absent_class_is_left_out_of_the_means() -> None:
@@ -33,6 +37,16 @@ def test_a_class_that_is_only_predicted_has_iou_0() -> None:
     assert scores.iou == pytest.approx([0.75, 0])
     assert scores.mean_iou == pytest.approx(0.375)
     assert scores.mean_accuracy == pytest.approx(0.75)  # of the only class in the labels
+    assert scores.dice == pytest.approx([6 / 7, 0])
+    assert scores.precision == pytest.approx([1, 0])
+
+
+def test_a_class_that_is_never_predicted_has_no_precision() -> None:
+    scores = score(np.array([[3, 0], [1, 0]]))
+    assert scores.precision[0] == pytest.approx(0.75)
+    assert np.isnan(scores.precision[1])
+    assert scores.mean_precision == pytest.approx(0.75)
+    assert scores.mean_dice == pytest.approx((6 / 7) / 2)
 
 
 def test_the_matrix_ignores_void_pixels_and_adds_up_updates() -> None:
@@ -54,6 +68,38 @@ def test_the_matrix_ignores_void_pixels_and_adds_up_updates() -> None:
     assert meter.compute().matrix.sum() == 0
 
 
+def test_cross_entropy_is_that_of_all_labelled_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(3, 4, 9, 7, generator=generator)
+    labels = torch.randint(0, 4, (3, 9, 7), generator=generator)
+    labels[0] = labels[1, :4] = 255
+    meter = Meter("segmentation", 4, ignore_index=255)
+    for image, label in zip(logits.split(1), labels.split(1), strict=True):
+        likelihood = log_likelihood(image, label.to(torch.uint8))
+        meter.update(*best_class(image), label, log_likelihood=likelihood)
+    expected = torch.nn.functional.cross_entropy(logits, labels, ignore_index=255)
+    assert meter.compute().cross_entropy == pytest.approx(float(expected), abs=1e-5)
+    meter.reset()
+    sure = torch.tensor([[200.0, 0]])  # of the wrong class: its probability is 0 in float32
+    classifier = Meter("classification", 2, ignore_index=-1)
+    classifier.update_logits(sure.repeat(2, 1), torch.tensor([1, -1]))
+    assert classifier.compute().cross_entropy == pytest.approx(200)
+
+
+def test_images_have_scores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = torch.tensor([[[0, 0, 1, 255]], [[1, 1, 1, 1]], [[255, 255, 255, 255]]])
+    classes = torch.tensor([[[0, 1, 1, 2]], [[1, 1, 1, 0]], [[0, 1, 2, 0]]]).to(torch.uint8)
+    monkeypatch.setattr("tiramisu.evaluation.metrics.COUNTED_AT_ONCE", 3)
+    counts = count_pixels(classes, labels, num_classes=3, ignore_index=255)
+    assert counts[0].tolist() == [[1, 1, 0], [2, 1, 0], [1, 2, 0]]
+    first, second, void = score_images(["a", "b", "c"], counts)
+    assert (first.name, first.accuracy) == ("a", pytest.approx(2 / 3))
+    assert first.iou[:2] == pytest.approx([1 / 2, 1 / 2])
+    assert np.isnan(first.iou[2])
+    assert second.mean_iou == pytest.approx((3 / 4 + 0) / 2)
+    assert np.isnan([void.accuracy, void.mean_iou]).all()
+
+
 def test_a_split_without_labels_has_no_scores() -> None:
     scores = score(np.zeros((3, 3), int))
     assert np.isnan(scores.mean_iou)
@@ -69,6 +115,11 @@ def test_table_and_json_show_absent_classes_and_published_scores() -> None:
     assert "left out of the mean: Pole." in table
     assert "66.9" in table  # the paper's mean IoU
     assert max(map(len, table.splitlines())) <= 100
+    heading, sky, *rest = table.splitlines()
+    assert heading.split()[:5] == ["IoU", "Dice", "precision", "recall", "pixels"]
+    assert sky.split()[:5] == ["Sky", *4 * ["100.0"]]
+    assert sky.index("100.0", 50) + 5 == heading.index("recall") + 6  # below its heading
+    assert {line.split("  ")[0] for line in rest} >= {"mean Dice", "mean precision"}
     values = json.loads(scores_to_json(scores, spec, settings={"split": "val"}))
     assert values["split"] == "val"
     assert values["iou"]["Pole"] is None

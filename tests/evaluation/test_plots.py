@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from tiramisu.evaluation import plots
 from tiramisu.evaluation.calibration import BINS, ReliabilityMeter, reliability
+from tiramisu.evaluation.metrics import LOSS
+from tiramisu.evaluation.metrics import Figure as Figure_
 from tiramisu.evaluation.plots import plot_confusion, plot_curves, plot_reliability
 from tiramisu.inference.averaging import as_logits
 from tiramisu.inference.tester import best_class
@@ -63,6 +65,25 @@ def test_the_best_epoch_is_that_of_the_validation() -> None:
     _, score, _ = panels(rows, task="classification")
     assert score.get_title() == "top-1 (best 60 at epoch 1)"
     assert set(curves(score)) == {"train_top1", "val_top1"}
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_best_epoch_is_that_of_the_monitor() -> None:
+    name = "iou/glossy miou lr"  # the words of all panels
+    monitor = Figure_(key=name, name="IoU of it", attribute="iou", class_index=0)
+    losses = [0.5, 0.3, 0.4]
+    rows = [
+        {**row, "val_loss": loss, f"val_{name}": iou}
+        for row, loss, iou in zip(ROWS, losses, [50.0, 20.0, 10.0], strict=True)
+    ]
+    loss, score, rate = panels(rows, monitor=monitor)
+    assert set(curves(loss)) == {"train_loss", "val_loss"}
+    assert set(curves(score)) == {"val_miou", f"val_{name}"}
+    assert set(curves(rate)) == {"lr"}
+    assert score.get_title() == "IoU of it (best 50 at epoch 1)"
+    loss, score, _ = panels(rows, monitor=LOSS)
+    assert loss.get_title() == "loss (best 0.3 at epoch 2)"
+    assert score.get_title() == "mIoU"
 
 
 @pytest.mark.usefixtures("unrendered")

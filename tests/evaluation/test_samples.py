@@ -46,6 +46,19 @@ def test_grid_shows_image_ground_truth_prediction_and_errors() -> None:
     assert grid.shape[1] == 4 * 128 - 8
 
 
+def test_grid_shows_the_image_where_a_class_is_the_background() -> None:
+    image = np.full((30, 60, 3), 90, np.uint8)
+    label = np.full((30, 60), 255, np.uint8)
+    label[10:20], label[20:] = 0, 1
+    options = {"names": ["one"], "colors": COLORS[:2], "cell_width": 60}
+    grid = sample_grid([image], [label], [label], class_names=("bg", "crack"), **options)
+    column = grid[28:58, 68 + 30].tolist()
+    assert column == 10 * [[0] * 3] + 10 * [[90] * 3] + 10 * [list(COLORS[1])]
+    assert not (grid == COLORS[0]).all(axis=-1).any()  # nor in the legend
+    painted = sample_grid([image], [label], [label], class_names=("a", "crack"), **options)
+    assert painted[28 + 15, 68 + 30].tolist() == list(COLORS[0])
+
+
 def test_long_texts_end_where_the_next_begins() -> None:
     image, label = np.zeros((30, 60, 3), np.uint8), np.zeros((30, 60), np.uint8)
     grid = sample_grid(

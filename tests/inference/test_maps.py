@@ -101,6 +101,11 @@ def test_json_and_overlay_tell_of_the_pixels_with_data(
     overlay = cv2.imread(str(tmp_path / "out/a_overlay.png"))[..., ::-1]
     assert (overlay[20:40, :60] == 0).all(), "no-data is not colored"
     assert (overlay[:20, :60] == predict(channel_model, image).overlay(image)[:20]).all()
+    how = {"opacity": 0.2, "unpainted": ["sky"]}
+    run(channel_model, tmp_path / "a.tif", out=tmp_path / "out", overwrite=True, **how)
+    overlay = cv2.imread(str(tmp_path / "out/a_overlay.png"))[..., ::-1]
+    assert (overlay[:10, :60] == (255, 0, 0)).all()
+    assert (overlay[10:20, :60] == (0, 0, 242)).all()  # a fifth of road's 192, the rest 255
 
 
 @pytest.mark.parametrize("image_scale", [1.0, 0.5, 0.37])
@@ -115,6 +120,16 @@ def test_windows_give_what_the_whole_image_gives(
     assert (read(tmp_path / "m.tif") == expected.mask).all()
     assert summary["shares"] == pytest.approx(expected.shares)
     assert summary["mean_confidence"] == pytest.approx(expected.confidence.mean(), abs=1e-5)
+
+
+def test_a_map_is_shrunk_to_the_size_of_the_model(make_model: MakeModel, tmp_path: Path) -> None:
+    model, image = make_model(image_size=(40, 96)), noise(150, 231)
+    path = write_tiff(tmp_path / "a.tif", image, **UTM)
+    run(model, path, out=tmp_path / "out")
+    assert (read(tmp_path / "out/a_mask.tif") == predict(model, image).mask).all()
+    small = write_tiff(tmp_path / "small.tif", noise(50, 90), **UTM)
+    with pytest.raises(ValueError, match="50x90 pixels, fewer than the 40x96"):
+        run(model, small, out=tmp_path / "other")
 
 
 def test_tta_is_that_of_each_tile(make_model: MakeModel, tmp_path: Path) -> None:

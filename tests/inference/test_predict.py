@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.readers.image_file import read_image
+from tiramisu.data.resizing import resize_image
 from tiramisu.inference import predict as predict_module
 from tiramisu.inference.predict import predict, predict_probabilities
 
@@ -60,6 +61,23 @@ def test_any_size_gives_probabilities_of_that_size(
     assert probabilities.shape == (3, *size)
     assert probabilities.dtype == torch.float32
     assert torch.allclose(probabilities.sum(dim=0), torch.ones(size), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (100, 40), (300, 200), (64, 96)])
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_model_with_a_size_sees_every_image_in_it(
+    make_model: MakeModel, size: tuple[int, int], tile: int | None
+) -> None:
+    network = SizeLimited(make_model().network, limit=10**9)
+    model, image = make_model(network, image_size=(64, 96)), noise(*size)
+    probabilities = predict_probabilities(model, image, tile=tile)
+    expected = {(64, 96)} if tile is None else {(64, 64)}
+    assert set(network.shapes) == expected
+    assert probabilities.shape == (3, *size)
+    seen = torch.from_numpy(resize_image(image, height=64, width=96)).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        logits = model(seen, size=size)[0]
+    assert torch.allclose(probabilities, logits.softmax(dim=0), atol=1e-4)
 
 
 def test_whole_image_is_the_softmax_of_the_logits(make_model: MakeModel) -> None:

@@ -128,6 +128,34 @@ def test_overwrite(run: Run) -> None:
     run("--overwrite")
 
 
+def picture_of(out: Path) -> np.ndarray:
+    return np.asarray(Image.open(out / "a_overlay.png"))[:130, :200].astype(int)
+
+
+def test_opacity(run: Run, tmp_path: Path) -> None:
+    image = np.asarray(Image.open(tmp_path / "a.png")).astype(int)
+    assert (picture_of(run("--opacity", "0")) == image).all()
+    out = run("--opacity", "1", "--overwrite")
+    mask = np.asarray(Image.open(out / "a_mask.png").convert("RGB"))
+    assert (picture_of(out) == mask).all()
+    half = picture_of(run("--overwrite"))
+    assert np.abs(2 * half - mask - image).max() <= 1
+
+
+def test_unpainted(run: Run, tmp_path: Path) -> None:
+    image = np.asarray(Image.open(tmp_path / "a.png"))
+    out = run("--unpainted", "[wall,road]", "--opacity", "1")
+    mask = np.asarray(Image.open(out / "a_mask.png"))
+    assert set(np.unique(mask)) == {0, 1, 2}
+    assert (picture_of(out)[mask > 0] == image[mask > 0]).all()
+    assert (picture_of(out)[mask == 0] == 128).all()
+    painted = picture_of(run("--unpainted", "[]", "--opacity", "1", "--overwrite"))
+    colors = np.asarray(Image.open(out / "a_mask.png").convert("RGB"))
+    assert (painted == colors).all()
+    with pytest.raises(ValueError, match=r"no class wal; .*sky, wall, road; did you mean wall"):
+        run("--unpainted", "[wal]", "--overwrite")
+
+
 def test_show_bands(run: Run) -> None:
     usual = np.asarray(Image.open(run() / "a_overlay.png")).astype(int)
     out = run("--show-bands", "[3,2,1]", "--overwrite")

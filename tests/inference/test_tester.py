@@ -92,11 +92,20 @@ def test_a_meter_counts_tiles_as_it_counts_whole_images(make_model: MakeModel, m
     labels[:, :20] = 255
     scores = []
     for tile in (None, 64):
-        tested = PixelTester(model, tile=tile).test(images, size=(130, 170))
+        tested = PixelTester(model, tile=tile).test(images, size=(130, 170), labels=labels)
+        assert tested.log_likelihood is not None
         meter = Meter("segmentation", 3, ignore_index=255)
         monkeypatch.setattr("tiramisu.evaluation.metrics.COUNTED_AT_ONCE", 10**6 if tile else 999)
-        meter.update(tested.classes, tested.confidence, labels.to(torch.uint8))
+        meter.update(
+            tested.classes,
+            tested.confidence,
+            labels.to(torch.uint8),
+            log_likelihood=tested.log_likelihood,
+        )
         scores.append(meter.compute())
+    expected = torch.nn.functional.cross_entropy(model(images), labels, ignore_index=255)
+    for counted in scores:
+        assert counted.cross_entropy == pytest.approx(float(expected), abs=1e-5)
     assert scores[0].matrix.sum() == (labels != 255).sum()
     assert abs(scores[0].matrix - scores[1].matrix).sum() <= 2  # rounding where two are equal
     counts = [s.reliability.count for s in scores if s.reliability is not None]

@@ -64,6 +64,16 @@ def test_video_round_trip(
     assert described["shares"]["sky"] == pytest.approx(0.8, abs=0.02)
 
 
+def test_frames_are_painted_as_asked(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_video(tmp_path / "a.avi", codec="MJPG")
+    how = {"opacity": 0.2, "unpainted": ["sky"]}
+    config = PredictConfig(checkpoint="x", out=str(tmp_path / "out"), **how)
+    predict_files(channel_model, [tmp_path / "a.avi"], config=config)
+    frame = read_frames(tmp_path / "out/a_overlay.mp4")[0][4].astype(int)
+    assert np.abs(frame[20, 150] - (255, 0, 0)).max() < 25
+    assert np.abs(frame[20, 20] - (0, 0, 242)).max() < 25
+
+
 class Recorder(nn.Module):
     def __init__(self) -> None:
         super().__init__()

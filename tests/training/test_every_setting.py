@@ -5,6 +5,7 @@ setting: weights, batches, learning rates, the loss, numbers inside the network.
 """
 
 import dataclasses
+import itertools
 import math
 import shutil
 from collections import Counter
@@ -28,10 +29,12 @@ from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data import dataset as dataset_module
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.sample import SampleKey
+from tiramisu.inference.predict import predict
 from tiramisu.training import preparing
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.history import History, read_history
 from tiramisu.training.loading import RunData, pick_num_workers
+from tiramisu.training.monitor import find_monitor
 from tiramisu.training.preparing import build_model_for, build_task
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.train import train
@@ -332,6 +335,23 @@ def test_image_scale(quick: Quick) -> None:
     assert model_of(config).info.image_scale == 0.5
 
 
+def test_resize(quick: Quick) -> None:
+    config = quick(resize=(48, 96), crop=None)
+    data = data_of(config)
+    assert data.train_set[0]["image"].shape == (3, 48, 96)
+    assert data.train_set[0]["label"].shape == (48, 96)
+    assert data.val_set[0]["image"].shape == (3, 48, 96)
+    assert data.val_set[0]["label"].shape == (64, 64)
+    run = train(dataclasses.replace(config, epochs=1, recalibrate=True))
+    info = load_model(run.folder).info
+    assert (info.image_size, info.image_scale) == ((48, 96), 1.0)
+    seen: list[tuple[int, ...]] = []
+    model = load_model(run.folder)
+    model.network.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
+    assert predict(model, np.zeros((70, 50, 3), np.uint8)).mask.shape == (70, 50)
+    assert seen == [(1, 3, 48, 96)]
+
+
 def test_crop(quick: Quick) -> None:
     assert data_of(quick(crop=(32, 48))).train_set[0]["image"].shape == (3, 32, 48)
     assert data_of(quick(crop=None)).train_set[0]["image"].shape == (3, 64, 64)
@@ -394,6 +414,40 @@ def test_flip(quick: Quick) -> None:
         assert all(a or b for a, b in zip(mirrored, straight, strict=True))
         assert any(straight)
         assert any(mirrored) == flip
+
+
+def test_flip_in_other_directions(quick: Quick) -> None:
+    for flip, expected in (
+        ("horizontal", {(False, False), (False, True)}),
+        ("vertical", {(False, False), (True, False)}),
+        ("both", {(a, b) for a in (False, True) for b in (False, True)}),
+    ):
+        data = data_of(quick(flip=flip, crop=None)).train_set
+        original = torch.from_numpy(np.array(data.read(0)[1]))
+        found = set()
+        for epoch in range(30):
+            sample = fetch(data, 0, epoch=epoch)
+            for down, across in itertools.product((False, True), repeat=2):
+                axes = [axis for axis, is_on in ((-2, down), (-1, across)) if is_on]
+                if (sample["label"] == original.flip(axes)).all():
+                    found.add((down, across))
+                    image = torch.from_numpy(np.array(data.read(0)[0])).permute(2, 0, 1)
+                    assert (sample["image"] == image.flip(axes)).all()
+        assert found == expected
+
+
+def test_rotate(quick: Quick) -> None:
+    for rotate, turns in ((0, {0}), (90, {0, 1, 2, 3})):
+        data = data_of(quick(rotate=rotate, flip=False, crop=None)).train_set
+        original = torch.from_numpy(np.array(data.read(0)[1]))
+        found = set()
+        for epoch in range(30):
+            label = fetch(data, 0, epoch=epoch)["label"]
+            found |= {n for n in range(4) if (label == original.rot90(n)).all()}
+        assert found == turns
+    for batch_size in (1, 2):
+        config = quick(rotate=90, batch_size=batch_size, crop=None)
+        assert data_of(config).train_set.transform.keep_shape == (batch_size > 1)
 
 
 def fetch(data: dataset_module.ImageDataset, index: int, *, epoch: int) -> dict[str, Tensor]:
@@ -495,7 +549,7 @@ def test_accumulate(plain: Quick) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "cls"),
-    [("rmsprop", "PaperRMSprop"), ("sgd", "SGD"), ("adamw", "AdamW")],
+    [("rmsprop", "PaperRMSprop"), ("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")],
 )
 def test_optimizer(quick: Quick, optimizer: str, cls: str) -> None:
     assert type(optimizer_of(quick(optimizer=optimizer))).__name__ == cls
@@ -515,8 +569,9 @@ def test_lr(plain: Quick, rate: float) -> None:
 def test_momentum(quick: Quick) -> None:
     assert optimizer_of(quick(optimizer="sgd", momentum=0.7)).param_groups[0]["momentum"] == 0.7
     assert optimizer_of(quick(optimizer="rmsprop", momentum=0.7)).param_groups[0]["rho"] == 0.7
-    betas = optimizer_of(quick(optimizer="adamw", momentum=0.7)).param_groups[0]["betas"]
-    assert betas == (0.7, 0.999)
+    for name in ("adam", "adamw"):
+        betas = optimizer_of(quick(optimizer=name, momentum=0.7)).param_groups[0]["betas"]
+        assert betas == (0.7, 0.999)
 
 
 def decay_by_name(config: TrainConfig) -> dict[str, float]:
@@ -638,6 +693,7 @@ def test_loss(quick: Quick, batch: tuple[Tensor, Tensor]) -> None:
 
     torch.testing.assert_close(loss("cross_entropy"), cross_entropy)
     torch.testing.assert_close(loss("cross_entropy+dice"), cross_entropy + dice)
+    torch.testing.assert_close(loss("dice"), dice)
     lovasz = loss("cross_entropy+lovasz") - cross_entropy
     assert 0 < lovasz < 1
     assert abs(lovasz - dice) > 1e-3
@@ -668,6 +724,16 @@ def test_class_weights(
     weight = None if kind == "none" else torch.tensor(weights, dtype=torch.float32)
     expected = F.cross_entropy(logits, labels, weight, ignore_index=255)
     torch.testing.assert_close(task_of(quick(class_weights=kind)).loss(logits, labels), expected)
+
+
+def test_class_weights_by_hand(quick: Quick, batch: tuple[Tensor, Tensor]) -> None:
+    logits, labels = batch
+    config = quick(class_weights=[0.25, 0.0, 3.0])
+    expected = F.cross_entropy(logits, labels, torch.tensor([0.25, 0, 3]), ignore_index=255)
+    torch.testing.assert_close(task_of(config).loss(logits, labels), expected)
+    assert preparing.prepare(config).config == preparing.use_absolute_paths(config)
+    with pytest.raises(ValueError, match=r"\[0\.2, 0\.8\]; expected 3 numbers.*class_0, class_1, "):
+        preparing.prepare(quick(class_weights=[0.2, 0.8]))
 
 
 def test_ema_decay(plain: Quick) -> None:
@@ -736,6 +802,27 @@ def test_patience(plain: Quick) -> None:
         config = plain(epochs=6, patience=patience, out=f"{plain().out}-{patience}")
         _, history, _ = fit(config, callbacks=(spoiled,))
         assert len(history.rows) == epochs
+
+
+def test_monitor(quick: Quick) -> None:
+    # A network that predicts class 0 everywhere is the best for its recall, and for no other score.
+    for monitor, epoch in (("recall/class_0", 1), ("recall/class_1", 0)):
+        config = quick(
+            monitor=monitor, epochs=2, crop=None, flip=False, lr=1e-9, out=f"{quick().out}{epoch}"
+        )
+        data = data_of(config)
+        task = build_task(tiny_model(config), data, config)
+        with torch.no_grad():
+            task.model.network[-1].bias.copy_(torch.tensor([-9.0, 9, -9]))  # all is class 1
+        folder = Path(str(config.out))
+        figure = find_monitor(monitor, data.train_set.spec)
+        history = History(folder, task="segmentation", monitor=figure)
+        trainer = build_trainer(config, folder, history)
+        trainer.callbacks.insert(0, SetWeights(from_epoch=1))
+        trainer.fit(task, datamodule=data)
+        assert read_checkpoint(folder / "checkpoints" / "best.ckpt")["epoch"] == epoch
+        assert history.best == 100
+        assert history.rows[1 - epoch][f"val_{monitor}"] == 0
 
 
 def test_val_every(plain: Quick) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from runs import assert_same_weights, checkpoint_weights, interrupt
 
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history, write_history
-from tiramisu.training.train import train
+from tiramisu.training.preparing import prepare
+from tiramisu.training.train import fit, train
 
 Quick = Callable[..., TrainConfig]
 
@@ -91,6 +93,44 @@ def test_complete_run_can_be_resumed_for_more_epochs(quick: Quick, capsys) -> No
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
     assert [row["step"] for row in run.history] == [2, 4, 6]
     assert run.history[1]["lr"] == pytest.approx(0.00225)
+
+
+class _Rates(Callback):
+    """The learning rate of every optimiser step, in all groups of parameters."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+
+    def on_before_optimizer_step(self, trainer, task, optimizer) -> None:
+        self.rates.append([group["lr"] for group in optimizer.param_groups])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"schedule": "poly", "accumulate": 2}, {"schedule": "onecycle", "warmup_epochs": 0.5}],
+    ids=["cosine", "poly", "onecycle"],
+)
+def test_run_with_more_epochs_steps_at_the_rates_of_the_longer_run(
+    quick: Quick, tmp_path: Path, capsys, changes: dict
+) -> None:
+    def rates_of(config: TrainConfig) -> list[list[float]]:
+        prepared = prepare(config)
+        prepared.trainer.callbacks.append(rates := _Rates())
+        fit(prepared)
+        return rates.rates
+
+    changes = {"crop": (32, 32), "batch_size": 2, "arch": "fc56", **changes}
+    whole = rates_of(quick(**changes, epochs=3, out=str(tmp_path / "whole")))
+    first = rates_of(quick(**changes, epochs=1, out=str(tmp_path / "run")))
+    assert first[-1] != whole[len(first) - 1]
+    capsys.readouterr()
+    more = rates_of(quick(**changes, epochs=3, resume=str(tmp_path / "run")))
+    assert len(first) + len(more) == len(whole)
+    assert more == [pytest.approx(rates) for rates in whole[len(first) :]]
+    assert min(min(rates) for rates in more) > 0
+    assert f"it is {more[0][0]:.3g} after epoch 1" in capsys.readouterr().out
+    rows = read_history(tmp_path / "run" / "metrics.csv")
+    assert rows[1]["lr"] == pytest.approx(more[0][0], rel=1e-5)
 
 
 def test_rows_after_the_last_checkpoint_are_replaced(quick: Quick) -> None:

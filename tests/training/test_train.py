@@ -38,6 +38,7 @@ def test_files_of_a_run(quick: Quick) -> None:
         "scores/scores.txt",
         "scores/scores.json",
         "scores/confusion.png",
+        "scores/images.csv",
     ):
         assert (run.folder / name).is_file(), name
     assert list((run.folder / "tensorboard").glob("events*"))

@@ -44,6 +44,16 @@ def test_overlay_mixes_by_opacity_and_leaves_void_alone() -> None:
         overlay(image[:1], label(), COLORS)
 
 
+def test_unpainted_classes_show_the_image_and_have_an_empty_box() -> None:
+    image = np.full((2, 3, 3), 100, np.uint8)
+    mixed = overlay(image, label(), COLORS, unpainted=[1])
+    is_bare = np.isin(label(), [1, 255])
+    assert (mixed[is_bare] == 100).all()
+    assert (mixed[~is_bare] != 100).any(axis=-1).all()
+    legend = draw_legend(NAMES, COLORS, size=(64, 64), unpainted=[1])
+    assert [contains(legend, color) for color in COLORS] == [True, False, True]
+
+
 @pytest.mark.parametrize("size", [(64, 64), (360, 480), (40, 1000), (1000, 40), (1500, 2000)])
 def test_legend_keeps_the_image_and_is_readable_at_any_size(size: tuple[int, int]) -> None:
     image = np.full((*size, 3), 77, np.uint8)

@@ -16,12 +16,13 @@ from tiramisu.data.json_file import read_json, validate
 # Keys of scores.json and of ModelInfo.metrics: the name in the card, and the Hub's type of metric.
 SCORES = {
     "mean_iou": ("mean IoU", "mean_iou"),
+    "mean_dice": ("mean Dice", "f1"),
     "pixel_accuracy": ("pixel accuracy", "accuracy"),
     "top1": ("top-1 accuracy", "accuracy"),
     "top5": ("top-5 accuracy", "accuracy"),
     "mean_accuracy": ("class accuracy", "accuracy"),
 }
-CLASS_SCORES = {"iou": "IoU", "precision": "precision", "recall": "recall"}
+CLASS_SCORES = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
 # By the values of --bn, but for running, the usual one.
 BATCH_NORM = {"recalibrated": "recalibrated statistics", "batch": "statistics of each batch"}
 
@@ -44,11 +45,13 @@ class _ScoresFile(TypedDict, total=False):
     tta: bool
     mc_dropout: NotNegative
     mean_iou: _Score
+    mean_dice: _Score
     pixel_accuracy: _Score
     top1: _Score
     top5: _Score
     mean_accuracy: _Score
     iou: _ClassScores
+    dice: _ClassScores
     precision: _ClassScores
     recall: _ClassScores
 

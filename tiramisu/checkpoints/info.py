@@ -75,8 +75,8 @@ class ModelInfo:
     image_scale: _Scale = 1.0
     """Factor by which images are shrunk before the network sees them."""
     image_size: Annotated[tuple[_Side, _Side], _size] | None = None
-    """Height and width to which images are resized before they are classified; None for any size.
-    """
+    """Height and width to which images are resized before the network sees them; None for any size.
+    For classification their aspect ratio is kept, and the center is cut out."""
     dropout: _Share | None = None
     """Dropout rate in training; None is the default of the architecture."""
     dataset: Annotated[str, AfterValidator(check_name)] = ""
@@ -105,9 +105,16 @@ class ModelInfo:
                 f"class_names: {len(self.class_names)} classes; expected {MAX_CLASSES} or fewer, "
                 "because a mask has 8 bits"
             )
+        if self.seen_size is not None and self.image_scale != 1:
+            raise ValueError("image_size: expected none where image_scale is not 1")
         twice = [name for name, count in Counter(self.class_names).items() if count > 1]
         if twice:
             raise ValueError(f"class_names: {show(twice[0])} is there twice; expected other names")
+
+    @property
+    def seen_size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized before their pixels are classified."""
+        return self.image_size if self.task == "segmentation" else None
 
     @property
     def channels(self) -> int:

@@ -2,13 +2,13 @@
 
 catalog     load_spec: a shipped name, a YAML file or a bare folder becomes a DatasetSpec
 spec        DatasetSpec, what a data set is; spec_parts its classes and splits, entry what these
-            share, labels decodes the values of its masks
+            share, labels decodes the values of its masks; background which class is none
 image_format which bands the network sees, of which type; scaling what becomes 0 and 1;
             resizing images and labels in another size
 description from a YAML file or a folder to a DatasetSpec; readers from files to samples
 dataset     ImageDataset: images and labels as the network sees them; sample has the types
 loader      make_loader: batches
-transforms  TrainTransform: random scale, crop, flip and color
+transforms  TrainTransform: random turns, scale, crop, flip and color
 annotations what labelling tools write, drawn as masks; converting writes a data set as a folder
 checking    check_dataset: every problem of a data set's files in one message
 downloading download_dataset: fetches and verifies the files

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from tiramisu.data.image_format import ImageFormat
 from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.reader import reading_pool
-from tiramisu.data.resizing import resize_image, resize_label
+from tiramisu.data.resizing import find_seen_size, resize_image, resize_label
 from tiramisu.data.sample import DataError, Sample, SampleKey, Transform
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit
@@ -38,7 +38,9 @@ class ImageDataset(Dataset[Sample]):
         transform: random change of each sample; None for none.
         image_scale: factor, 0 < image_scale <= 1, by which images are down-sampled before the
             transform.
-        scale_labels: whether a mask is down-sampled with its image.
+        image_size: height and width to which images are resized in place of `image_scale`; None
+            for none.
+        scale_labels: whether a mask is resized with its image.
         seed: seed of the transform's random numbers, >= 0.
         format: the format of the images; None to find it by their files. A network needs that of
             the images it was trained on.
@@ -57,6 +59,7 @@ class ImageDataset(Dataset[Sample]):
         root: str | Path | None,
         transform: Transform | None = None,
         image_scale: float = 1.0,
+        image_size: tuple[int, int] | None = None,
         scale_labels: bool = True,
         seed: int = 0,
         format: ImageFormat | None = None,
@@ -68,6 +71,7 @@ class ImageDataset(Dataset[Sample]):
         self.split = split
         self.transform = transform
         self.image_scale = image_scale
+        self.image_size = image_size
         self.scale_labels = scale_labels
         self.seed = seed
         self.cache = cache
@@ -89,7 +93,7 @@ class ImageDataset(Dataset[Sample]):
         Raises:
             ValueError, FileNotFoundError: a file cannot be read; the message names it.
         """
-        unchanged = self._cached and self.image_scale == 1
+        unchanged = self._cached and self.image_scale == 1 and self.image_size is None
         return self._cached[index] if unchanged else self._reader.read(index)
 
     def preload(self, *, processes: int = 1) -> None:
@@ -145,10 +149,13 @@ class ImageDataset(Dataset[Sample]):
             return set(pool.map(lambda index: self.read_scaled(index)[0].shape[:2], images))
 
     def read_scaled(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Image and label of a sample as `read` gives them, but down-sampled."""
+        """Image and label of a sample as `read` gives them, but in the size the network sees."""
         image, label = self._reader.read(index)
-        if self.image_scale != 1:
-            height, width = (max(1, round(side * self.image_scale)) for side in image.shape[:2])
+        size = (image.shape[0], image.shape[1])
+        height, width = find_seen_size(
+            size, image_scale=self.image_scale, image_size=self.image_size
+        )
+        if (height, width) != size:
             image = resize_image(image, height=height, width=width)
             if self.scale_labels and label.ndim == 2:
                 label = resize_label(label, height=height, width=width)
@@ -174,14 +181,16 @@ def open_split(
     *,
     root: str | None,
     image_scale: float,
+    image_size: tuple[int, int] | None = None,
     format: ImageFormat | None = None,
 ) -> ImageDataset:
-    """A split to evaluate on: images at the network's scale, labels at their own size."""
+    """A split to evaluate on: images as the network sees them, labels at their own size."""
     return ImageDataset(
         spec,
         split,
         root=root,
         image_scale=image_scale,
+        image_size=image_size,
         scale_labels=False,
         format=format,
         cache=False,

@@ -10,6 +10,21 @@ import numpy.typing as npt
 _AT_A_TIME = 4  # the most bands that OpenCV averages at once
 
 
+def find_seen_size(
+    size: tuple[int, int], *, image_scale: float, image_size: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Height and width of an image as the network sees it, in pixels.
+
+    Args:
+        size: height and width of the image.
+        image_scale: factor by which it is shrunk.
+        image_size: height and width of all images; None for none.
+    """
+    if image_size is not None:
+        return image_size
+    return max(1, round(size[0] * image_scale)), max(1, round(size[1] * image_scale))
+
+
 def resize_image(image: npt.NDArray[Any], *, height: int, width: int) -> npt.NDArray[Any]:
     """An image (H, W, C) of any type in another size: averages where it shrinks."""
     if image.shape[:2] == (height, width):

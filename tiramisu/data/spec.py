@@ -20,6 +20,7 @@ from pydantic import (
 )
 from typing_extensions import Self
 
+from tiramisu.data.background import find_background
 from tiramisu.data.entry import (
     Classes,
     Entry,
@@ -58,6 +59,13 @@ from tiramisu.data.splitting.split_record import SplitRecord
 from tiramisu.text import show
 
 Task = Literal["segmentation", "classification"]
+BACKGROUND_GREY = (96, 96, 96)
+"""The color of a background that has none."""
+BRIGHT_COLORS = (
+    (230, 40, 60), (40, 190, 90), (40, 120, 240), (250, 210, 40), (200, 60, 220), (40, 210, 220),
+    (250, 130, 40), (150, 90, 250),
+)  # fmt: skip
+"""The first colors of classes that have none: they stand out on grey walls and green fields."""
 MAX_SIDE = 10_000
 """Pixels of a side to which images are resized."""
 _Side = Annotated[Positive, Field(le=MAX_SIDE)]
@@ -173,10 +181,16 @@ class DatasetSpec(Entry):
 
     @property
     def colors(self) -> npt.NDArray[np.uint8]:
-        """RGB uint8 (C, 3), for pictures: as given, or one that differs from all others."""
-        taken = {entry.color for entry in self.classes if entry.color}
-        unused = iter(distinct_colors(self.num_classes, taken=taken))
-        return np.array([entry.color or next(unused) for entry in self.classes], np.uint8)
+        """RGB uint8 (C, 3), for pictures: as given, or one that differs from all others.
+
+        A background is grey, so that the brightest colors are left for what is to be seen.
+        """
+        given = [entry.color for entry in self.classes]
+        background = find_background(self.class_names)
+        if background is not None and given[background] is None and BACKGROUND_GREY not in given:
+            given[background] = BACKGROUND_GREY
+        unused = iter(distinct_colors(self.num_classes, taken={c for c in given if c}))
+        return np.array([color or next(unused) for color in given], np.uint8)
 
     @property
     def labels(self) -> LabelTable | None:
@@ -370,10 +384,11 @@ class ClassificationSpec(DatasetSpec):
 def distinct_colors(count: int, *, taken: set[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     """`count` RGB colors that differ from each other and from those in `taken`.
 
-    As in the palette of PASCAL VOC, the bits of a counter are spread over the channels, so that
-    colors next to each other differ strongly. Black is not used: it is the color of void.
+    The first are bright, because few classes are often small objects. As in the palette of PASCAL
+    VOC, the bits of a counter are spread over the channels then, so that colors next to each other
+    differ strongly. Black is not used: it is the color of void.
     """
-    colors: list[tuple[int, int, int]] = []
+    colors = [color for color in BRIGHT_COLORS if color not in taken][:count]
     number = 0
     while len(colors) < count:
         number += 1
@@ -381,6 +396,6 @@ def distinct_colors(count: int, *, taken: set[tuple[int, int, int]]) -> list[tup
         for bit in range(24):
             channels[bit % 3] |= (number >> bit & 1) << (7 - bit // 3)
         color = (channels[0], channels[1], channels[2])
-        if color not in taken:
+        if color not in taken and color not in BRIGHT_COLORS:
             colors.append(color)
     return colors

@@ -4,7 +4,7 @@ import os
 import random
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,19 @@ from tiramisu.data.resizing import by_bands, resize_image, resize_label
 
 IMAGENET_COLOR = (124.0, 116.0, 104.0)
 """ImageNet's mean color."""
+FLIPS: dict[bool | str, tuple[int, ...]] = {
+    False: (),
+    True: (1,),
+    "horizontal": (1,),
+    "vertical": (0,),
+    "both": (1, 0),
+}
+"""The directions of each `flip`, as OpenCV numbers them: 1 is left to right, 0 upside down."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainTransform:
-    """Padding, then random scale, crop, flip and color, in this order.
+    """Random turns, padding, then random scale, crop, flip and color, in this order.
 
     The label of a whole image is not changed.
 
@@ -37,16 +45,22 @@ class TrainTransform:
     labels. None keeps the size."""
     scale: tuple[float, float] = (1.0, 1.0)
     """The image is resized by a random factor, uniform in this range; (1, 1) for none."""
-    flip: bool
-    """Whether half of the images are mirrored left to right."""
+    flip: bool | Literal["horizontal", "vertical", "both"]
+    """Whether half of the images are mirrored: horizontal (or True) left to right, vertical upside
+    down, both in each of the two directions."""
+    rotate: bool = False
+    """Whether images are turned by a random multiple of 90 degrees."""
+    keep_shape: bool = False
+    """Whether whole images that are not square are turned by 0 or 180 degrees only, so that batches
+    have images of one size."""
     color: float = 0.0
     """Strength, 0 to 1, of random brightness, contrast, gamma, hue and saturation."""
     pad: int = 0
     """Pixels of padding on all four sides, with void labels, before the crop. The DenseNet paper
     uses 4, with a crop of the image's size, for CIFAR."""
     whole_from: int | None = None
-    """From this epoch on, counted from 0, images stay whole: only flip and color change them, so
-    that training ends at the size of inference. None for never."""
+    """From this epoch on, counted from 0, images stay whole: only turns, flip and color change
+    them, so that training ends at the size of inference. None for never."""
     padding: tuple[float, ...] = IMAGENET_COLOR
     """The value of each band in padded pixels, which are void, so that the loss ignores them. Close
     to 0 after normalization, it is like the zero padding inside the network."""
@@ -79,16 +93,50 @@ class TrainTransform:
         focus: int | None = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         rng = np.random.default_rng(seed)
-        if self.whole_from is None or epoch < self.whole_from:
+        is_final = self.whole_from is not None and epoch >= self.whole_from
+        if self.rotate:
+            image, label = self._turn(image, label, rng=rng, whole=is_final or self.crop is None)
+        if not is_final:
             image, label = self._scale_and_crop(image, label, focus=focus, rng=rng)
-        if self.flip and rng.random() < 0.5:
-            mirrored = by_bands(lambda bands: cv2.flip(bands, 1), image)
-            image, label = mirrored, cv2.flip(label, 1) if label.ndim else label
+        image, label = self._mirror(image, label, rng=rng)
         if self.color:
             # set_random_seed would give every step the same random numbers.
             self._color_steps.set_random_state(rng, random.Random(seed))
             image = self._change_color(image)
         return image, label
+
+    def _mirror(
+        self, image: npt.NDArray[Any], label: npt.NDArray[Any], *, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Mirror each of the directions of `flip` by a coin tossed for it."""
+        for axis in FLIPS[self.flip]:
+            if rng.random() < 0.5:
+                image = by_bands(lambda bands, axis=axis: cv2.flip(bands, axis), image)  # type: ignore[misc]
+                label = cv2.flip(label, axis) if label.ndim else label
+        return image, label
+
+    def _turn(
+        self,
+        image: npt.NDArray[Any],
+        label: npt.NDArray[Any],
+        *,
+        rng: np.random.Generator,
+        whole: bool,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Turn by a random multiple of 90 degrees, before a crop is cut.
+
+        Args:
+            whole: whether no crop is cut.
+        """
+        height, width = image.shape[:2]
+        if whole and self.keep_shape and height != width:
+            quarters = 2 * int(rng.integers(2))
+        else:
+            quarters = int(rng.integers(4))
+        if not quarters:
+            return image, label
+        image = np.ascontiguousarray(np.rot90(image, quarters))
+        return image, np.ascontiguousarray(np.rot90(label, quarters)) if label.ndim else label
 
     def _change_color(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if image.dtype == np.uint8 and image.shape[2] in (1, 3):

@@ -14,6 +14,8 @@ BINS = 15
 _UNIT = 1e-6
 """Confidence is summed in integers of this unit, so the sum is exact on every device and does not
 depend on the order."""
+_HIGHEST_LOSS = 1000.0
+"""Highest cross-entropy of a pixel that is counted, so that sums stay within their integers."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,6 +70,37 @@ class ReliabilityMeter(Metric):
     def compute(self) -> Tensor:
         """Count, correct predictions and summed confidence of each bin, int64 (3, BINS)."""
         return self.counts
+
+
+class CrossEntropyMeter(Metric):
+    """Mean cross-entropy of predicted probabilities over the labelled pixels, or images.
+
+    It is the negative logarithm of the probability of the label, without class weights.
+
+    Args:
+        ignore_index: label of what is ignored.
+        shared: whether several processes share the split; their sums are then added up.
+    """
+
+    sums: Tensor  # number of pixels, and their summed cross-entropy in units of _UNIT, (2,)
+
+    def __init__(self, *, ignore_index: int, shared: bool = False) -> None:
+        super().__init__(sync_on_compute=shared)
+        self.ignore_index = ignore_index
+        self.add_state("sums", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, log_likelihood: Tensor, labels: Tensor) -> None:
+        """Add the logarithms of the probability of the labels, and the labels, of one shape."""
+        known = labels != self.ignore_index
+        losses = -log_likelihood[known].nan_to_num(nan=0.0, neginf=-_HIGHEST_LOSS)
+        units = (losses.clamp(max=_HIGHEST_LOSS) / _UNIT).round().long()
+        self.sums += torch.stack([known.sum(), units.sum()])
+
+    def compute(self) -> Tensor:
+        """The mean, float64 (); NaN if nothing was labelled."""
+        count, units = self.sums.cpu().double()
+        mean: Tensor = units * _UNIT / count
+        return mean
 
 
 def reliability(counts: Tensor) -> Reliability:

@@ -1,5 +1,6 @@
 """Evaluating a trained model on a whole split; `evaluate_checkpoint` is the whole command."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -25,7 +26,13 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.metrics import Meter, Scores
+from tiramisu.evaluation.metrics import (
+    Meter,
+    Scores,
+    SegmentationScores,
+    count_pixels,
+    score_images,
+)
 from tiramisu.evaluation.report import JSON_NAME, format_scores, save_scores
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
 from tiramisu.inference.averaging import as_logits, augmented_logits, random_dropout, run_passes
@@ -65,7 +72,12 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
     batch_size = config.batch_size or (PAPER_BATCH if config.bn == "batch" else 1)
     out = _choose_folder(config, spec, batch_size=batch_size)
     open_images = functools.partial(
-        open_split, spec, root=root, image_scale=info.image_scale, format=info.image_format
+        open_split,
+        spec,
+        root=root,
+        image_scale=info.image_scale,
+        image_size=info.seen_size,
+        format=info.image_format,
     )
     dataset = open_images(config.split)
     if config.bn != "running" and not isinstance(model, ImageModel):
@@ -106,6 +118,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
         "tta": config.tta,
         "mc_dropout": config.mc_dropout,
         "image_scale": info.image_scale,
+        "image_size": info.seen_size,
     }
     save_scores(scores, spec, out, table=table, settings=settings)
     if config.mc_dropout and dataset.spec.task == "segmentation":
@@ -163,6 +176,10 @@ def evaluate(
     )
     dropout = random_dropout(model) if mc_dropout else nullcontext()
     tester = PixelTester(model, tile=tile, tta=tta, passes=mc_dropout)
+    count_of = functools.partial(
+        count_pixels, num_classes=spec.num_classes, ignore_index=spec.ignore_index
+    )
+    counts: list[Tensor] = []
     finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
@@ -170,15 +187,26 @@ def evaluate(
             labels = batch["label"].to(model.device)  # (B, H, W), or (B,)
             # Collected on the device: to look at it after each batch is to wait for a GPU.
             if spec.task == "segmentation":
-                tested = tester.test(images, size=(labels.shape[1], labels.shape[2]))
+                size = (labels.shape[1], labels.shape[2])
+                tested = tester.test(images, size=size, labels=labels)
                 finite &= tested.is_finite
-                meter.update(tested.classes, tested.confidence, labels)
+                meter.update(
+                    tested.classes,
+                    tested.confidence,
+                    labels,
+                    log_likelihood=tested.log_likelihood,
+                )
+                counts.append(count_of(tested.classes, labels))
             else:
                 logits = _classify(model, images, tta=tta, mc_dropout=mc_dropout)
                 finite &= logits.isfinite().all()
                 meter.update_logits(logits, labels)
     check_finite(model, finite)
-    return meter.compute()
+    scores = meter.compute()
+    if isinstance(scores, SegmentationScores):
+        names = [dataset.names[index] for index in indices]
+        return dataclasses.replace(scores, images=score_images(names, torch.cat(counts)))
+    return scores
 
 
 @contextmanager

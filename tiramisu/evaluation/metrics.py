@@ -7,15 +7,22 @@ labels and predictions are left out of the mean.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from tiramisu.evaluation.calibration import Reliability, ReliabilityMeter, reliability
-from tiramisu.inference.tester import best_class
+from tiramisu.evaluation.calibration import (
+    CrossEntropyMeter,
+    Reliability,
+    ReliabilityMeter,
+    reliability,
+)
+from tiramisu.inference.tester import best_class, log_likelihood
 
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
@@ -36,6 +43,16 @@ class Figure:
     """Its name in output for people."""
     attribute: str
     """Its name in `Scores` and in JSON."""
+    class_index: int | None = None
+    """The class whose score it is; None for the whole split."""
+    is_loss: bool = False
+    """Whether less is better; a loss is no percentage."""
+
+    def read(self, scores: "Scores") -> float:
+        """Its value, in percent where it is no loss."""
+        value = getattr(scores, self.attribute)
+        value = float(value if self.class_index is None else value[self.class_index])
+        return value if self.is_loss else 100 * value
 
 
 FIGURES = {
@@ -48,7 +65,10 @@ FIGURES = {
         Figure(key="top5", name="top-5", attribute="top5"),
     ),
 }
-"""The scores of each task; the first one decides which epoch is the best."""
+"""The scores of each task; the first one decides which epoch is the best, unless another is asked
+for."""
+LOSS = Figure(key="loss", name="loss", attribute="cross_entropy", is_loss=True)
+"""The loss on the validation split: cross-entropy, whatever the loss of the training."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,8 +82,31 @@ class Scores:
     class that is absent from the labels."""
     mean_accuracy: float
     """Mean of recall over the classes in the labels; called class accuracy in tables."""
+    precision: Shares
+    """Share of the pixels or images predicted as a class that belong to it, (C,); NaN for a class
+    that is never predicted."""
+    cross_entropy: float = math.nan
+    """Mean cross-entropy of the probabilities over labelled pixels or images, without class
+    weights; NaN if only the matrix is known. It is no share: it may be above 1."""
     reliability: Reliability | None = None
     """How far the probabilities can be trusted; None if only the matrix is known."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ImageScores:
+    """How well one image was predicted, from 0 to 1; NaN where it has no labels."""
+
+    name: str
+    """Name of the image in its data set."""
+    accuracy: float
+    """Share of its labelled pixels whose predicted class is right."""
+    iou: Shares
+    """IoU of each class, (C,); NaN for a class that is neither in its labels nor predicted."""
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes that occur in its labels or predictions."""
+        return _mean_without_nan(self.iou)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,10 +116,19 @@ class SegmentationScores(Scores):
     iou: Shares
     """Intersection over union of each class, (C,); NaN for a class that is absent from labels and
     predictions."""
+    dice: Shares
+    """Dice coefficient of each class, (C,), which is its F1 score: twice the intersection over the
+    sum of labelled and predicted pixels; NaN like IoU."""
     mean_iou: float
     """Mean IoU over the classes that occur in labels or predictions."""
+    mean_dice: float
+    """Mean Dice coefficient over the same classes."""
+    mean_precision: float
+    """Mean of precision over the classes that are predicted."""
     pixel_accuracy: float
     """Share of all labelled pixels whose predicted class is right."""
+    images: tuple[ImageScores, ...] = ()
+    """Scores of each image, in the order of the split; empty if only the matrix is known."""
 
     @property
     def absent(self) -> list[int]:
@@ -88,9 +140,6 @@ class SegmentationScores(Scores):
 class ClassificationScores(Scores):
     """Scores of a classification of whole images."""
 
-    precision: Shares
-    """Share of the images predicted as a class that belong to it, (C,); NaN for a class that is
-    never predicted."""
     top1: float
     """Share of images whose most likely class is right."""
     top5: float
@@ -118,27 +167,40 @@ class Meter(nn.Module):
             num_classes, ignore_index=ignore_index, validate_args=False, sync_on_compute=shared
         )
         self.reliability = ReliabilityMeter(ignore_index=ignore_index, shared=shared)
+        self.cross_entropy = CrossEntropyMeter(ignore_index=ignore_index, shared=shared)
         self.top5 = MeanMetric(sync_on_compute=shared)
         self._counts_top5 = task == "classification" and num_classes > TOP
 
-    def update(self, classes: Tensor, confidence: Tensor, labels: Tensor) -> None:
+    def update(
+        self,
+        classes: Tensor,
+        confidence: Tensor,
+        labels: Tensor,
+        *,
+        log_likelihood: Tensor | None = None,
+    ) -> None:
         """Add predictions.
 
         Args:
             classes: predicted classes, integers (B, H, W) or (B,).
             confidence: probability of each predicted class, float32 of the same shape.
             labels: integers of the same shape.
+            log_likelihood: logarithm of the probability of the labels, float32 of the same shape;
+                None leaves the cross-entropy unknown.
         """
         classes, confidence, labels = classes.flatten(), confidence.flatten(), labels.flatten()
+        likelihood = None if log_likelihood is None else log_likelihood.flatten()
         for start in range(0, len(labels), COUNTED_AT_ONCE):
             part = slice(start, start + COUNTED_AT_ONCE)
             predicted, truth = classes[part].long(), labels[part].long()
             self.confusion.update(predicted, truth)
             self.reliability.update(predicted, confidence[part], truth)
+            if likelihood is not None:
+                self.cross_entropy.update(likelihood[part], truth)
 
     def update_logits(self, logits: Tensor, labels: Tensor) -> None:
         """Add logits (B, C) of a classifier, and their labels (B,)."""
-        self.update(*best_class(logits), labels)
+        self.update(*best_class(logits), labels, log_likelihood=log_likelihood(logits, labels))
         if self._counts_top5:
             known = labels != self.ignore_index
             most_likely = logits[known].topk(TOP, dim=1).indices  # (B, C) -> (B, 5)
@@ -152,12 +214,17 @@ class Meter(nn.Module):
         else:
             top5 = float(self.top5.compute()) if self._counts_top5 else math.nan
             scores = score_classes(matrix, top5=top5)
-        return dataclasses.replace(scores, reliability=reliability(self.reliability.compute()))
+        return dataclasses.replace(
+            scores,
+            cross_entropy=float(self.cross_entropy.compute()),
+            reliability=reliability(self.reliability.compute()),
+        )
 
     def reset(self) -> None:
         """Forget all that was added."""
         self.confusion.reset()
         self.reliability.reset()
+        self.cross_entropy.reset()
         self.top5.reset()
 
 
@@ -165,11 +232,16 @@ def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
     """Scores from a confusion matrix (C, C); rows are ground truth, columns predictions."""
     matrix, correct, labelled, predicted = _count(matrix)
     iou, recall = _divide(correct, labelled + predicted - correct), _divide(correct, labelled)
+    dice, precision = _divide(2 * correct, labelled + predicted), _divide(correct, predicted)
     return SegmentationScores(
         matrix=matrix,
         iou=iou,
+        dice=dice,
         recall=recall,
+        precision=precision,
         mean_iou=_mean_without_nan(iou),
+        mean_dice=_mean_without_nan(dice),
+        mean_precision=_mean_without_nan(precision),
         pixel_accuracy=float(_divide(correct.sum(), matrix.sum())),
         mean_accuracy=_mean_without_nan(recall),
     )
@@ -186,6 +258,41 @@ def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> C
         top1=float(_divide(correct.sum(), matrix.sum())),
         top5=top5,
         mean_accuracy=_mean_without_nan(recall),
+    )
+
+
+def count_pixels(classes: Tensor, labels: Tensor, *, num_classes: int, ignore_index: int) -> Tensor:
+    """Correct, labelled and predicted pixels of each class in each image, int64 (B, 3, C).
+
+    Void pixels are ignored.
+
+    Args:
+        classes: predicted classes, integers (B, H, W).
+        labels: integers (B, H, W).
+        num_classes: C.
+        ignore_index: the label of void.
+    """
+    counts = torch.zeros(len(labels), 3, num_classes, dtype=torch.int64, device=labels.device)
+    for image, label, prediction in zip(counts, labels.flatten(1), classes.flatten(1), strict=True):
+        for start in range(0, len(label), COUNTED_AT_ONCE):
+            part = slice(start, start + COUNTED_AT_ONCE)
+            known = label[part] != ignore_index
+            truth, predicted = label[part][known].long(), prediction[part][known].long()
+            kinds = (truth[truth == predicted], truth, predicted)
+            for row, values in zip(image, kinds, strict=True):
+                row += torch.bincount(values, minlength=num_classes)
+    return counts
+
+
+def score_images(names: Sequence[str], counts: Tensor) -> tuple[ImageScores, ...]:
+    """Scores of images from the counts (N, 3, C) of `count_pixels`, and the N names."""
+    return tuple(
+        ImageScores(
+            name=name,
+            accuracy=float(_divide(correct.sum(), labelled.sum())),
+            iou=_divide(correct, labelled + predicted - correct),
+        )
+        for name, (correct, labelled, predicted) in zip(names, counts.cpu().numpy(), strict=True)
     )
 
 

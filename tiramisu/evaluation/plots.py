@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tiramisu.evaluation.calibration import BINS, Reliability
 from tiramisu.evaluation.metrics import FIGURES
+from tiramisu.evaluation.metrics import Figure as MonitoredFigure
 from tiramisu.visual.figure import render
 from tiramisu.visual.pictures import Picture
 
@@ -26,6 +27,7 @@ def plot_curves(
     rows: Sequence[Mapping[str, object]],
     *,
     task: str = "segmentation",
+    monitor: MonitoredFigure | None = None,
     final_from: int | None = None,
 ) -> Picture:
     """Plot loss, score and learning rate over the epochs, in three panels.
@@ -36,14 +38,22 @@ def plot_curves(
             `lr`, and `miou` for segmentation or `top1` for classification. Missing values, empty
             strings, NaN and infinity are left out.
         task: "segmentation" or "classification".
+        monitor: the score whose best epoch is marked, also one of a single class; None for that of
+            the panel of scores.
         final_from: number of epochs before the final ones, which are marked because they may have
             another loss; None for no mark.
     """
     score = FIGURES[task][0]
+    monitor = monitor or score
+    monitored = f"val_{monitor.key}"
+    marked = "loss" if monitor.is_loss else score.key
     panels = {"loss": "loss", score.key: score.name, "lr": "learning rate"}
     figure = Figure(figsize=(15, 4.2), dpi=100, layout="constrained")
     for axes, (word, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        names = sorted({name for row in rows for name in row if word in name.lower()})
+        # The name of a class, which may be any, follows after a slash.
+        names = sorted({n for row in rows for n in row if word in n.partition("/")[0].lower()})
+        if word == marked and monitored not in names:
+            names.append(monitored)
         lines = {name: points for name in names if (points := _points(rows, name))}
         axes.set_title(title)
         axes.set_xlabel("epoch")
@@ -58,10 +68,14 @@ def plot_curves(
             axes.text(0.5, 0.5, "no values", ha="center", transform=axes.transAxes, color="gray")
             axes.set(xticks=[], yticks=[])
             continue
-        if word == score.key:
+        if word == marked:
             validated = [name for name in lines if "val" in name.lower()] or list(lines)
-            best = max((p for name in validated for p in lines[name]), key=lambda point: point[1])
-            axes.set_title(f"{title} (best {best[1]:.4g} at epoch {best[0]:.0f})")
+            if monitored in lines:
+                validated = [monitored]
+            choose = min if monitor.is_loss else max
+            best = choose((p for name in validated for p in lines[name]), key=lambda p: p[1])
+            shown = monitor.name if monitored in lines else title
+            axes.set_title(f"{shown} (best {best[1]:.4g} at epoch {best[0]:.0f})")
             axes.plot(*best, marker="*", ms=12, color="black", zorder=3)
         lowest, highest = (f(v for p in lines.values() for _, v in p) for f in (min, max))
         if word == "lr" and highest > 20 * lowest > 0:

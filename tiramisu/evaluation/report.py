@@ -1,9 +1,11 @@
 """The scores of an evaluation as a table, as JSON and as pictures."""
 
+import csv
 import dataclasses
+import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,19 @@ import numpy as np
 from tiramisu.atomic import write_file
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import PublishedIou
-from tiramisu.evaluation.metrics import ClassificationScores, Scores, SegmentationScores
+from tiramisu.evaluation.metrics import (
+    ClassificationScores,
+    ImageScores,
+    Scores,
+    SegmentationScores,
+)
 from tiramisu.evaluation.plots import plot_confusion, plot_reliability
+from tiramisu.text import path_text
 from tiramisu.visual.pictures import save_png
 
 TABLE_NAME, JSON_NAME = "scores.txt", "scores.json"
 MATRIX_NAME, RELIABILITY_NAME = "confusion.png", "reliability.png"
+IMAGES_NAME = "images.csv"
 CALIBRATION_ERROR = "calibration error"
 
 
@@ -44,6 +53,8 @@ def save_scores(
         settings: how the scores were measured; they go into the JSON.
     """
     write_file(folder / TABLE_NAME, table + "\n")
+    if isinstance(scores, SegmentationScores) and scores.images:
+        write_file(folder / IMAGES_NAME, _images_to_csv(scores.images, spec.class_names))
     save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))
     if scores.reliability is not None:
         save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability))
@@ -60,6 +71,7 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
     # First the scores of the whole split, then those of each class, and the matrix last.
     values = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
     matrix, reliability = values.pop("matrix"), values.pop("reliability")
+    values.pop("images", None)  # they have a file of their own
     if reliability is not None:
         values["expected_calibration_error"] = reliability.expected_calibration_error
     content = settings | {
@@ -79,25 +91,48 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
     return json.dumps(content | {"confusion_matrix": matrix.tolist()}, indent=2)
 
 
+def _images_to_csv(images: Iterable[ImageScores], class_names: Sequence[str]) -> str:
+    """A line for each image, the worst first, with shares from 0 to 1; empty where there is none.
+
+    Images without labels come last.
+    """
+
+    def cell(value: float) -> str:
+        return "" if math.isnan(value) else f"{value:.6g}"
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)])
+    for image in sorted(images, key=lambda image: (math.isnan(image.accuracy), image.mean_iou)):
+        values = [image.accuracy, image.mean_iou, *image.iou]
+        writer.writerow([path_text(image.name), *map(cell, values)])
+    return text.getvalue()
+
+
 def _format_segmentation(
     scores: SegmentationScores, spec: DatasetSpec, *, arch: str, width: int
 ) -> tuple[list[str], list[str]]:
     """The lines of the table, and the notes below it; the first column has this width."""
     published = [row for row in spec.published if isinstance(row, PublishedIou)]
     published = [row for row in published if row.arch == arch]
-    headings = ["IoU", "recall", "pixels"] + [f"IoU [{i + 1}]" for i in range(len(published))]
-    lines = [" " * width + "".join(f"{heading:>9}" for heading in headings)]
+    others = "".join(f"{f'IoU [{i + 1}]':>9}" for i in range(len(published)))
+    lines = [
+        f"{'':{width}}{'IoU':>9}{'Dice':>9}{'precision':>11}{'recall':>9}{'pixels':>9}{others}"
+    ]
     pixels = scores.matrix.sum(axis=1) / max(scores.matrix.sum(), 1)
     for c, name in enumerate(spec.class_names):
-        cells = [scores.iou[c], scores.recall[c], pixels[c]]
-        lines.append(f"{name:{width}}" + _cells(cells, [row.class_iou[c] for row in published]))
+        left, right = [scores.iou[c], scores.dice[c]], [scores.precision[c], scores.recall[c]]
+        known = _cells([*right, pixels[c]], [row.class_iou[c] for row in published])
+        lines.append(f"{name:{width}}{_cells(left)}  {known}")
     lines.append("")
-    for name, value, others in (
+    for name, value, figures in (
         ("mean IoU", scores.mean_iou, [row.mean_iou for row in published]),
-        ("pixel accuracy", scores.pixel_accuracy, [row.accuracy for row in published]),
+        ("mean Dice", scores.mean_dice, []),
+        ("mean precision", scores.mean_precision, []),
         ("class accuracy", scores.mean_accuracy, []),
+        ("pixel accuracy", scores.pixel_accuracy, [row.accuracy for row in published]),
     ):
-        lines.append(f"{name:{width}}" + _cells([value]) + " " * 18 + _cells([], others))
+        lines.append(f"{name:{width}}{_cells([value])}{'':38}{_cells([], figures)}")
     notes = []
     if scores.absent:
         names = ", ".join(spec.class_names[c] for c in scores.absent)

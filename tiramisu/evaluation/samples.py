@@ -1,6 +1,6 @@
 """Predictions of a few samples as one picture: RGB, uint8 (H, W, 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
 from tiramisu.checkpoints.model import ImageModel
+from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.inference.tester import PixelTester
@@ -118,6 +119,8 @@ def sample_grid(
 ) -> Picture:
     """Show samples one below the other: image, ground truth, prediction, and errors in red.
 
+    Where a class is the background, the image is seen there.
+
     Args:
         images: RGB (H, W, 3) each.
         labels: ground truth, class ids (H, W) each, with void.
@@ -130,6 +133,7 @@ def sample_grid(
     Raises:
         ValueError: a label and its prediction differ in size.
     """
+    bare = find_unpainted(class_names, None)
     rows: list[tuple[list[Picture], list[str]]] = []
     for image, label, prediction, name in zip(images, labels, predictions, names, strict=True):
         if label.shape != prediction.shape:
@@ -141,7 +145,8 @@ def sample_grid(
         size = cell_size(image, cell_width)
         small = pictures.resize(image, size)
         colored = [
-            pictures.color_labels(resize_label(ids, size), colors) for ids in (label, prediction)
+            _paint(small, resize_label(ids, size), colors, unpainted=bare)
+            for ids in (label, prediction)
         ]
         rows.append(([small, *colored, mark_errors(small, label, prediction)], captions))
     headings = ["image", "ground truth", "prediction", "errors (red)"]
@@ -149,8 +154,14 @@ def sample_grid(
     if any((label == IGNORE_INDEX).any() for label in labels):
         class_names = [*class_names, "void"]
         colors = np.vstack([np.asarray(colors), BLACK])
-    legend = pictures.draw_legend(class_names, colors, size=(1, grid.shape[1]))
+    legend = pictures.draw_legend(class_names, colors, size=(1, grid.shape[1]), unpainted=bare)
     return pictures.stack([grid, legend])
+
+
+def _paint(image: Picture, label: Label, colors: Colors, *, unpainted: Collection[int]) -> Picture:
+    """The colours of a label, in black where it is void; unpainted classes show the image."""
+    shows_image = np.isin(label, list(unpainted))
+    return np.where(shows_image[..., None], image, pictures.color_labels(label, colors))
 
 
 def arrange_grid(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import statistics
 import tempfile
@@ -125,9 +126,15 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
             data_root=config.data_root,
             options=config,
         )
-        scale, format = model.info.image_scale, model.info.image_format
-        train = open_split(spec, config.train_split, root=root, image_scale=scale, format=format)
-        val = open_split(spec, config.val_split, root=root, image_scale=scale, format=format)
+        open_images = functools.partial(
+            open_split,
+            spec,
+            root=root,
+            image_scale=model.info.image_scale,
+            image_size=model.info.seen_size,
+            format=model.info.image_format,
+        )
+        train, val = open_images(config.train_split), open_images(config.val_split)
         order = np.random.default_rng(config.seed).permutation(len(train))[: config.samples]
         calibration = [train[int(index)]["image"][None] for index in sorted(order)]
 
@@ -258,7 +265,7 @@ def _target(config: ExportConfig) -> Path:
 
 def _parity_images(info: ModelInfo) -> Iterator[Tensor]:
     """Random images (B, C, H, W) of a model's kind on which both models are compared."""
-    size = info.image_size
+    size = info.image_size if info.task == "classification" else None
     sizes = ((1, *size), (2, size[0] + 5, size[1] + 8)) if size else PARITY_SIZES
     low, high = torch.tensor(info.value_range).T.view(2, -1, 1, 1)
     for batch, height, width in sizes:

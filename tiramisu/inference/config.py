@@ -3,7 +3,16 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from tiramisu.settings import Accelerator, BatchSize, Count, Range, TileSide, check_ranges, explain
+from tiramisu.settings import (
+    Accelerator,
+    BatchSize,
+    Count,
+    Range,
+    Share,
+    TileSide,
+    check_ranges,
+    explain,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +45,11 @@ class PredictConfig:
     show_bands: list[Annotated[int, Range(at_least=1, at_most=512)]] | None = None
     """Three bands that overlays show as red, green and blue, or one as grey, by their numbers from
     1 among those that the network sees; by default the first three, or the only one."""
+    opacity: Share = 0.5
+    """Opacity of the colours in overlays: 0 shows only the image, 1 only the colours."""
+    unpainted: list[str] | None = None
+    """Classes that overlays leave unpainted, such as [sky,road]; by default a class that is called
+    background (or bg, or the first of two classes without names). [] paints all classes."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"

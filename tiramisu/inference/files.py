@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tiramisu.atomic import make_folder, write_file, write_then_rename
+from tiramisu.data.background import find_unpainted
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
@@ -65,6 +66,7 @@ def predict_files(
             f"--show-bands is {config.show_bands}; the model sees {channels} bands, so expected "
             f"numbers from 1 to {channels}"
         )
+    find_unpainted(model.info.class_names, config.unpainted)  # only to raise its error
     inputs = find_inputs(sources)
     maps = find_maps([item.path for item in inputs])
     _check_kinds(inputs, maps, config)
@@ -190,7 +192,16 @@ def _predict_one(
     tile = as_tile(config.tile)
     if item.is_video:
         out = files["_overlay.mp4"]
-        return predict_video(model, item.path, out=out, tile=tile, tta=config.tta), ()
+        summary = predict_video(
+            model,
+            item.path,
+            out=out,
+            tile=tile,
+            tta=config.tta,
+            opacity=config.opacity,
+            unpainted=config.unpainted,
+        )
+        return summary, ()
     if is_map:
         path, preview = files["_mask.tif"], files["_overlay.png"]
         summary = predict_map(
@@ -201,6 +212,8 @@ def _predict_one(
             show=config.show_bands,
             tile=tile,
             tta=config.tta,
+            opacity=config.opacity,
+            unpainted=config.unpainted,
         )
         return summary, read_mask_rows(path)
     image = read_image(item.path, model.info.image_format)
@@ -210,7 +223,7 @@ def _predict_one(
         else predict_pixels(model, image, tile=tile, tta=config.tta)
     )
     picture = show_bands(image, value_range=model.info.value_range, bands=config.show_bands)
-    return _write_image(picture, prediction, files), [prediction.mask]
+    return _write_image(picture, prediction, files, config), [prediction.mask]
 
 
 def _common_folder(paths: Sequence[Path]) -> str:
@@ -222,13 +235,18 @@ def _common_folder(paths: Sequence[Path]) -> str:
 
 
 def _write_image(
-    image: Picture, prediction: Prediction, files: dict[str, Path]
+    image: Picture, prediction: Prediction, files: dict[str, Path], config: PredictConfig
 ) -> dict[str, object]:
     shares = prediction.shares
     legend = draw_legend(
-        prediction.class_names, prediction.colors, size=image.shape[:2], shares=shares
+        prediction.class_names,
+        prediction.colors,
+        size=image.shape[:2],
+        shares=shares,
+        unpainted=find_unpainted(prediction.class_names, config.unpainted),
     )
-    save_png(files["_overlay.png"], stack([prediction.overlay(image), legend]))
+    painted = prediction.overlay(image, opacity=config.opacity, unpainted=config.unpainted)
+    save_png(files["_overlay.png"], stack([painted, legend]))
     mask = Image.fromarray(prediction.mask)
     mask.putpalette([value for color in prediction.colors for value in color])
     with write_then_rename(files["_mask.png"]) as partial:

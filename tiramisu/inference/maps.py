@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.data.background import find_unpainted
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.inference.averaging import augmented_logits
 from tiramisu.inference.map_file import (
@@ -66,6 +67,8 @@ def predict_map(
     tile: Tile = "auto",
     overlap: float = 0.25,
     tta: bool = False,
+    opacity: float = 0.5,
+    unpainted: Sequence[str] | None = None,
 ) -> dict[str, object]:
     """Predict a georeferenced TIFF, or a very large one, into a mask with the same coordinates.
 
@@ -81,6 +84,7 @@ def predict_map(
             4096 pixels on its longer side.
         show: the bands that the preview shows; see `show_bands`.
         tile, overlap, tta: see `predict_probabilities`.
+        opacity, unpainted: of the preview; see `Prediction.overlay`.
 
     Returns:
         Size, coordinate reference system, shares of the classes and mean confidence of the pixels
@@ -93,6 +97,7 @@ def predict_map(
     check_options(model, tile=tile, overlap=overlap)
     with open_scene(path) as scene:
         check_upright(path)
+        _check_shrinks(model, scene, path)
         tally = _Tally(len(model.info.class_names))
 
         def run(side: int | None) -> None:
@@ -101,7 +106,17 @@ def predict_map(
 
         with_smaller_tiles(run, tile=tile, longest_side=max(seen_size(model, scene)))
         shares = tally.shares(model.info)
-        scale = _write_preview(model, scene, preview, mask=mask, shares=shares, show=show)
+        bare = find_unpainted(model.info.class_names, unpainted)
+        scale = _write_preview(
+            model,
+            scene,
+            preview,
+            mask=mask,
+            shares=shares,
+            show=show,
+            opacity=opacity,
+            unpainted=bare,
+        )
         height, width, _ = scene.shape
         return {
             "width": width,
@@ -112,6 +127,17 @@ def predict_map(
             "mean_confidence": tally.mean_confidence,
             "overlay_scale": scale,
         }
+
+
+def _check_shrinks(model: Predictor, scene: Scene, path: Path) -> None:
+    """Raise ValueError if the network's images are larger than the scene."""
+    (height, width), (rows, columns, _) = seen_size(model, scene), scene.shape
+    if height > rows or width > columns:
+        raise ValueError(
+            f"{show_path(path)} has {rows}x{columns} pixels, fewer than the {height}x{width} to "
+            "which this model's images are resized, and a map can only be shrunk: give it as an "
+            "image without coordinates, such as PNG"
+        )
 
 
 class _Tally:
@@ -204,6 +230,8 @@ def _write_preview(
     mask: Path,
     shares: dict[str, float],
     show: Sequence[int] | None,
+    opacity: float,
+    unpainted: Sequence[int],
 ) -> float:
     """Write the overlay; returns its scale."""
     height, width, _ = scene.shape
@@ -212,6 +240,8 @@ def _write_preview(
     image = as_input(model, scene, scene.read_small(size))
     picture = show_bands(image, value_range=model.info.value_range, bands=show)
     names, colors = model.info.class_names, model.info.colors
-    legend = draw_legend(names, colors, size=size, shares=shares)
-    save_png(path, stack([overlay(picture, read_mask(mask, size=size), colors), legend]))
+    legend = draw_legend(names, colors, size=size, shares=shares, unpainted=unpainted)
+    classes = read_mask(mask, size=size)
+    painted = overlay(picture, classes, colors, opacity=opacity, unpainted=unpainted)
+    save_png(path, stack([painted, legend]))
     return scale

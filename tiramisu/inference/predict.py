@@ -5,7 +5,7 @@ softmax; then keep what the caller wants: the best class, or the probabilities o
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import as_tensor
 from tiramisu.data.image_format import ImageFormat, as_format
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.raster import Header, Raster
-from tiramisu.data.resizing import by_bands, resize_image
+from tiramisu.data.resizing import by_bands, find_seen_size, resize_image
 from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, check_model
 from tiramisu.inference.tester import keep_best, probability_rows
 from tiramisu.inference.tiles import Rows, Tile, with_smaller_tiles
@@ -49,9 +50,22 @@ class Prediction:
         counts = np.bincount(self.mask.ravel(), minlength=len(self.class_names))
         return dict(zip(self.class_names, (counts / self.mask.size).tolist(), strict=True))
 
-    def overlay(self, image: Picture, *, opacity: float = 0.5) -> Picture:
-        """The image, RGB uint8 (H, W, 3), under the colours of the predicted classes."""
-        return overlay(image, self.mask, self.colors, opacity=opacity)
+    def overlay(
+        self, image: Picture, *, opacity: float = 0.5, unpainted: Sequence[str] | None = None
+    ) -> Picture:
+        """The image, RGB uint8 (H, W, 3), under the colours of the predicted classes.
+
+        Args:
+            image: RGB (H, W, 3) of the mask's size.
+            opacity: 0 shows only the image, 1 only the colours.
+            unpainted: names of classes that show the image only; None for the background, if a
+                class is called so.
+
+        Raises:
+            ValueError: there is no class of such a name.
+        """
+        bare = find_unpainted(self.class_names, unpainted)
+        return overlay(image, self.mask, self.colors, opacity=opacity, unpainted=bare)
 
 
 def predict(
@@ -106,7 +120,8 @@ def predict_probabilities(
 ) -> Tensor:
     """Predict the probability of every class at every pixel of an image.
 
-    The network sees the image shrunk by `model.info.image_scale`; its logits are resized back.
+    The network sees the image shrunk by `model.info.image_scale`, or resized to
+    `model.info.image_size`; its logits are resized back.
     Where tiles overlap, logits are blended before the softmax.
 
     Args:
@@ -207,12 +222,13 @@ def read_pixels(image: Pixels | str | Path, format: ImageFormat) -> Pixels:
 
 def seen_size(model: Predictor, image: Pixels | Windows) -> tuple[int, int]:
     """Height and width of an image as the network sees it, in pixels."""
-    height, width = (max(1, round(side * model.info.image_scale)) for side in image.shape[:2])
-    return height, width
+    size = (image.shape[0], image.shape[1])
+    info = model.info
+    return find_seen_size(size, image_scale=info.image_scale, image_size=info.seen_size)
 
 
 def _prepare(pixels: Pixels, seen: tuple[int, int]) -> Tensor:
-    """Shrink an image, and pad a small one at its bottom and right: (H, W, C) -> (1, C, h, w)."""
+    """Resize an image, and pad a small one at its bottom and right: (H, W, C) -> (1, C, h, w)."""
     height, width = seen
     if seen != pixels.shape[:2]:
         pixels = resize_image(pixels, height=height, width=width)

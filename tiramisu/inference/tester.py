@@ -46,6 +46,9 @@ class PixelClasses:
     is_finite: Tensor
     """Whether all outputs of the network were finite numbers, bool (). It is not looked at here:
     that would be to wait for the device."""
+    log_likelihood: Tensor | None = None
+    """Logarithm of the probability of each pixel's label, (B, H, W), float32; None where labels are
+    not known. Void pixels have a value without a meaning."""
 
 
 class PixelTester:
@@ -72,17 +75,22 @@ class PixelTester:
         self._one_by_one = False
 
     @torch.inference_mode()
-    def test(self, images: Tensor, *, size: tuple[int, int]) -> PixelClasses:
+    def test(
+        self, images: Tensor, *, size: tuple[int, int], labels: Tensor | None = None
+    ) -> PixelClasses:
         """Predict a batch.
 
         Args:
             images: (B, C, h, w) with the values of files, on any device.
             size: height and width of the labels, which may be larger than the images.
+            labels: integers (B, H, W) on any device, for `log_likelihood`.
 
         Raises:
             RuntimeError: memory ran out, with the smallest tiles too.
         """
-        return self._run(images, size=size, whole=self._test_whole, alone=self._test_alone)
+        whole = functools.partial(self._test_whole, labels=labels)
+        alone = functools.partial(self._test_alone, labels=labels)
+        return self._run(images, size=size, whole=whole, alone=alone)
 
     @torch.inference_mode()
     def average(self, images: Tensor, *, size: tuple[int, int]) -> Passes:
@@ -125,7 +133,9 @@ class PixelTester:
         # Logits are resized to the labels, so these must not be much larger than a tile either.
         return max(images.shape[-2:]) <= self.side and size[0] * size[1] <= 4 * self.side**2
 
-    def _test_whole(self, images: Tensor, size: tuple[int, int]) -> PixelClasses:
+    def _test_whole(
+        self, images: Tensor, size: tuple[int, int], *, labels: Tensor | None
+    ) -> PixelClasses:
         if self.tta:
             logits = augmented_logits(self.model, images, size=size)
         elif self.passes:
@@ -134,19 +144,31 @@ class PixelTester:
             logits = self.model(images, size=size)  # (B, C, H, W)
         classes, confidence = best_class(logits)
         return PixelClasses(
-            classes=classes, confidence=confidence, is_finite=logits.isfinite().all()
+            classes=classes,
+            confidence=confidence,
+            is_finite=logits.isfinite().all(),
+            log_likelihood=None if labels is None else log_likelihood(logits, labels),
         )
 
-    def _test_alone(self, images: Tensor, size: tuple[int, int]) -> PixelClasses:
+    def _test_alone(
+        self, images: Tensor, size: tuple[int, int], *, labels: Tensor | None
+    ) -> PixelClasses:
         classes = torch.empty(len(images), *size, dtype=torch.uint8)
         confidence = torch.empty(len(images), *size)
+        likelihood = None if labels is None else torch.empty(len(images), *size)
         for i in range(len(images)):
             image = images[i : i + 1]
-            run = functools.partial(self._best, image, size=size)
-            classes[i], confidence[i] = self._in_tiles(image, run)
-        classes, confidence = classes.to(images.device), confidence.to(images.device)
+            label = None if labels is None else labels[i].cpu()
+            run = functools.partial(self._best, image, size=size, label=label)
+            classes[i], confidence[i], found = self._in_tiles(image, run)
+            if likelihood is not None and found is not None:
+                likelihood[i] = found
+        confidence = confidence.to(images.device)
         return PixelClasses(
-            classes=classes, confidence=confidence, is_finite=confidence.isfinite().all()
+            classes=classes.to(images.device),
+            confidence=confidence,
+            is_finite=confidence.isfinite().all(),
+            log_likelihood=None if likelihood is None else likelihood.log().to(images.device),
         )
 
     def _in_tiles(self, image: Tensor, run: Callable[[int | None], T]) -> T:
@@ -159,14 +181,21 @@ class PixelTester:
         return with_smaller_tiles(remember, tile=self.side, longest_side=max(image.shape[-2:]))
 
     def _best(
-        self, image: Tensor, tile: int | None, *, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Class and confidence of every pixel of one image, (H, W) each, on the CPU."""
+        self, image: Tensor, tile: int | None, *, size: tuple[int, int], label: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Class, confidence and probability of the label of one image's pixels, (H, W) each.
+
+        All are on the CPU. Without a label, its probability is None.
+        """
         if not self.passes:
             parts = self._rows(image, size=size, tile=tile)
         else:
             parts = iter([(0, self._passes(image, tile, size=size).mean[0])])
-        return keep_best(parts, size=size)
+        if label is None:
+            return *keep_best(parts, size=size), None
+        likelihood = torch.empty(size)
+        parts = _keep_likelihood(parts, label, into=likelihood)
+        return *keep_best(parts, size=size), likelihood
 
     def _passes(self, image: Tensor, tile: int | None, *, size: tuple[int, int]) -> Passes:
         def run_once() -> Tensor:
@@ -192,6 +221,35 @@ def best_class(logits: Tensor) -> tuple[Tensor, Tensor]:
     # The highest softmax value without the others: exp(highest logit - log of sum of exp).
     highest, classes = logits.float().max(dim=1)
     return classes, (highest - logits.float().logsumexp(dim=1)).exp()
+
+
+def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logarithm of the probability of the labels, float32 (B, ...).
+
+    Args:
+        logits: (B, C, ...).
+        labels: integers (B, ...); those that are no class, such as void, count as class 0.
+    """
+    logits = logits.float()
+    labels = _as_index(labels.to(logits.device), num_classes=logits.shape[1])
+    # Of the label and not of its softmax, which is 0 where another class is far more likely.
+    return logits.gather(1, labels[:, None])[:, 0] - logits.logsumexp(dim=1)
+
+
+def _as_index(labels: Tensor, *, num_classes: int) -> Tensor:
+    """The labels as int64, and 0 where they are no class."""
+    labels = labels.long()
+    return torch.where((labels >= 0) & (labels < num_classes), labels, 0)
+
+
+def _keep_likelihood(parts: Iterator[Rows], label: Tensor, *, into: Tensor) -> Iterator[Rows]:
+    """The same rows of probabilities; that of each pixel's label is written into (H, W)."""
+    for top, probabilities in parts:
+        rows = slice(top, top + probabilities.shape[1])
+        index = _as_index(label[rows], num_classes=len(probabilities))
+        truth = probabilities.gather(0, index[None].to(probabilities.device))[0]
+        into[rows] = truth.clamp_min(torch.finfo(torch.float32).tiny)  # so that its log is finite
+        yield top, probabilities
 
 
 @torch.inference_mode()

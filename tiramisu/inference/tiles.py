@@ -176,7 +176,8 @@ def resize_rows(
             yield start, F.interpolate(part[None], (part.shape[1], size[1]), mode="bilinear")[0]
         if ready == size[0]:
             return
-        done, unused = ready, int(above[ready]) - first
+        # Of logits that are made smaller, some rows are used by none; the next come from below.
+        done, unused = ready, min(int(above[ready]) - first, kept.shape[1])
         kept, first = kept[:, unused:].clone(), first + unused
 
 

@@ -1,6 +1,7 @@
 """Prediction of videos, frame by frame."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tiramisu.atomic import write_then_rename
+from tiramisu.data.background import find_unpainted
 from tiramisu.inference.predict import predict
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
@@ -26,11 +28,14 @@ def predict_video(
     out: str | Path,
     tile: Tile = "auto",
     tta: bool = False,
+    opacity: float = 0.5,
+    unpainted: Sequence[str] | None = None,
 ) -> dict[str, object]:
     """Write a video under the colours of its classes, with a legend of all classes below.
 
     The result is an .mp4 file (codec mp4v, without sound), at the same frame rate. It appears under
-    its name when it is complete. For the options, see `predict_probabilities`.
+    its name when it is complete. For the options, see `predict_probabilities` and
+    `Prediction.overlay`.
 
     Returns:
         Frame size, number of frames, frame rate and mean shares of the classes, for JSON.
@@ -61,8 +66,11 @@ def predict_video(
             if legend is None:
                 # All classes and no shares, so that the legend is the same for all frames.
                 size = frame.shape[:2]
-                legend = draw_legend(prediction.class_names, prediction.colors, size=size)
-            picture = stack([prediction.overlay(frame), legend])
+                names, colors = prediction.class_names, prediction.colors
+                bare = find_unpainted(names, unpainted)
+                legend = draw_legend(names, colors, size=size, unpainted=bare)
+            painted = prediction.overlay(frame, opacity=opacity, unpainted=unpainted)
+            picture = stack([painted, legend])
             height, width = picture.shape[:2]
             # The codec takes only even sizes: a white row or column is added where needed.
             even = ((0, height % 2), (0, width % 2), (0, 0))

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch import Tensor
 from tqdm import tqdm
 
+from tiramisu.evaluation.metrics import Figure
 from tiramisu.training.history import History
 from tiramisu.training.task import TrainingTask
 
@@ -147,13 +148,13 @@ class Progress(Callback):
         if time.monotonic() < self._redrawn + SECONDS_PER_REDRAW:
             return
         self._redrawn = time.monotonic()
-        best = self.history.best
+        best, monitor = self.history.best, self.history.monitor
         self._bar.set_description_str(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False
         )
         self._bar.set_postfix_str(
             f"loss {float(self._loss):.3f}, {self.history.images_per_second:.1f} img/s"
-            + ("" if math.isnan(best) else f", val {self.history.figures[0].name} {best:.1f}"),
+            + ("" if math.isnan(best) else f", val {monitor.name} {_show_score(best, monitor)}"),
             refresh=False,
         )
         self._bar.update(trainer.global_step - self._bar.n)
@@ -169,10 +170,11 @@ class Progress(Callback):
         seconds_per_step = sum(r["seconds"] for r in rows) / row["step"]
         left = (trainer.estimated_stepping_batches - row["step"]) * seconds_per_step
         line = f"epoch {row['epoch']:>3.0f}/{trainer.max_epochs}   loss {row['train_loss']:6.3f}   "
-        figure = self.history.figures[0]
-        score = row[f"val_{figure.key}"]
+        monitor = self.history.monitor
+        score = row[f"val_{monitor.key}"]
         if not math.isnan(score):
-            line += f"val {figure.name} {score:4.1f} (best {self.history.best:.1f})   "
+            best = _show_score(self.history.best, monitor)
+            line += f"val {monitor.name} {_show_score(score, monitor):>4} (best {best})   "
         line += f"{row['images_per_second']:.1f} img/s   {tqdm.format_interval(left)} left"
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
@@ -185,3 +187,8 @@ class Progress(Callback):
     ) -> None:
         if hasattr(self, "_bar"):
             self._bar.close()
+
+
+def _show_score(value: float, figure: Figure) -> str:
+    """A loss with three digits after the point, and a percentage with one."""
+    return f"{value:.3f}" if figure.is_loss else f"{value:.1f}"

@@ -16,6 +16,7 @@ from tiramisu.inference.whole_images import check_batch, describe_smaller
 from tiramisu.models import list_models, task_of
 from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta
+from tiramisu.text import list_some
 from tiramisu.training.config import TrainConfig, settings_of, smallest_crop
 from tiramisu.training.history import HISTORY_NAME, read_history
 from tiramisu.training.loading import RunData
@@ -40,6 +41,9 @@ CHANGEABLE = (
 )
 """Settings that a resumed run may change: none of them changes what an epoch learns."""
 
+LOSSES_OF_IMAGES = ("cross_entropy", "bce", "focal")
+MOST_CLASSES = 20
+"""Most classes that an error names."""
 CLUSTER_VARIABLES = ("MASTER_ADDR", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
 """Environment variables that tell Lightning where the other machines are."""
 SURELY_LARGE = 64
@@ -89,10 +93,13 @@ def check_image_size(network: nn.Module, data: RunData, config: TrainConfig) -> 
     a tile takes the memory of one tile.
     """
     height, width = _first_size(data.val_set)
-    if config.image_scale < 1 and min(height, width) < SURELY_LARGE:
+    is_resized = config.image_scale < 1 or config.resize is not None
+    if is_resized and min(height, width) < SURELY_LARGE:
         try:
             run_on_meta(network, height=height, width=width)
         except ValueError as error:
+            if config.resize is not None:
+                raise ValueError(explain("resize", list(config.resize), str(error))) from None
             expected = f"a larger factor for this data: {error}"
             raise ValueError(explain("image_scale", config.image_scale, expected)) from None
     device, precision = pick_device(config.accelerator), config.precision
@@ -150,8 +157,18 @@ def check_task(spec: DatasetSpec, config: TrainConfig) -> None:
             "(tools/train_seg.py labels pixels, tools/train_cls.py whole images)"
         )
     for flag, loss in (("--loss", config.loss), ("--final-loss", config.final_loss)):
-        if spec.task == "classification" and "+" in (loss or ""):
-            raise ValueError(f"{flag} {loss} is for segmentation; expected cross_entropy or focal")
+        if spec.task == "classification" and loss not in (None, *LOSSES_OF_IMAGES):
+            expected = f"{', '.join(LOSSES_OF_IMAGES[:-1])} or {LOSSES_OF_IMAGES[-1]}"
+            raise ValueError(f"{flag} {loss} is for segmentation; expected {expected}")
+    if spec.task == "classification" and config.resize is not None:
+        raise ValueError(
+            f"--resize is for segmentation; give the YAML of {spec.name} a `size: [height, width]`"
+        )
+    weights = config.class_weights
+    if isinstance(weights, list) and len(weights) != spec.num_classes:
+        classes = list_some(spec.class_names, most=MOST_CLASSES)
+        expected = f"{spec.num_classes} numbers, one for each class of {spec.name}: {classes}"
+        raise ValueError(explain("class_weights", weights, expected))
 
 
 def find_image_size(dataset: ImageDataset, config: TrainConfig) -> tuple[int, int] | None:

@@ -26,8 +26,26 @@ from tiramisu.settings import (
     explain,
 )
 
+ClassWeight = Annotated[float, Range(at_least=0, at_most=1000)]
 Factor = Annotated[float, Range(at_least=0.1, at_most=10)]
-Loss = Literal["cross_entropy", "cross_entropy+dice", "cross_entropy+lovasz", "focal"]
+Loss = Literal[
+    "cross_entropy",
+    "cross_entropy+dice",
+    "cross_entropy+tversky",
+    "cross_entropy+lovasz",
+    "bce",
+    "bce+dice",
+    "bce+tversky",
+    "bce+lovasz",
+    "focal",
+    "focal+dice",
+    "focal+tversky",
+    "focal+lovasz",
+    "dice",
+    "tversky",
+    "lovasz",
+]
+"""One loss, or the sum of one that judges each pixel and one that judges the overlap of classes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +88,10 @@ class TrainConfig(ImageOptions):
     image_scale: ImageScale = 1.0
     """Factor by which images are shrunk: 0.5 halves both sides. Predictions are still evaluated at
     the full size of the labels."""
+    resize: tuple[Side, Side] | None = None
+    """Height and width to which all images are resized, in pixels, also in evaluation and
+    prediction; null keeps their sizes, times --image-scale. Predictions come back at the size of
+    the image."""
     crop: tuple[Side, Side] | None = None
     """Height and width of random training crops, in pixels; null trains on whole images."""
     crops_per_image: Count = 1
@@ -82,8 +104,12 @@ class TrainConfig(ImageOptions):
     """Which images an epoch shows, and which crops of them: uniform shows each image once, at a
     random place; rare_classes replaces half of them by images and places that show a class, the
     rarer ones more often."""
-    flip: bool = True
-    """Mirror training images at random, left to right."""
+    flip: bool | Literal["horizontal", "vertical", "both"] = True
+    """Mirror training images at random: horizontal (or true) left to right, vertical upside down,
+    both in each of the two directions."""
+    rotate: Literal[0, 90] = 0
+    """Turn training images at random: 90 by a multiple of 90 degrees. Whole images that are not
+    square are turned by 0 or 180 degrees where --batch-size is above 1."""
     color: Share = 0.0
     """Strength of random changes of brightness, contrast, gamma and colour."""
     normalize: Literal["unit", "imagenet"] = "imagenet"
@@ -106,15 +132,16 @@ class TrainConfig(ImageOptions):
     """Images in a batch, for each device."""
     accumulate: Count = 1
     """Batches whose gradients are averaged for one optimiser step."""
-    optimizer: Literal["rmsprop", "sgd", "adamw"] = "adamw"
+    optimizer: Literal["rmsprop", "sgd", "adam", "adamw"] = "adamw"
     """Optimiser: rmsprop is the paper's (epsilon inside the square root); sgd uses Nesterov
     momentum."""
     lr: PositiveNumber = 1e-3
     """Learning rate at the peak of the schedule."""
     momentum: ShareBelowOne = 0.9
-    """Momentum of sgd; decay of the squared gradients of rmsprop; first beta of adamw."""
+    """Momentum of sgd; decay of the squared gradients of rmsprop; first beta of adam and
+    adamw."""
     weight_decay: NumberOrZero = 1e-4
-    """Weight decay of convolutions and linear layers; for rmsprop and sgd it is added to the
+    """Weight decay of convolutions and linear layers; for rmsprop, sgd and adam it is added to the
     gradient."""
     decay_norms: bool = False
     """Apply weight decay to the scales of batch norm too, as in the papers; never to biases."""
@@ -133,14 +160,16 @@ class TrainConfig(ImageOptions):
     """Dropout rate; null takes the default of the network (0.2 for
     FC-DenseNets, 0 for DenseNets)."""
     loss: Loss = "cross_entropy"
-    """Loss over the labelled pixels. A + adds two losses with equal weight. focal is a binary
-    (sigmoid) loss for each class; predictions still use the softmax, so their probabilities are
-    less reliable."""
+    """Loss over the labelled pixels. A + adds two losses with equal weight. tversky is dice with
+    missed pixels weighing more than false ones, 0.7 to 0.3. bce and focal are binary (sigmoid)
+    losses for each class; predictions still use the softmax, so their probabilities are less
+    reliable."""
     label_smoothing: ShareBelowOne = 0.0
     """Part of the target that cross-entropy spreads evenly over all classes."""
-    class_weights: Literal["none", "median_frequency", "capped"] = "none"
-    """Class weights in cross-entropy: median_frequency gives rare classes more weight; capped does
-    the same, with weights limited to 0.5..5."""
+    class_weights: Literal["none", "median_frequency", "capped"] | list[ClassWeight] = "none"
+    """Class weights in cross-entropy and bce: median_frequency gives rare classes more weight;
+    capped does the same, with weights limited to 0.5..5; or one number for each class, such as
+    [0.2,0.8], with 0 for classes that shall not count."""
     ema_decay: ShareBelowOne = 0.0
     """Decay of an exponential moving average (EMA) of the weights, such as 0.999; 0 for none."""
     final_epochs: CountOrZero = 0
@@ -151,9 +180,12 @@ class TrainConfig(ImageOptions):
     recalibrate: bool = True
     """Measure the statistics of batch norm again before each validation and for the final model, on
     some training batches. Running averages lag behind the weights."""
+    monitor: str = "mean_iou"
+    """Score on the validation split that says which epoch is the best: mean_iou, accuracy,
+    mean_dice, loss (cross-entropy), or that of one class, such as iou/road; also dice/, precision/
+    and recall/."""
     patience: CountOrZero = 0
-    """Stop after this many epochs without a better mean IoU on the validation split; 0 never stops
-    early."""
+    """Stop after this many epochs without a better --monitor; 0 never stops early."""
     val_every: Count = 1
     """Evaluate on the validation split after every so many epochs."""
     eval_batch_size: BatchSize = 1
@@ -163,8 +195,8 @@ class TrainConfig(ImageOptions):
     auto is 1024. If memory runs out, smaller tiles are used. off predicts every image whole. A
     classifier has no tiles."""
     keep: Literal["best", "last"] = "best"
-    """Epoch whose weights are saved as the final model: the one with the best score on the
-    validation split, or the last."""
+    """Epoch whose weights are saved as the final model: the one with the best --monitor, or the
+    last."""
 
     # The machine.
     accelerator: Accelerator = "auto"
@@ -203,11 +235,20 @@ class TrainConfig(ImageOptions):
                 raise ValueError(explain(name, getattr(self, name), expected))
         if self.final_loss is not None and self.final_epochs == 0:
             raise ValueError("--final-loss needs --final-epochs, the epochs in which it is used")
-        if self.class_weights != "none" or self.label_smoothing > 0:
-            for name in ("loss", "final_loss"):
-                if getattr(self, name) == "focal":
-                    expected = "a cross-entropy with --class-weights or --label-smoothing"
-                    raise ValueError(explain(name, "focal", expected))
+        for name in ("loss", "final_loss"):
+            parts = str(getattr(self, name) or "cross_entropy").split("+")
+            if self.class_weights != "none" and not {"cross_entropy", "bce"} & {*parts}:
+                expected = "one with cross_entropy or bce, which --class-weights is for"
+                raise ValueError(explain(name, getattr(self, name), expected))
+            if self.label_smoothing > 0 and "cross_entropy" not in parts:
+                expected = "one with cross_entropy, which --label-smoothing is for"
+                raise ValueError(explain(name, getattr(self, name), expected))
+        if isinstance(self.class_weights, list) and not any(self.class_weights):
+            expected = "a number above 0 for at least one class"
+            raise ValueError(explain("class_weights", self.class_weights, expected))
+        if self.resize is not None and self.image_scale != 1:
+            expected = f"no --resize where --image-scale is {self.image_scale}: give one of the two"
+            raise ValueError(explain("resize", list(self.resize), expected))
         smallest = smallest_crop(self.batch_size)
         if self.crop is not None and min(self.crop) < smallest:
             expected = f"sides of at least {smallest} pixels (for batch norm), or null"
@@ -243,7 +284,7 @@ class ClassifierTrainConfig(TrainConfig):
     """Images in a batch, for each device."""
     eval_batch_size: BatchSize = 64
     """Images in a batch of the validation; more than 1 only if all images have the same size."""
-    optimizer: Literal["rmsprop", "sgd", "adamw"] = "sgd"
+    optimizer: Literal["rmsprop", "sgd", "adam", "adamw"] = "sgd"
     """Optimiser: sgd uses Nesterov momentum."""
     lr: PositiveNumber = 0.1
     """Learning rate at the peak of the schedule."""
@@ -251,16 +292,16 @@ class ClassifierTrainConfig(TrainConfig):
     """Measure the statistics of batch norm again before each validation and for the final model, on
     some training batches."""
     loss: Loss = "cross_entropy"
-    """Loss: cross_entropy or focal; the other two are for segmentation. focal is a binary (sigmoid)
-    loss for each class; predictions still use the softmax, so their probabilities are less
-    reliable."""
+    """Loss: cross_entropy, bce or focal; the others are for segmentation. bce and focal are binary
+    (sigmoid) losses for each class; predictions still use the softmax, so their probabilities are
+    less reliable."""
     final_loss: Loss | None = None
-    """Loss of the final epochs, cross_entropy or focal; null keeps --loss."""
+    """Loss of the final epochs, cross_entropy, bce or focal; null keeps --loss."""
     dropout: ShareBelowOne | None = None
     """Dropout rate; null takes the default of the network, which is 0."""
-    patience: CountOrZero = 0
-    """Stop after this many epochs without a better top-1 accuracy on the validation split; 0 never
-    stops early."""
+    monitor: str = "top1"
+    """Score on the validation split that says which epoch is the best: top1, top5, loss
+    (cross-entropy), or that of one class, such as recall/car; also precision/."""
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing_extensions import TypedDict
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.data.json_file import validate
-from tiramisu.evaluation.metrics import FIGURES
+from tiramisu.evaluation.metrics import FIGURES, Figure
+from tiramisu.training.monitor import list_figures
 
 HISTORY_NAME = "metrics.csv"
 COUNTS = ("epoch", "step")
@@ -46,12 +47,20 @@ class History(Callback):
     Args:
         folder: the run's folder, which need not exist yet.
         task: "segmentation" or "classification".
+        monitor: the score that decides which epoch is the best; None for the first one of the task.
     """
 
-    def __init__(self, folder: Path, *, task: str) -> None:
-        self.figures = FIGURES[task]
+    def __init__(self, folder: Path, *, task: str, monitor: Figure | None = None) -> None:
+        self.monitor = monitor or FIGURES[task][0]
+        self.figures = list_figures(task, monitor)
         self.path = folder / HISTORY_NAME
-        self.rows = read_history(self.path)
+        scores = [f"val_{figure.key}" for figure in self.figures]
+        columns = [*COUNTS, "lr", "train_loss", *scores, "images_per_second", "seconds"]
+        # Older versions wrote fewer columns.
+        self.rows = [
+            {name: row.get(name, math.nan) for name in columns} | row
+            for row in read_history(self.path)
+        ]
         self.images_per_second = 0.0
         self._validated = False
         self._start, self._images, self._lr = time.monotonic(), 0, 0.0
@@ -124,9 +133,11 @@ class History(Callback):
 
     @property
     def best(self) -> float:
-        """Highest validation score so far, in percent; NaN before the first validation."""
-        scores = [row[f"val_{self.figures[0].key}"] for row in self.rows]
-        return max((score for score in scores if not math.isnan(score)), default=math.nan)
+        """Best value of the monitor so far; NaN before the first validation."""
+        values = [row[f"val_{self.monitor.key}"] for row in self.rows]
+        known = [value for value in values if not math.isnan(value)]
+        choose = min if self.monitor.is_loss else max
+        return choose(known, default=math.nan)
 
 
 def read_history(path: Path) -> list[Row]:

@@ -51,6 +51,7 @@ class RunData(LightningDataModule):
             spec,
             root=config.data_root,
             image_scale=config.image_scale,
+            image_size=config.resize,
             cache=CACHE[config.cache],
         )
         format = None if trained is None else trained.image_format
@@ -68,6 +69,8 @@ class RunData(LightningDataModule):
             pad=config.pad,
             scale=config.scale,
             flip=config.flip,
+            rotate=config.rotate == 90,
+            keep_shape=config.batch_size > 1,
             color=config.color,
             whole_from=config.final_from,
             padding=padding_values(self.scaling, pixel_type=self.format.pixel_type),

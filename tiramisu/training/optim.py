@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from tiramisu.training.config import TrainConfig
 
@@ -83,6 +83,8 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
         case "sgd":
             # Nesterov momentum of 0 is refused by torch.
             return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+        case "adam":
+            return Adam(groups, lr=config.lr, betas=(config.momentum, 0.999))
         case "adamw":
             return AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
 

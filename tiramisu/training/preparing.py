@@ -33,6 +33,7 @@ from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, normalization
 from tiramisu.training.losses import balance_classes, build_loss
+from tiramisu.training.monitor import find_monitor
 from tiramisu.training.resuming import check_classes, check_state
 from tiramisu.training.run_settings import (
     choose_folder,
@@ -104,6 +105,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
         split_file=find_split_file(Path(config.resume, LAST)) if config.resume else None,
     )
     check_task(spec, config)
+    find_monitor(config.monitor, spec)  # only to raise its error
     require_val(spec, config.val_split)
     for note in spec.notes if is_main_process() else ():
         print(f"Note: {note}")
@@ -132,7 +134,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
     check_whole_images(data.train_set, config)
     check_image_size(model.network, data, config)
     task = build_task(model, data, config)
-    history = History(folder, task=spec.task)
+    history = History(folder, task=spec.task, monitor=find_monitor(config.monitor, spec))
     trainer = build_trainer(config, folder, history)
     if state is not None:
         check_state(state, folder=folder, task=task, trainer=trainer, history=history)
@@ -175,6 +177,7 @@ def build_model_for(
         mean=mean,
         std=std,
         image_scale=config.image_scale,
+        image_size=config.resize,
         dropout=config.dropout,
         task=spec.task,
         dataset=spec.name,
@@ -193,7 +196,9 @@ def build_model_for(
 def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> TrainingTask:
     """The model with its loss, ready to be trained."""
     weight = None
-    if config.class_weights != "none":
+    if isinstance(config.class_weights, list):
+        weight = torch.tensor(config.class_weights, dtype=torch.float32)
+    elif config.class_weights != "none":
         labels = torch.from_numpy(data.label_counts.sum(axis=0))
         weight = balance_classes(labels, capped=config.class_weights == "capped")
     ignore_index = data.train_set.spec.ignore_index
@@ -208,4 +213,5 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
         batches_per_epoch=data.batches_per_epoch,
         train_set=data.train_set,
         ignore_index=ignore_index,
+        monitor=find_monitor(config.monitor, data.train_set.spec),
     )

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -33,14 +33,14 @@ class CheckpointWriter(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt, the epoch with the highest score, even if the run's folder is moved."""
+    """Keeps best.ckpt, the epoch with the best score, even if the run's folder is moved."""
 
-    def __init__(self, folder: Path, *, monitor: str) -> None:
+    def __init__(self, folder: Path, *, monitor: str, mode: Literal["min", "max"]) -> None:
         super().__init__(
             folder,
             filename="best",
             monitor=monitor,
-            mode="max",
+            mode=mode,
             save_on_train_epoch_end=False,
             enable_version_counter=False,
         )

@@ -16,9 +16,10 @@ from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.evaluation.batch_norm import refresh_batch_norm
-from tiramisu.evaluation.metrics import FIGURES, Meter
+from tiramisu.evaluation.metrics import Figure, Meter
 from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.training.config import TrainConfig
+from tiramisu.training.monitor import list_figures
 from tiramisu.training.optim import build_optimizer, lr_factor
 
 STATISTICS_BATCHES = 24
@@ -40,6 +41,7 @@ class TrainingTask(LightningModule):
         batches_per_epoch: training batches of each process.
         train_set: the training images; without augmentation for the statistics of batch norm.
         ignore_index: label of void pixels, which are ignored.
+        monitor: a score of the validation that is logged beside those of the task.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class TrainingTask(LightningModule):
         batches_per_epoch: int,
         train_set: ImageDataset,
         ignore_index: int,
+        monitor: Figure | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -62,6 +65,7 @@ class TrainingTask(LightningModule):
         self.train_set = train_set
         num_classes = len(model.info.class_names)
         self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
+        self.figures = list_figures(model.task, monitor)
         self.tester = PixelTester(model, tile=as_tile(config.tile))
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
@@ -114,14 +118,17 @@ class TrainingTask(LightningModule):
         if self.model.task == "classification":
             self.meter.update_logits(self.model(images), labels)
             return
-        tested = self.tester.test(images, size=(labels.shape[1], labels.shape[2]))
-        self.meter.update(tested.classes, tested.confidence, labels)
+        size = (labels.shape[1], labels.shape[2])
+        tested = self.tester.test(images, size=size, labels=labels)
+        self.meter.update(
+            tested.classes, tested.confidence, labels, log_likelihood=tested.log_likelihood
+        )
 
     def on_validation_epoch_end(self) -> None:
         scores = self.meter.compute()
         self.meter.reset()
-        for figure in FIGURES[self.model.task]:
-            self.log(f"val/{figure.key}", 100 * getattr(scores, figure.attribute))
+        for figure in self.figures:
+            self.log(f"val/{figure.key}", figure.read(scores))
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)

@@ -201,5 +201,10 @@ def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
 def _save_published(model: ImageModel, prepared: PreparedRun) -> None:
     save_model(model, prepared.folder)
     rows, task = prepared.history.rows, prepared.spec.task
-    curves = plot_curves(rows, task=task, final_from=prepared.config.final_from)
+    curves = plot_curves(
+        rows,
+        task=task,
+        monitor=prepared.history.monitor,
+        final_from=prepared.config.final_from,
+    )
     save_png(prepared.folder / "curves.png", curves)

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -34,7 +35,8 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
         ValueError: this machine has no such devices.
     """
     checkpoints = folder / CHECKPOINTS
-    monitor = f"val/{history.figures[0].key}"
+    monitor = f"val/{history.monitor.key}"
+    mode: Literal["min", "max"] = "min" if history.monitor.is_loss else "max"
     callbacks: list[Callback] = [
         # First, so that no other callback writes or shows an epoch with a bad loss.
         StopAtBadLoss(),
@@ -42,7 +44,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
         history,
         Progress(history),
         LearningRateMonitor(logging_interval="epoch"),
-        BestCheckpoint(checkpoints, monitor=monitor),
+        BestCheckpoint(checkpoints, monitor=monitor, mode=mode),
     ]
     if config.ema_decay > 0:
         callbacks.append(WeightAverage(decay=config.ema_decay))
@@ -50,7 +52,9 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
         callbacks.append(
             EarlyStopping(
                 monitor,
-                mode="max",
+                mode=mode,
+                # A class that is absent in an epoch has no score then; that is no better epoch.
+                check_finite=False,
                 patience=math.ceil(config.patience / config.val_every),
                 # Checked when validation ends: not every epoch has one.
                 check_on_train_epoch_end=False,

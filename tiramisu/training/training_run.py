@@ -20,9 +20,10 @@ class TrainingRun:
     task: str
     """"segmentation" or "classification"."""
     history: list[Row]
-    """One row per epoch, as in metrics.csv: epoch, step, lr, train_loss, the scores on the
-    validation split in percent (val_miou and val_accuracy, or val_top1 and val_top5; NaN in epochs
-    without validation), images_per_second, seconds."""
+    """One row per epoch, as in metrics.csv: epoch, step, lr, train_loss, val_loss (cross-entropy),
+    the scores on the validation split in percent (val_miou and val_accuracy, or val_top1 and
+    val_top5, and that of --monitor; NaN in epochs without validation), images_per_second,
+    seconds."""
     scores: Scores | None
     """Scores of the published model on the validation split. If several processes train, only the
     main one has them; None in the others."""
@@ -43,5 +44,5 @@ class TrainingRun:
 
 def score_percentages(scores: Scores, *, task: str) -> dict[Figure, float]:
     """The scores that a run follows, in percent, without those that are NaN."""
-    percent = {figure: 100 * getattr(scores, figure.attribute) for figure in FIGURES[task]}
+    percent = {figure: figure.read(scores) for figure in FIGURES[task]}
     return {figure: value for figure, value in percent.items() if not math.isnan(value)}

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,22 @@ def color_labels(label: Label, colors: Colors) -> Picture:
     return table[label]
 
 
-def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.5) -> Picture:
+def overlay(
+    image: Picture,
+    label: Label,
+    colors: Colors,
+    *,
+    opacity: float = 0.5,
+    unpainted: Collection[int] = (),
+) -> Picture:
     """Blend the colours of the classes with an image; void pixels show the image only.
 
-    The label has the image's size. Opacity 0 shows only the image, 1 only the colours.
+    Args:
+        image: RGB (H, W, 3).
+        label: class ids (H, W) of the image's size.
+        colors: RGB (C, 3).
+        opacity: 0 shows only the image, 1 only the colours.
+        unpainted: classes whose pixels show the image only, as void does.
     """
     if image.shape[:2] != label.shape:
         raise ValueError(
@@ -87,7 +99,8 @@ def overlay(image: Picture, label: Label, colors: Colors, *, opacity: float = 0.
             "the same size: resize the label to the nearest neighbour"
         )
     blended = cv2.addWeighted(image, 1 - opacity, color_labels(label, colors), opacity, 0)
-    return np.where((label == IGNORE_INDEX)[..., None], image, blended).astype(np.uint8)
+    is_bare = np.isin(label, [IGNORE_INDEX, *unpainted])
+    return np.where(is_bare[..., None], image, blended).astype(np.uint8)
 
 
 def draw_legend(
@@ -96,6 +109,7 @@ def draw_legend(
     *,
     size: tuple[int, int],
     shares: Mapping[str, float] | None = None,
+    unpainted: Collection[int] = (),
 ) -> Picture:
     """Draw a legend to stand below a picture.
 
@@ -104,8 +118,10 @@ def draw_legend(
         size: height and width of the picture. The legend is wider if its text is.
         shares: share of the picture, 0..1, by class name. With it, only classes that are present
             are listed, the largest first, with their shares; without it, all classes.
+        unpainted: classes that the picture does not paint; they have empty boxes.
     """
     palette = [tuple(int(value) for value in color) for color in np.asarray(colors)]
+    palette = [WHITE if c in unpainted else color for c, color in enumerate(palette)]
     names = map(escape_controls, class_names)
     entries = [(name, "", color) for name, color in zip(names, palette, strict=True)]
     if shares is not None:
