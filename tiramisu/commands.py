@@ -67,7 +67,7 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
 
     from tiramisu.models import task_of
 
-    if (found := task_of(config.arch)) != task:
+    if (found := task_of(config.arch)) not in (task, None):
         other = {"train": "train_cls", "train_cls": "train"}[command]
         raise ValueError(
             f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"
