@@ -60,3 +60,4 @@ from .training.config import ClassifierTrainConfig as ClassifierTrainConfig
 from .training.config import TrainConfig as TrainConfig
 from .training.train import train as train
 from .training.training_run import TrainingRun as TrainingRun
+from .training.user_parts import OwnParts as OwnParts

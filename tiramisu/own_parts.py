@@ -61,8 +61,8 @@ def find_part_by_name(name: str, *, flag: str, not_in: Path | None = None) -> An
     module = _import(module_name, f"{flag} {name}", not_in=not_in)
     if "<" in path:
         raise ValueError(
-            f"{flag} {name}: it was made inside a function or a notebook's cell, and has no name to "
-            "import it by: move it to the top of a module, or give it in Python"
+            f"{flag} {name}: it was made inside a function, and has no name to import it by: "
+            "move it to the top of a module, or give it in Python"
         )
     part: Any = module
     for word in path.split("."):

@@ -116,7 +116,7 @@ def describe(kind: Any) -> str:
         return f"{numbers}, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
     if origin is list:
         is_number = _base(parts[0]) is int
-        if typing.get_origin(parts[0]) is Annotated and not is_number:
+        if typing.get_origin(parts[0]) is Annotated and _base(parts[0]) is str:
             return f"a list of {parts[0].__metadata__[0]}, such as [a:B,c:D]"
         kind_of_list = f"a list of numbers, {describe_range(parts[0])}" if is_number else "a list"
         return f"{kind_of_list}, such as {'[4,2,1]' if is_number else '[a,b]'}"

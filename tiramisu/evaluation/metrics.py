@@ -7,6 +7,8 @@ labels and predictions are left out of the mean.
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from tiramisu.evaluation.calibration import Reliability, ReliabilityMeter, reliability
+from tiramisu.evaluation.own_metrics import OwnMetrics
 from tiramisu.inference.tester import best_class
 
 Counts = npt.NDArray[np.int64]
@@ -64,6 +67,8 @@ class Scores:
     """Mean of recall over the classes in the labels; called class accuracy in tables."""
     reliability: Reliability | None = None
     """How far the probabilities can be trusted; None if only the matrix is known."""
+    own: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """The values of metrics of one's own, by their names."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,10 +111,17 @@ class Meter(nn.Module):
         num_classes: number of logits.
         ignore_index: label of what is ignored: void pixels and padding.
         shared: whether several processes share the split; their counts are then added up.
+        own: metrics of one's own; see `OwnMetrics`.
     """
 
     def __init__(
-        self, task: str, num_classes: int, *, ignore_index: int, shared: bool = False
+        self,
+        task: str,
+        num_classes: int,
+        *,
+        ignore_index: int,
+        shared: bool = False,
+        own: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         self.task = task
@@ -119,6 +131,9 @@ class Meter(nn.Module):
         )
         self.reliability = ReliabilityMeter(ignore_index=ignore_index, shared=shared)
         self.top5 = MeanMetric(sync_on_compute=shared)
+        self.own = OwnMetrics(
+            own, num_classes=num_classes, ignore_index=ignore_index, shared=shared
+        )
         self._counts_top5 = task == "classification" and num_classes > TOP
 
     def update(self, classes: Tensor, confidence: Tensor, labels: Tensor) -> None:
@@ -129,6 +144,7 @@ class Meter(nn.Module):
             confidence: probability of each predicted class, float32 of the same shape.
             labels: integers of the same shape.
         """
+        self.own.update(classes, labels)
         classes, confidence, labels = classes.flatten(), confidence.flatten(), labels.flatten()
         for start in range(0, len(labels), COUNTED_AT_ONCE):
             part = slice(start, start + COUNTED_AT_ONCE)
@@ -152,13 +168,18 @@ class Meter(nn.Module):
         else:
             top5 = float(self.top5.compute()) if self._counts_top5 else math.nan
             scores = score_classes(matrix, top5=top5)
-        return dataclasses.replace(scores, reliability=reliability(self.reliability.compute()))
+        return dataclasses.replace(
+            scores,
+            reliability=reliability(self.reliability.compute()),
+            own=self.own.compute(scores.matrix),
+        )
 
     def reset(self) -> None:
         """Forget all that was added."""
         self.confusion.reset()
         self.reliability.reset()
         self.top5.reset()
+        self.own.reset()
 
 
 def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:

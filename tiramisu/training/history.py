@@ -3,6 +3,7 @@
 import csv
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,10 +47,12 @@ class History(Callback):
     Args:
         folder: the run's folder, which need not exist yet.
         task: "segmentation" or "classification".
+        own: names of metrics of one's own.
     """
 
-    def __init__(self, folder: Path, *, task: str) -> None:
+    def __init__(self, folder: Path, *, task: str, own: Sequence[str] = ()) -> None:
         self.figures = FIGURES[task]
+        self.own = tuple(own)
         self.path = folder / HISTORY_NAME
         self.rows = read_history(self.path)
         self.images_per_second = 0.0
@@ -88,6 +91,7 @@ class History(Callback):
             "lr": self._lr,
             "train_loss": float(loss),
             **{f"val_{f.key}": float(metrics.get(f"val/{f.key}", math.nan)) for f in self.figures},
+            **{f"val_{name}": float(metrics.get(f"val/{name}", math.nan)) for name in self.own},
             "images_per_second": self.images_per_second,
             "seconds": time.monotonic() - self._start,
         }

@@ -4,7 +4,7 @@ import functools
 import math
 import multiprocessing
 import os
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
+from tiramisu.data.own_transform import OwnTransform
 from tiramisu.data.sample import Sample
 from tiramisu.data.scaling import RGB_SCALING, Scaling, choose_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
@@ -34,13 +35,20 @@ CACHE: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": F
 class RunData(LightningDataModule):
     """Both splits of a run: training samples with augmentation, validation samples without.
 
+    `augmentation` is one's own, see `OwnParts`; it comes last.
+
     The images are read and scaled as those of the network that is trained on, if there is one.
 
     Validation labels keep their full size, at which the model is evaluated.
     """
 
     def __init__(
-        self, spec: DatasetSpec, config: TrainConfig, *, trained: ModelInfo | None = None
+        self,
+        spec: DatasetSpec,
+        config: TrainConfig,
+        *,
+        trained: ModelInfo | None = None,
+        augmentation: Any = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -71,6 +79,9 @@ class RunData(LightningDataModule):
             padding=padding_values(self.scaling, pixel_type=self.format.pixel_type),
             value_range=self.scaling.value_range,
         )
+        if augmentation is not None:
+            self.train_set.transform = OwnTransform(self.train_set.transform, augmentation)
+            self.train_set[0]  # fails now if it fails
         self.val_set = make_split(config.val_split, scale_labels=False, format=self.format)
 
     @property

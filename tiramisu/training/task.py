@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -30,6 +31,7 @@ class TrainingTask(LightningModule):
         batches_per_epoch: training batches of each process.
         names: name of each training sample, for the message about a loss that is not finite.
         ignore_index: label of void pixels, which are ignored.
+        metrics: of one's own, computed in the validation; see `OwnParts`.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class TrainingTask(LightningModule):
         batches_per_epoch: int,
         names: list[str],
         ignore_index: int,
+        metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         self.model = model
@@ -51,7 +54,9 @@ class TrainingTask(LightningModule):
         self.batches_per_epoch = batches_per_epoch
         self.names = names
         num_classes = len(model.info.class_names)
-        self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
+        self.meter = Meter(
+            model.task, num_classes, ignore_index=ignore_index, shared=True, own=metrics
+        )
         self.tester = PixelTester(model, tile=as_tile(config.tile))
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
@@ -81,6 +86,8 @@ class TrainingTask(LightningModule):
         self.meter.reset()
         for figure in FIGURES[self.model.task]:
             self.log(f"val/{figure.key}", 100 * getattr(scores, figure.attribute))
+        for name, value in scores.own.items():
+            self.log(f"val/{name}", value)
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)

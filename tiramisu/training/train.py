@@ -32,10 +32,11 @@ from tiramisu.training.run_settings import (
     save_config,
 )
 from tiramisu.training.training_run import TrainingRun, score_percentages
+from tiramisu.training.user_parts import NO_PARTS, OwnParts
 from tiramisu.visual.pictures import save_png
 
 
-def train(config: TrainConfig) -> TrainingRun:
+def train(config: TrainConfig, *, parts: OwnParts = NO_PARTS) -> TrainingRun:
     """Train a network, evaluate it, and publish it in a run's folder.
 
     The folder then holds config.yaml, metrics.csv, TensorBoard's events, checkpoints/, the
@@ -43,6 +44,7 @@ def train(config: TrainConfig) -> TrainingRun:
 
     Args:
         config: the settings; `ClassifierTrainConfig` has other defaults.
+        parts: a network, a loss and more of one's own, in place of those in the settings.
 
     Returns:
         The run: its folder, its published model, and how well that does.
@@ -52,7 +54,7 @@ def train(config: TrainConfig) -> TrainingRun:
         KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
     while True:
-        prepared = prepare(config)
+        prepared = prepare(config, given=parts)
         try:
             fit(prepared)
         except FolderTakenError:
@@ -176,7 +178,8 @@ def _load_trained(prepared: PreparedRun) -> ImageModel:
     best, last = prepared.folder / BEST, prepared.folder / LAST
     # A run that ended before its first validation has no best epoch.
     chosen = best if prepared.config.keep == "best" and best.is_file() else last
-    return load_model(chosen, device=pick_device(prepared.config.accelerator))
+    device = pick_device(prepared.config.accelerator)
+    return load_model(chosen, device=device, network=prepared.parts.network)
 
 
 def _recalibrate(model: ImageModel, spec: DatasetSpec, config: TrainConfig) -> ImageModel:
@@ -209,7 +212,7 @@ def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
         overwrite=True,
         accelerator=config.accelerator,
     )
-    return evaluate_checkpoint(settings, model=model)
+    return evaluate_checkpoint(settings, model=model, metrics=prepared.parts.metrics)
 
 
 def _save_published(model: ImageModel, prepared: PreparedRun) -> None:
