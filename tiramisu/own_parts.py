@@ -116,8 +116,7 @@ def _refuse_those_in(folder: Path, name: str, asked: str) -> None:
         if found is not None and _lies_in(found, folder):
             raise _RefusedError(
                 f"{asked}: the module {module} lies in {folder}, the folder of the model itself, "
-                "which may come from others, so it is not run; move it elsewhere, or give "
-                "load_model(path, network=...)"
+                "which may come from others, so it is not run: move it elsewhere"
             )
 
 

@@ -241,7 +241,7 @@ def test_check_data(quick: Quick, rectangles: Path, tmp_path: Path) -> None:
     assert not Path(str(config.out)).exists()  # found before anything was made
     started: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparing, "build_trainer", lambda *args: started.append(args) or 1 / 0)
+        patch.setattr(preparing, "build_trainer", lambda *args, **_: started.append(args) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(dataclasses.replace(config, check_data=False))
     assert started

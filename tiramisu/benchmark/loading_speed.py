@@ -17,7 +17,7 @@ from tiramisu.data.transforms import TrainTransform
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.losses import build_loss
 from tiramisu.training.optim import build_optimizer
-from tiramisu.training.planning import build_model_for
+from tiramisu.training.preparing import build_model_for
 
 
 def compare_loading(

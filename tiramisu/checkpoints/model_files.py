@@ -14,7 +14,7 @@ from pydantic import PlainValidator
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from tiramisu.checkpoints.archive import check_zip, holds_objects
+from tiramisu.checkpoints.archive import check_zip, holds_objects, is_torchscript
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
 from tiramisu.checkpoints.run_folder import BEST, LAST
@@ -117,6 +117,8 @@ def read_archive(path: Path, *, remedy: str = "expected a checkpoint that Tirami
     Raises:
         ValueError: the file could run code when opened, or is damaged.
     """
+    if is_torchscript(path):
+        raise ValueError(f"{path} is a program of TorchScript, which could run code; {remedy}")
     try:
         check_zip(path)
         with warnings.catch_warnings():
@@ -129,8 +131,6 @@ def read_archive(path: Path, *, remedy: str = "expected a checkpoint that Tirami
             ) from None
         raise ValueError(f"{path} is damaged or is no checkpoint; copy it again") from None
     except Exception as error:  # of many kinds, for what is no checkpoint
-        if "TorchScript" in str(error):
-            raise ValueError(f"{path} is a program of TorchScript; {remedy}") from None
         raise ValueError(
             f"{path} is damaged, truncated or no checkpoint ({in_one_line(error)}); copy it again"
         ) from None

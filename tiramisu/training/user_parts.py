@@ -1,7 +1,6 @@
 """Parts of one's own in a run: what the settings name, or what Python gives, ready to be used."""
 
 import dataclasses
-import inspect
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -206,7 +205,8 @@ def build_callbacks(parts: OwnParts) -> list[Callback]:
     callbacks = []
     for part in parts.callbacks:
         asked = f"--callbacks {name_of(part)}"
-        callback = call(part, {}, asked=asked) if isinstance(part, type) else part
+        is_class = isinstance(part, type) and issubclass(part, Callback)
+        callback = call(part, {}, asked=asked) if is_class else part
         if not isinstance(callback, Callback):
             raise ValueError(
                 f"{asked} is {describe_part(part)}; expected a class or an object of "
@@ -235,9 +235,9 @@ def build_loggers(parts: OwnParts, folder: Path) -> list[Logger]:
     loggers = []
     for part in parts.loggers:
         asked = f"--loggers {name_of(part)}"
-        makes = isinstance(part, type) or inspect.isfunction(part)
-        options = accepted(part, {"save_dir": folder}) if makes else {}
-        logger = call(part, options, asked=asked) if makes else part
+        is_class = isinstance(part, type) and issubclass(part, Logger)
+        options = accepted(part, {"save_dir": folder}) if is_class else {}
+        logger = call(part, options, asked=asked) if is_class else part
         if not isinstance(logger, Logger):
             raise ValueError(
                 f"{asked} is {describe_part(part)}; expected a class or an object of "

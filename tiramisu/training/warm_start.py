@@ -40,7 +40,10 @@ def warm_start(model: ImageModel, source: str, *, network: NetworkBuilder | None
     loaded: object = "all weights"
     start_values = info.pixel_type, info.value_range
     if is_plain(Path(source)):
-        line = load_plain(model.network, Path(source))
+        try:
+            line = load_plain(model.network, Path(source))
+        except ValueError as error:
+            raise ValueError(f"--init-from {error}") from None
         if is_main_process():
             print(f"--init-from {source}: {line}")
         return
