@@ -62,11 +62,19 @@ def test_found_where_python_looks() -> None:
     [
         ("own_none:X", None, "there is no module own_none, neither in the current folder .* nor"),
         ("own_somewhat:X", None, r"no module own_somewhat,.*; did you mean own_somewhere\?"),
-        ("own_names:Xyz", "Xyzz = 1", r"own_names \(.*own_names\.py\) has no Xyz; did you mean Xyzz"),
+        (
+            "own_names:Xyz",
+            "Xyzz = 1",
+            r"own_names \(.*own_names\.py\) has no Xyz; did you mean Xyzz",
+        ),
         ("own_names:_x", "y = 1", "has no _x$"),
         ("own_syntax:X", "x = 1\ndef f(:\n", r"own_syntax\.py, line 2: SyntaxError"),
         ("own_error:X", "\n\nx = 1 / 0", r"own_error\.py, line 3: ZeroDivisionError: division"),
-        ("own_import:X", "import not_there", r"own_import\.py, line 1: ModuleNotFoundError.*not_there"),
+        (
+            "own_import:X",
+            "import not_there",
+            r"own_import\.py, line 1: ModuleNotFoundError.*not_there",
+        ),
         ("own_exit:X", "raise SystemExit(3)", r"own_exit\.py, line 1: SystemExit: 3"),
         ("own_flat.sub:X", "", "there is no module own_flat.sub"),
         ("own_flat:f.<locals>.X", "", "made inside a function"),

@@ -72,7 +72,10 @@ def test_old_names_of_torchvision(tmp_path: Path) -> None:
     assert any(".norm.1.weight" in name for name in old)
     torch.save(old, tmp_path / "old.pth")
     for arch, line in (
-        ("densenet121", r"^241 of 242 layers loaded; random weights: classifier; not used: module\."),
+        (
+            "densenet121",
+            r"^241 of 242 layers loaded; random weights: classifier; not used: module\.",
+        ),
         ("unet:densenet121", r"^241 of 262 layers loaded; random weights: network\.decoder"),
     ):
         network = build_model(arch, num_classes=3)
@@ -105,7 +108,9 @@ def test_another_number_of_bands_or_classes(tmp_path: Path) -> None:
     weight = network.get_submodule("network.down").weight
     torch.testing.assert_close(weight, state["down.weight"].expand(-1, 3, -1, -1) / 3)
     torch.save(tiny_state(num_classes=9), path)
-    assert load_plain(build_tiny(), path).startswith("2 of 3 layers loaded; random weights: network.up")
+    assert load_plain(build_tiny(), path).startswith(
+        "2 of 3 layers loaded; random weights: network.up"
+    )
 
 
 def test_wrong_files(tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ def test_any_size(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Small", r"logits \(1, 4, 16, 16\) for one image of 64x64.*expected \(1, 4, 64, 64\): enlar"),
+        (
+            "Small",
+            r"logits \(1, 4, 16, 16\) for one image of 64x64.*expected \(1, 4, 64, 64\): enlar",
+        ),
         ("OneClass", r"logits \(1, 1, 64, 64\).*expected \(1, 4, 64, 64\): its last convolution"),
         ("Pair", "returns an object of tuple; expected one tensor"),
         ("PairInTraining", "returns an object of tuple; expected one tensor"),

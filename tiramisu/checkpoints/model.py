@@ -196,8 +196,8 @@ def find_saved_network(arch: str, path: Path, *, is_downloaded: bool) -> Network
     remedy = "in Python, load_model(path, network=...) takes the class or the function itself"
     if is_downloaded:
         raise ValueError(
-            f"{path.parent.name} on the Hub needs a network that is not part of Tiramisu, {arch}: "
-            f"for a model from the Hub its module is not imported; {remedy}"
+            f"the model from the Hub needs a network that is not part of Tiramisu, {arch}: its "
+            f"module is not imported for a model from the Hub; {remedy}"
         )
     folder = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
     try:

@@ -86,7 +86,7 @@ class OwnTransform:
                     f"{before.shape} {before.dtype}, as it came (--crop and --normalize set size "
                     "and type)"
                 )
-        return np.ascontiguousarray(changed[0]), np.ascontiguousarray(changed[1])
+        return np.asarray(changed[0], order="C"), np.asarray(changed[1], order="C")
 
 
 @contextlib.contextmanager

@@ -145,7 +145,7 @@ def prepare(config: TrainConfig, *, given: OwnParts = NO_PARTS) -> PreparedRun:
     check_image_size(model.network, data, config)
     task = build_task(model, data, config, parts=parts)
     history = History(folder, task=spec.task, own=metric_names(parts.metrics))
-    trainer = build_trainer(config, folder, history, parts=parts)
+    trainer = build_trainer(config, folder, history, parts)
     if state is not None:
         check_state(state, folder=folder, task=task, trainer=trainer, history=history)
     return PreparedRun(
@@ -197,7 +197,7 @@ def build_model_for(
     model = build_image_model(info, memory_efficient=config.memory_efficient, network=network)
     is_fresh = config.resume is None or not Path(config.resume, LAST).is_file()
     if config.init_from is not None and is_fresh:
-        warm_start(model, config.init_from, network=network)
+        warm_start(model, config.init_from, builder=network)
     if config.channels_last:
         model.network.to(memory_format=torch.channels_last)
     if config.compile:

@@ -150,7 +150,13 @@ def publish(prepared: PreparedRun) -> TrainingRun:
     config, spec, folder = prepared.config, prepared.spec, prepared.folder
     history = prepared.history.rows
     if not prepared.trainer.is_global_zero:
-        return TrainingRun(folder=folder, task=spec.task, history=history, scores=None)
+        return TrainingRun(
+            folder=folder,
+            task=spec.task,
+            history=history,
+            scores=None,
+            network=prepared.parts.network,
+        )
     with _explained(prepared):
         model = _load_trained(prepared)
         try:
@@ -170,7 +176,13 @@ def publish(prepared: PreparedRun) -> TrainingRun:
                 raise
             raise ValueError(explain_evaluation(prepared)) from None
     print(f"the model, curves.png and samples.png are in {folder}")
-    return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
+    return TrainingRun(
+        folder=folder,
+        task=spec.task,
+        history=history,
+        scores=scores,
+        network=prepared.parts.network,
+    )
 
 
 def _load_trained(prepared: PreparedRun) -> ImageModel:

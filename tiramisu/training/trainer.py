@@ -29,7 +29,7 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def build_trainer(
-    config: TrainConfig, folder: Path, history: History, *, parts: OwnParts = NO_PARTS
+    config: TrainConfig, folder: Path, history: History, parts: OwnParts = NO_PARTS
 ) -> pl.Trainer:
     """Lightning's Trainer with the callbacks of a run. Writes no files; the folder need not exist.
 

@@ -20,7 +20,7 @@ LAST_PARTS = ("classifier", "segmentation_head")
 """Names of the parts of networks that compute the logits."""
 
 
-def warm_start(model: ImageModel, source: str, *, network: NetworkBuilder | None = None) -> None:
+def warm_start(model: ImageModel, source: str, *, builder: NetworkBuilder | None = None) -> None:
     """Load the weights of `source` into a model's network where they fit; prints which did.
 
     From a run of the same network and classes, all weights are loaded. From any other, all layers
@@ -31,7 +31,7 @@ def warm_start(model: ImageModel, source: str, *, network: NetworkBuilder | None
         source: a run or checkpoint; torchvision's weights of a DenseNet (IMAGENET1K_V1); or, for
             networks smp:..., the weights of the encoder (imagenet); or a file with the state dict
             of a network, .pth or .safetensors.
-        network: the model's network, if it is one's own.
+        builder: what has built the network, if it is one's own.
 
     Raises:
         ValueError, FileNotFoundError, OSError: there are no such weights, or none of them fit.
@@ -62,7 +62,7 @@ def warm_start(model: ImageModel, source: str, *, network: NetworkBuilder | None
             # The weights of densenet121 are also those of the encoder of unet:densenet121.
             loaded = load_public(network, info.arch.rpartition(":")[2], source)
     else:
-        start = _load_start(source, arch=info.arch, network=network)
+        start = _load_start(source, arch=info.arch, builder=builder)
         normalization = start.info.mean, start.info.std
         start_values = start.info.pixel_type, start.info.value_range
         same_classes = start.info.class_names == info.class_names
@@ -88,8 +88,8 @@ def warm_start(model: ImageModel, source: str, *, network: NetworkBuilder | None
         print(f"--init-from {source}: {loaded}")
 
 
-def _load_start(source: str, *, arch: str, network: NetworkBuilder | None) -> ImageModel:
+def _load_start(source: str, *, arch: str, builder: NetworkBuilder | None) -> ImageModel:
     """The model to start from; if its network is the same one of one's own, by that."""
-    if network is not None and read_model_file(find_checkpoint(source))[0].arch == arch:
-        return load_model(source, network=network)
+    if builder is not None and read_model_file(find_checkpoint(source))[0].arch == arch:
+        return load_model(source, network=builder)
     return load_model(source)
