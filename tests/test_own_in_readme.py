@@ -14,7 +14,7 @@ from tiramisu.training.history import read_history
 
 README = Path(__file__).parents[1] / "README.md"
 QUICK = ["--epochs", "1", "--max-steps", "1", "--keep", "last", "--crop", "[32,32]"]
-QUICK += ["--accelerator", "cpu", "--out", "run"]
+QUICK += ["--batch-size", "160", "--accelerator", "cpu", "--out", "run"]
 
 
 def blocks() -> list[str]:
@@ -49,7 +49,7 @@ def test_command(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_python(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare = train_module.prepare
-    quick = {"epochs": 1, "max_steps": 1, "keep": "last", "crop": (32, 32), "accelerator": "cpu"}
+    quick = {"epochs": 1, "batch_size": 160, "keep": "last", "crop": (32, 32), "accelerator": "cpu"}
     monkeypatch.setattr(
         train_module,
         "prepare",

@@ -1,4 +1,4 @@
-"""A model whose network is one's own is found again, or says what is missing; no other code runs."""
+"""A network of one's own is found again, or the error says what is missing; no other code runs."""
 
 import json
 from collections.abc import Callable
@@ -86,7 +86,9 @@ def test_a_module_in_the_folder_of_the_model_is_not_run(
     rename(tmp_path, "own_trap:Net")
     monkeypatch.chdir(tmp_path)
     for path in (tmp_path, ".", checkpoint):
-        with pytest.raises(ValueError, match="own_trap lies in .*, the folder of the model itself"):
+        with pytest.raises(
+            ValueError, match=r"own_trap lies in .*, the folder of the model itself"
+        ):
             load_model(path)
     assert not ran.exists()
 
@@ -137,7 +139,7 @@ def test_the_task_must_be_that_of_the_network(
 def test_a_function_given_in_python(tmp_path: Path) -> None:
     make: Callable[..., nn.Module] = lambda num_classes: tiny_parts.TinyNet(num_classes, 3)  # noqa: E731
     save_model(build("m:f.<locals>.<lambda>", make), tmp_path)
-    with pytest.raises(ValueError, match="needs the network m:f.<locals>.<lambda>"):
+    with pytest.raises(ValueError, match=r"needs the network m:f\.<locals>\.<lambda>"):
         load_model(tmp_path)
     assert load_model(tmp_path, network=make).info.arch == "m:f.<locals>.<lambda>"
     assert build_own("m:X", num_classes=3, builder=make).num_classes == 3

@@ -118,5 +118,5 @@ def test_wrong_results(own: object, message: str) -> None:
 
 @pytest.mark.parametrize("own", [A.HorizontalFlip, 3, tiny_parts.TinyLoss])
 def test_wrong_kinds(own: object) -> None:
-    with pytest.raises(ValueError, match="expected an object of albumentations, such as A.Compose"):
+    with pytest.raises(ValueError, match="expected an object of albumentations, such as"):
         apply(own)

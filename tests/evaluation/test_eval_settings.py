@@ -218,5 +218,5 @@ def test_metrics(make: Make, tmp_path: Path) -> None:
     for name, metrics in (("b", "tiny_parts:Pixels"), ("c", ["tiny_parts:Pixels"])):
         evaluate_checkpoint(make(out=str(tmp_path / name), metrics=metrics))
         assert saved(tmp_path / name)["own_metrics"] == {"Pixels": 3 * 62 * 62}
-    with pytest.raises(ValueError, match="--metrics tiny_parts:Gone: .* has no Gone"):
+    with pytest.raises(ValueError, match=r"--metrics tiny_parts:Gone: .* has no Gone"):
         evaluate_checkpoint(make(out=str(tmp_path / "d"), metrics="tiny_parts:Gone"))

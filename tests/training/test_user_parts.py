@@ -77,7 +77,7 @@ def test_a_whole_run_by_names(quick: Quick, tmp_path: Path) -> None:
     train(config)
     assert tiny_parts.Steps.count == before + 6
     with pytest.raises(
-        ValueError, match="--loss is cross_entropy, but the run .* was started with"
+        ValueError, match=r"--loss is cross_entropy, but the run .* was started with"
     ):
         train(dataclasses.replace(config, epochs=4, loss="cross_entropy"))
 
