@@ -66,6 +66,7 @@ def test_the_matrix_has_rows_for_ground_truth() -> None:
 def test_processes_share_only_in_training(shared: bool) -> None:
     metrics = OwnMetrics([tiny_parts.Pixels], num_classes=3, ignore_index=255, shared=shared)
     assert metrics.metrics["Pixels"].sync_on_compute is shared
+    assert metrics.metrics["Pixels"]._to_sync is shared
 
 
 @pytest.mark.parametrize(

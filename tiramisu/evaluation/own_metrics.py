@@ -48,7 +48,8 @@ class OwnMetrics(nn.Module):
             if is_class or isinstance(part, Metric):
                 taken = accepted(part, options) if is_class else {}
                 metric = call(part, taken, asked=asked) if is_class else part
-                metric.sync_on_compute = shared
+                # Its own class may not take the keyword; torchmetrics keeps the value twice.
+                metric.sync_on_compute = metric._to_sync = shared
                 self.metrics[name] = metric
                 ignored = getattr(metric, "ignore_index", None)
                 self.takes_void[name] = "ignore_index" in taken or ignored == ignore_index
