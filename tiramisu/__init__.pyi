@@ -62,3 +62,4 @@ from .training.folds import CrossValidation as CrossValidation
 from .training.folds import train_folds as train_folds
 from .training.train import train as train
 from .training.training_run import TrainingRun as TrainingRun
+from .training.user_parts import OwnParts as OwnParts

@@ -97,7 +97,7 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
 
     from tiramisu.models import task_of
 
-    if (found := task_of(config.arch)) != task:
+    if (found := task_of(config.arch)) not in (task, None):
         other = command.removesuffix("_cls") if command.endswith("_cls") else f"{command}_cls"
         raise ValueError(
             f"{config.arch} is for {found}, and {command} for {task}; use `tiramisu {other}`"

@@ -106,7 +106,7 @@ def describe(kind: Any) -> str:
     """A type in words, with its range: "a whole number, at least 1, or null"."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        return f"{describe(parts[0])}, {parts[1]}"
+        return str(parts[1]) if parts[0] is str else f"{describe(parts[0])}, {parts[1]}"
     if origin in (Union, types.UnionType):
         return ", or ".join(describe(part) for part in parts)
     if origin is Literal:
@@ -115,6 +115,8 @@ def describe(kind: Any) -> str:
         numbers = ", ".join(filter(None, ["two numbers", describe_range(parts[0])]))
         return f"{numbers}, such as {'[224,224]' if _base(parts[0]) is int else '[0.5,2]'}"
     if origin is list:
+        if typing.get_origin(parts[0]) is Annotated and _base(parts[0]) is str:
+            return f"a list of {parts[0].__metadata__[0]}, such as [a:B,c:D]"
         examples = {int: "[4,2,1]", float: "[0.2,0.8]"}
         example = examples.get(_base(parts[0]))
         if example is None:

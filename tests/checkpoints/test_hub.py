@@ -1,5 +1,6 @@
 """Hugging Face's layout and Hub: models are saved, pushed and loaded; errors are one line."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from huggingface_hub import ModelHubMixin, constants, file_download
 from PIL import Image
 from safetensors.torch import load_file
 from standin_hub import TOKEN, Hub, Repo, serve
+from tiny_parts import TinyNet
 
 from tiramisu import commands
 from tiramisu.checkpoints.checkpoint import load_model, save_model
@@ -32,7 +34,7 @@ def make_model(arch: str = "fc56", num_classes: int = 3) -> ImageModel:
     torch.manual_seed(0)
     info = ModelInfo(
         arch=arch,
-        task=task_of(arch),
+        task=task_of(arch) or "segmentation",
         class_names=tuple(f"class{i}" for i in range(num_classes)),
         colors=tuple((i, 2 * i, 3 * i) for i in range(num_classes)),
         mean=(0.4, 0.5, 0.6),
@@ -331,3 +333,25 @@ def test_the_command_only_replaces_a_published_model(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["README.md"]
     with pytest.raises(ValueError, match=r"--out FOLDER, --push USER/NAME"):
         commands.publish(["--checkpoint", str(tmp_path / "run")])
+
+
+def test_a_network_of_ones_own_is_not_imported(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    text = f"open({str(ran)!r}, 'w').close()\nfrom tiny_parts import TinyNet"
+    (tmp_path / "own_hub_net.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    model = make_model("tiny_parts:TinyNet")
+    model.info = dataclasses.replace(model.info, arch="own_hub_net:TinyNet")
+    put_on(hub, "me/own", model, tmp_path / "own")
+    refused = "the model from the Hub needs a network .* own_hub_net:TinyNet: its module is not"
+    with pytest.raises(ValueError, match=refused):
+        load_model("hf://me/own")
+    with pytest.raises(ValueError, match=refused):
+        SegmentationModel.from_pretrained("me/own")
+    assert not ran.exists()
+    assert_same(model, load_model("hf://me/own", network=TinyNet))
+    assert_same(model, SegmentationModel.from_pretrained("me/own", network=TinyNet))
+    assert not ran.exists()
+    assert_same(model, SegmentationModel.from_pretrained(tmp_path / "own"))  # a local folder

@@ -261,3 +261,13 @@ def test_accelerator(make: Make) -> None:
         pytest.skip("has a GPU")
     with pytest.raises(ValueError, match="--accelerator gpu"):
         evaluate_checkpoint(make(accelerator="gpu"))
+
+
+def test_metrics(make: Make, tmp_path: Path) -> None:
+    evaluate_checkpoint(make(out=str(tmp_path / "a")))
+    assert "own_metrics" not in saved(tmp_path / "a")
+    for name, metrics in (("b", "tiny_parts:Pixels"), ("c", ["tiny_parts:Pixels"])):
+        evaluate_checkpoint(make(out=str(tmp_path / name), metrics=metrics))
+        assert saved(tmp_path / name)["own_metrics"] == {"Pixels": 3 * 62 * 62}
+    with pytest.raises(ValueError, match=r"--metrics tiny_parts:Gone: .* has no Gone"):
+        evaluate_checkpoint(make(out=str(tmp_path / "d"), metrics="tiny_parts:Gone"))

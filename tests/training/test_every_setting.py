@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from PIL import Image
 from tiny_annotations import labelme, polygons, write_image, write_json
+from tiny_parts import Steps, TinyLogger
 from tiny_rasters import write_set
 from torch import Tensor, nn
 
@@ -937,3 +938,41 @@ def test_sync_bn(quick: Quick) -> None:
         layer_sync = trainer_of(quick(sync_bn=sync_bn))._accelerator_connector._layer_sync
         network = layer_sync.apply(network) if layer_sync else network
         assert type(network[1]) is norm
+
+
+# --- Parts of one's own; see also test_user_parts.py
+
+
+def test_augment(quick: Quick) -> None:
+    usual = quick(crop=None, flip=False)
+    plain, changed = (
+        preparing.prepare(config).data.train_set[0]["image"]
+        for config in (usual, dataclasses.replace(usual, augment="tiny_parts:noise"))
+    )
+    assert (changed.int() - plain.int() // 2).unique().numel() == 1
+
+
+def test_metrics(quick: Quick) -> None:
+    for metrics in ("tiny_parts:Pixels", ["tiny_parts:Pixels"]):
+        prepared = preparing.prepare(quick(metrics=metrics))
+        assert list(prepared.task.meter.own.metrics) == ["Pixels"]
+        assert prepared.history.own == ("Pixels",)
+    assert preparing.prepare(quick()).history.own == ()
+
+
+def test_callbacks(quick: Quick) -> None:
+    kinds = [type(callback) for callback in trainer_with(quick(callbacks="tiny_parts:Steps"))]
+    assert kinds.count(Steps) == 1
+    assert kinds.index(Steps) < kinds.index(ModelCheckpoint)
+    assert Steps not in [type(callback) for callback in trainer_with(quick())]
+
+
+def trainer_with(config: TrainConfig) -> list[Callback]:
+    return preparing.prepare(config).trainer.callbacks
+
+
+def test_loggers(quick: Quick) -> None:
+    prepared = preparing.prepare(quick(loggers=["tiny_parts:TinyLogger"]))
+    logger = prepared.trainer.loggers[1]
+    assert isinstance(logger, TinyLogger)
+    assert Path(logger.save_dir) == prepared.folder

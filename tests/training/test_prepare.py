@@ -245,7 +245,7 @@ def test_the_next_folder_is_taken_if_another_training_was_quicker(
     monkeypatch.chdir(tmp_path)
     prepared: list[Path] = []
 
-    def prepare_too_late(config: TrainConfig) -> PreparedRun:
+    def prepare_too_late(config: TrainConfig, **_: object) -> PreparedRun:
         chosen = prepare(config)
         if not prepared:
             chosen.folder.mkdir(parents=True)

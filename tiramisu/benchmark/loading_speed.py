@@ -17,7 +17,7 @@ from tiramisu.data.transforms import TrainTransform
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.losses import build_loss
 from tiramisu.training.optim import build_optimizer
-from tiramisu.training.planning import build_model_for
+from tiramisu.training.preparing import build_model_for
 
 
 def compare_loading(
@@ -40,7 +40,7 @@ def compare_loading(
     spec = load_spec(data)
     config = TrainConfig(arch=case.arch, data=data, data_root=data_root, batch_size=case.batch)
     model = build_model_for(spec, config).to(case.device).train()
-    loss = build_loss(config.loss, ignore_index=spec.ignore_index)
+    loss = build_loss("cross_entropy", ignore_index=spec.ignore_index)
     train_on = steps.make_training_step(model, loss, build_optimizer(model.network, config), case)
 
     def train(batches: Iterator[Any]) -> None:

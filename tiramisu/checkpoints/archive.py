@@ -29,6 +29,14 @@ def check_zip(path: Path) -> None:
             raise ValueError(f"the checksum of its part {show(damaged)} differs")
 
 
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a program of TorchScript, which `torch.jit.save` has written."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
 def holds_objects(path: Path) -> bool:
     """Whether a file is a whole pickle, or an archive with one, that names classes or functions."""
     names: set[str] = set()

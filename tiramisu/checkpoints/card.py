@@ -152,7 +152,7 @@ def _make_front_matter(
 
 def _list_families(arch: str) -> list[str]:
     """The families of networks that an architecture belongs to, the narrowest last."""
-    if arch.startswith("fc"):
+    if arch.startswith("fc") and ":" not in arch:
         return ["densenet", "fc-densenet"]
     return ["densenet"] if "densenet" in arch else []
 

@@ -14,6 +14,7 @@ from tiramisu.checkpoints.hub import CARD_NAME, SCHEME, fetch_model, hub_errors
 from tiramisu.checkpoints.info import HUB_CONFIG_NAME, INFO_NAME, ModelInfo, write_hub_config
 from tiramisu.checkpoints.model_files import find_checkpoint
 from tiramisu.checkpoints.weights_file import save_weights
+from tiramisu.models.own_network import NetworkBuilder
 from tiramisu.text import in_one_line
 
 
@@ -29,7 +30,14 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, path: Path, *, device: str | torch.device = "cpu") -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        device: str | torch.device = "cpu",
+        network: NetworkBuilder | None = None,
+        is_downloaded: bool = False,
+    ) -> Self:
         """Load a model from its file, ready to predict (evaluation mode)."""
 
     @classmethod
@@ -43,6 +51,7 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
         local_files_only: bool = False,
         revision: str | None = None,
         device: str | torch.device = "cpu",
+        network: NetworkBuilder | None = None,
         **model_kwargs: Any,
     ) -> Self:
         """Load a model from a folder or from the Hub, ready to predict (evaluation mode).
@@ -55,6 +64,7 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
             local_files_only: only use the cache, without asking the Hub.
             revision: branch, tag or commit on the Hub; by default its main branch.
             device: where the weights go.
+            network: see `load_model`.
             **model_kwargs: none are accepted.
 
         Raises:
@@ -70,7 +80,8 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
             )
         name = str(pretrained_model_name_or_path)
         folder = Path(name)
-        if not folder.is_dir():
+        is_downloaded = not folder.is_dir()
+        if is_downloaded:
             folder = fetch_model(
                 name if name.startswith(SCHEME) else SCHEME + name,
                 revision=revision,
@@ -79,7 +90,9 @@ class HubMixin(ModelHubMixin, nn.Module, ABC):
                 cache_dir=cache_dir,
                 local_files_only=local_files_only,
             )
-        return cls.load(find_checkpoint(folder), device=device)
+        return cls.load(
+            find_checkpoint(folder), device=device, network=network, is_downloaded=is_downloaded
+        )
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the model to the Hub; its repository is created if it does not exist.

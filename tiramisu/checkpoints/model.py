@@ -12,8 +12,11 @@ from typing_extensions import Self
 from tiramisu.checkpoints.hub_model import HubMixin
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model_files import read_model_file
+from tiramisu.checkpoints.run_folder import CHECKPOINTS
 from tiramisu.checkpoints.weights_file import load_weights
 from tiramisu.models import build_model, list_models, task_of
+from tiramisu.models.own_network import NetworkBuilder, OwnNetwork, build_own, find_network
+from tiramisu.models.zoo import is_own_network
 
 # Mean and standard deviation of ImageNet's training images, RGB in 0..1.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,37 +48,79 @@ class ImageModel(HubMixin):
             self.register_buffer(name, value.float().view(-1, 1, 1), persistent=False)
 
     @classmethod
-    def build(cls, info: ModelInfo, *, memory_efficient: bool = False) -> Self:
-        """A model with fresh weights. Raises ValueError if its network is for another task."""
+    def build(
+        cls,
+        info: ModelInfo,
+        *,
+        memory_efficient: bool = False,
+        network: NetworkBuilder | None = None,
+    ) -> Self:
+        """A model with fresh weights.
+
+        Args:
+            info: what they mean.
+            memory_efficient: see `build_model`.
+            network: builds a network of one's own that is not found by `info.arch`.
+
+        Raises:
+            ValueError: the network cannot be built, or is for another task.
+        """
+        if is_own_network(info.arch):
+            own = build_own(
+                info.arch,
+                num_classes=len(info.class_names),
+                in_channels=info.channels,
+                dropout=info.dropout,
+                memory_efficient=memory_efficient,
+                builder=network,
+            )
+            _check_own_task(own, info.arch, task=cls.task)
+            return cls(own, info)
         task = task_of(info.arch)
         if task != cls.task:
             raise ValueError(
                 f"{info.arch} is a network for {task}; for {cls.task} choose one of "
                 f"{', '.join(list_models(cls.task))}"
             )
-        network = build_model(
+        if network is not None:
+            raise ValueError(
+                f"network is given, and {info.arch} is no network of one's own: leave network out"
+            )
+        known = build_model(
             info.arch,
             num_classes=len(info.class_names),
             in_channels=info.channels,
             dropout=info.dropout,
             memory_efficient=memory_efficient,
         )
-        return cls(network, info)
+        return cls(known, info)
 
     @classmethod
-    def load(cls, path: Path, *, device: str | torch.device = "cpu") -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        device: str | torch.device = "cpu",
+        network: NetworkBuilder | None = None,
+        is_downloaded: bool = False,
+    ) -> Self:
         """Load a model from its file, ready to predict (evaluation mode).
 
         Args:
             path: a `.safetensors` file with its JSON beside it, or a `.ckpt` file.
             device: where the weights go.
+            network: of a model whose network is one's own: the class, or a function that builds it.
+            is_downloaded: whether the file came from the Hub: then no module that it names is
+                imported.
 
         Raises:
             FileNotFoundError: the JSON is missing.
             ValueError: the file is damaged, does not fit its network, or is for another task.
         """
         info, weights = read_model_file(path)
-        model = build_image_model(info)
+        if network is None and is_own_network(info.arch):
+            network = find_saved_network(info.arch, path, is_downloaded=is_downloaded)
+        model = build_image_model(info, network=network)
         if not isinstance(model, cls):
             kind = type(model).__name__
             raise ValueError(
@@ -131,7 +176,40 @@ class ClassificationModel(ImageModel):
         return self.run_network(images)
 
 
-def build_image_model(info: ModelInfo, *, memory_efficient: bool = False) -> ImageModel:
-    """A model with fresh weights, of the class for its task."""
+def build_image_model(
+    info: ModelInfo, *, memory_efficient: bool = False, network: NetworkBuilder | None = None
+) -> ImageModel:
+    """A model with fresh weights, of the class for its task; the arguments are those of `build`."""
     kind = SegmentationModel if info.task == "segmentation" else ClassificationModel
-    return kind.build(info, memory_efficient=memory_efficient)
+    return kind.build(info, memory_efficient=memory_efficient, network=network)
+
+
+def find_saved_network(arch: str, path: Path, *, is_downloaded: bool) -> NetworkBuilder:
+    """The network of one's own that a model's file names; its module is imported.
+
+    A model may come from others, and its file may name any module. So nothing is imported for a
+    model from the Hub, nor from the model's own folder, and only a network is taken.
+
+    Raises:
+        ValueError: the network is not found, or may not be imported; the message says what to give.
+    """
+    remedy = "in Python, load_model(path, network=...) takes the class or the function itself"
+    if is_downloaded:
+        raise ValueError(
+            f"the model from the Hub needs a network that is not part of Tiramisu, {arch}: its "
+            f"module is not imported for a model from the Hub; {remedy}"
+        )
+    folder = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
+    try:
+        return find_network(arch, not_in=folder)
+    except ValueError as error:
+        raise ValueError(f"{path} needs the network {arch} ({error}); {remedy}") from None
+
+
+def _check_own_task(network: OwnNetwork, arch: str, *, task: str) -> None:
+    if network.task != task:
+        shapes = {"segmentation": "(B, C, H, W), of each pixel", "classification": "(B, C)"}
+        raise ValueError(
+            f"--arch {arch} returns logits {shapes[network.task]}; expected {shapes[task]}, for "
+            f"{task}"
+        )

@@ -14,7 +14,7 @@ from pydantic import PlainValidator
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from tiramisu.checkpoints.archive import check_zip, holds_objects
+from tiramisu.checkpoints.archive import check_zip, holds_objects, is_torchscript
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
 from tiramisu.checkpoints.run_folder import BEST, FIRST_FOLD, LAST
@@ -57,7 +57,8 @@ def find_checkpoint(path: str | Path) -> Path:
         if path.suffix not in CHECKPOINT_SUFFIXES:
             raise ValueError(
                 f"{path} is not a Tiramisu checkpoint; expected the folder of a run, a "
-                ".safetensors file or a .ckpt file. Exported models (.onnx, .xml, .pt2) can "
+                ".safetensors file or a .ckpt file (weights alone, such as a .pth, are for "
+                "--init-from). Exported models (.onnx, .xml, .pt2) can "
                 "predict and be evaluated (in Python: load_exported), but not be trained or "
                 "exported again"
             )
@@ -144,28 +145,42 @@ class Checkpoint(TypedDict):
     model_info: dict[str, Any]
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a Lightning checkpoint that Tiramisu wrote.
+def read_archive(path: Path, *, remedy: str = "expected a checkpoint that Tiramisu wrote") -> Any:
+    """Read what `torch.save` has written.
+
+    Args:
+        path: the file.
+        remedy: what to do about a file with objects in it, for the error.
 
     Raises:
-        ValueError: the file could run code when opened, is damaged, or is not from Tiramisu.
+        ValueError: the file could run code when opened, or is damaged.
     """
+    if is_torchscript(path):
+        raise ValueError(f"{path} is a program of TorchScript, which could run code; {remedy}")
     try:
         check_zip(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about formats that are refused anyway
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         if holds_objects(path):
             raise ValueError(
-                f"{path} was refused: it holds objects that could run code when opened; expected "
-                "a checkpoint that Tiramisu wrote"
+                f"{path} was refused: it holds objects that could run code when opened; {remedy}"
             ) from None
         raise ValueError(f"{path} is damaged or is no checkpoint; copy it again") from None
     except Exception as error:  # of many kinds, for what is no checkpoint
         raise ValueError(
             f"{path} is damaged, truncated or no checkpoint ({in_one_line(error)}); copy it again"
         ) from None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint that Tiramisu wrote.
+
+    Raises:
+        ValueError: the file could run code when opened, is damaged, or is not from Tiramisu.
+    """
+    checkpoint = read_archive(path)
     try:
         validate(Checkpoint, checkpoint)
     except ValueError as error:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from tiramisu.data.config import SourceOptions
+from tiramisu.own_parts import OwnName
 from tiramisu.settings import Accelerator, BatchSize, Range, TileSide
 
 
@@ -44,6 +45,9 @@ class EvalConfig(SourceOptions):
     mc_dropout: Literal[0] | Annotated[int, Range(at_least=2, at_most=1000)] = 0
     """Monte Carlo dropout: evaluate the mean of this many passes with random dropout, such as 20.
     For segmentation a picture shows where the passes disagree. 0: one pass without dropout."""
+    metrics: list[OwnName] | OwnName | None = None
+    """Metrics of your own: MODULE:NAME, or a list, of classes of torchmetrics or of functions of
+    the confusion matrix. Those of the training are not taken over."""
     out: str | None = None
     """Folder for table, JSON and pictures; by default eval/DATA_SPLIT_BN in the run's folder."""
     overwrite: bool = False

@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ from tiramisu.inference.predictor import Predictor, check_finite
 from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.inference.tiles import DEFAULT_TILE, Tile
 from tiramisu.inference.whole_images import check_batch
+from tiramisu.own_parts import as_list, find_part_by_name
 from tiramisu.shipped import WEIGHTS
 
 UNCERTAINTY_NAME = "uncertainty.png"
@@ -47,18 +49,23 @@ PAPER_BATCH = 10
 """Consecutive frames in a batch when the paper's authors evaluated with batch statistics."""
 
 
-def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -> Scores:
+def evaluate_checkpoint(
+    config: EvalConfig, *, model: Predictor | None = None, metrics: Sequence[Any] = ()
+) -> Scores:
     """Evaluate a trained model; print the scores and write them as a table, JSON and pictures.
 
     Args:
         config: what to evaluate, and how.
         model: the model that `config.checkpoint` names, if it is loaded already. Exported models
             must be given here.
+        metrics: of one's own, as objects, beside those that `config.metrics` names.
 
     Raises:
         ValueError: model, data and settings do not fit together, or there are results already.
         FileNotFoundError: there is no such checkpoint.
     """
+    named = [find_part_by_name(name, flag="--metrics") for name in as_list(config.metrics)]
+    metrics = [*named, *metrics]
     if model is None:
         model = load_model(config.checkpoint, device=pick_device(config.accelerator))
     info = model.info
@@ -103,6 +110,7 @@ def evaluate_checkpoint(config: EvalConfig, *, model: Predictor | None = None) -
             tile=tile,
             tta=config.tta,
             mc_dropout=config.mc_dropout,
+            metrics=metrics,
         )
 
     table = format_scores(scores, spec, arch=info.arch)
@@ -148,6 +156,7 @@ def evaluate(
     tta: bool = False,
     mc_dropout: int = 0,
     limit: int | None = None,
+    metrics: Sequence[Any] = (),
 ) -> Scores:
     """Evaluate a model on a data set, at the size of its labels.
 
@@ -161,6 +170,7 @@ def evaluate(
         tta: average over scaled and mirrored copies of each image.
         mc_dropout: number of passes with random dropout to average over; 0 takes one pass without.
         limit: number of images to use, spread evenly over the data set; None for all.
+        metrics: of one's own; see `OwnMetrics`.
 
     Raises:
         ValueError: `mc_dropout` for a model without dropout, or together with `tta`.
@@ -168,7 +178,8 @@ def evaluate(
     if tta and mc_dropout:
         raise ValueError("tta and mc_dropout are two ways to average; give one of them")
     spec = dataset.spec
-    meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index).to(model.device)
+    meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index, own=metrics)
+    meter.to(model.device)
     number = min(limit or len(dataset), len(dataset))
     indices = [i * len(dataset) // number for i in range(number)]
     loader = make_loader(

@@ -7,7 +7,8 @@ labels and predictions are left out of the mean.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from tiramisu.evaluation.calibration import (
     ReliabilityMeter,
     reliability,
 )
+from tiramisu.evaluation.own_metrics import OwnMetrics
 from tiramisu.inference.tester import best_class, log_likelihood
 
 Counts = npt.NDArray[np.int64]
@@ -90,6 +92,8 @@ class Scores:
     weights; NaN if only the matrix is known. It is no share: it may be above 1."""
     reliability: Reliability | None = None
     """How far the probabilities can be trusted; None if only the matrix is known."""
+    own: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """The values of metrics of one's own, by their names."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,10 +159,17 @@ class Meter(nn.Module):
         num_classes: number of logits.
         ignore_index: label of what is ignored: void pixels and padding.
         shared: whether several processes share the split; their counts are then added up.
+        own: metrics of one's own; see `OwnMetrics`.
     """
 
     def __init__(
-        self, task: str, num_classes: int, *, ignore_index: int, shared: bool = False
+        self,
+        task: str,
+        num_classes: int,
+        *,
+        ignore_index: int,
+        shared: bool = False,
+        own: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         self.task = task
@@ -169,6 +180,9 @@ class Meter(nn.Module):
         self.reliability = ReliabilityMeter(ignore_index=ignore_index, shared=shared)
         self.cross_entropy = CrossEntropyMeter(ignore_index=ignore_index, shared=shared)
         self.top5 = MeanMetric(sync_on_compute=shared)
+        self.own = OwnMetrics(
+            own, num_classes=num_classes, ignore_index=ignore_index, shared=shared
+        )
         self._counts_top5 = task == "classification" and num_classes > TOP
 
     def update(
@@ -188,6 +202,7 @@ class Meter(nn.Module):
             log_likelihood: logarithm of the probability of the labels, float32 of the same shape;
                 None leaves the cross-entropy unknown.
         """
+        self.own.update(classes, labels)
         classes, confidence, labels = classes.flatten(), confidence.flatten(), labels.flatten()
         likelihood = None if log_likelihood is None else log_likelihood.flatten()
         for start in range(0, len(labels), COUNTED_AT_ONCE):
@@ -218,6 +233,7 @@ class Meter(nn.Module):
             scores,
             cross_entropy=float(self.cross_entropy.compute()),
             reliability=reliability(self.reliability.compute()),
+            own=self.own.compute(scores.matrix),
         )
 
     def reset(self) -> None:
@@ -226,6 +242,7 @@ class Meter(nn.Module):
         self.reliability.reset()
         self.cross_entropy.reset()
         self.top5.reset()
+        self.own.reset()
 
 
 def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:

@@ -31,7 +31,7 @@ CALIBRATION_ERROR = "calibration error"
 
 def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
     """The table of an evaluation, in percent, with published results of the same network."""
-    width = max(map(len, (CALIBRATION_ERROR, *spec.class_names)))
+    width = max(map(len, (CALIBRATION_ERROR, *spec.class_names, *scores.own)))
     if isinstance(scores, SegmentationScores):
         lines, notes = _format_segmentation(scores, spec, arch=arch, width=width)
     else:
@@ -40,6 +40,7 @@ def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
     if scores.reliability is not None:
         error = scores.reliability.expected_calibration_error
         lines.append(f"{CALIBRATION_ERROR:{width}}" + _cells([error]))
+    lines += [f"{name:{width}}{value:9.4g}" for name, value in scores.own.items()]
     return "\n".join(line.rstrip() for line in [*lines, "", *notes]).rstrip()
 
 
@@ -82,6 +83,8 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
             content[name] = dict(zip(spec.class_names, map(number, value), strict=True))
     if isinstance(scores, SegmentationScores):
         content["absent_classes"] = [spec.class_names[c] for c in scores.absent]
+    if scores.own:
+        content["own_metrics"] = {name: number(value) for name, value in scores.own.items()}
     if reliability is not None:
         content["reliability"] = {
             "count": reliability.count.tolist(),

@@ -17,17 +17,16 @@ from difflib import get_close_matches
 from typing import Any
 
 import segmentation_models_pytorch as smp
-import torch
-import torch.nn.functional as F
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
 from tiramisu.models.arguments import check_counts
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import densenet121, densenet161, densenet169, densenet201, densenet264
-from tiramisu.models.network import Network
+from tiramisu.models.padded import Padded
 from tiramisu.models.pretrained import adapt_channels
 from tiramisu.models.public_weights import PublicWeights, load_public
+from tiramisu.own_parts import is_own_name, module_exists
 
 _log = logging.getLogger(__name__)
 
@@ -155,13 +154,10 @@ def register_smp_encoders() -> list[str]:
 register_smp_encoders()
 
 
-class AnySize(Network):
+class AnySize(Padded):
     """A network of segmentation-models-pytorch for images of any size.
 
     Most of its networks need a height and width that are multiples of the stride of their encoder.
-    Here the last row and column are repeated until they are, and the logits are cropped.
-
-    Shapes: images (B, in_channels, H, W), float -> logits (B, num_classes, H, W).
 
     Args:
         network: the network; its attribute `encoder` is its encoder.
@@ -173,14 +169,15 @@ class AnySize(Network):
     """
 
     def __init__(self, network: nn.Module, *, in_channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.network = network
-        self.in_channels = in_channels
-        self.num_classes = num_classes
         encoder: Any = network.encoder
-        self.stride = max(32, encoder.output_stride)
-        # PAN pools three times more, after its encoder has divided by 16.
-        self.min_size = 97 if isinstance(network, smp.PAN) else 1
+        super().__init__(
+            network,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            stride=max(32, encoder.output_stride),
+            # PAN pools three times more, after its encoder has divided by 16.
+            min_size=97 if isinstance(network, smp.PAN) else 1,
+        )
 
     @property
     def features(self) -> nn.Module:
@@ -188,19 +185,6 @@ class AnySize(Network):
         encoder = self.network.encoder
         assert isinstance(encoder, nn.Module)
         return encoder
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> logits (B, num_classes, H, W)."""
-        height, width = images.shape[2:]
-        # Of positive numbers only: ONNX rounds a negative quotient up.
-        rows = (height + self.stride - 1) // self.stride * self.stride
-        columns = (width + self.stride - 1) // self.stride * self.stride
-        # Padded by indexing and cropped by negative padding, because torch.export then traces one
-        # graph for all sizes.
-        row = torch.arange(rows, device=images.device).clamp(max=height - 1)
-        column = torch.arange(columns, device=images.device).clamp(max=width - 1)
-        logits: Tensor = self.network(images[:, :, row][:, :, :, column])
-        return F.pad(logits, (0, width - columns, 0, height - rows))
 
 
 def build_with_smp(
@@ -259,6 +243,17 @@ def build_with_smp(
     return AnySize(network, in_channels=in_channels, num_classes=num_classes)
 
 
+def is_bridged(name: str) -> bool:
+    """Whether a name with a colon is DECODER:DENSENET or smp:..., and not MODULE:NAME.
+
+    A known prefix comes first: a module may not be called like a decoder.
+    """
+    prefix, _, rest = name.partition(":")
+    if prefix == "smp" or prefix in smp.MODEL_ARCHITECTURES_MAPPING or not is_own_name(name):
+        return True
+    return (rest in BUILDERS or rest in smp.encoders.encoders) and not module_exists(prefix)
+
+
 def split_name(name: str) -> tuple[str, str]:
     """The names of decoder and encoder in segmentation-models-pytorch.
 
@@ -289,5 +284,7 @@ def split_name(name: str) -> tuple[str, str]:
             hint = f"expected one of {', '.join(known)}"
             if close:
                 hint = f"did you mean {' or '.join(map(repr, close))}?"
+            elif what == "encoder" and module_exists(library):
+                hint += f"; for a network of your own, give the module {library} another name"
             raise ValueError(f"unknown {what} {given!r} in {name!r}; {hint}")
     return decoder, encoder if library == "smp" else PREFIX + encoder

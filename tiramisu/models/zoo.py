@@ -14,6 +14,7 @@ from tiramisu.models import cifar, densenet, fcdensenet
 from tiramisu.models.backbone import Backbone
 from tiramisu.models.densenet import DenseNet, DenseNetOptions
 from tiramisu.models.network import Device, on_device
+from tiramisu.models.own_network import build_own
 from tiramisu.models.public_weights import PublicWeights, start_from_public
 from tiramisu.text import did_you_mean
 
@@ -27,8 +28,9 @@ class ZooEntry:
     build: Callable[..., nn.Module]
     """Takes the keywords num_classes, in_channels, dropout and memory_efficient."""
 
-    task: str
-    """"segmentation": logits (B, C, H, W), or "classification": logits (B, C)."""
+    task: str | None
+    """"segmentation": logits (B, C, H, W), or "classification": logits (B, C); None for a network
+    of one's own, which is known when it is built."""
 
     size: tuple[int, int]
     """Height and width of the images in its paper."""
@@ -40,6 +42,7 @@ class ZooEntry:
 _for_camvid = partial(ZooEntry, task="segmentation", size=(360, 480), num_classes=11)
 _for_imagenet = partial(ZooEntry, task="classification", size=(224, 224), num_classes=1000)
 _for_cifar = partial(ZooEntry, task="classification", size=(32, 32), num_classes=10)
+_of_ones_own = partial(ZooEntry, task=None, size=(256, 256), num_classes=10)
 
 ZOO = {
     "fc56": _for_camvid(build=fcdensenet.fc_densenet56),
@@ -76,7 +79,9 @@ def build_model(
     Args:
         name: one of `list_models()`; or smp:DECODER/ENCODER, such as "smp:unet/resnet34", for a
             network of segmentation-models-pytorch; or DECODER:DENSENET, such as
-            "unet:densenet121", for one of its decoders on a DenseNet of this package.
+            "unet:densenet121", for one of its decoders on a DenseNet of this package; or
+            MODULE:NAME, such as "mypackage.nets:TinyNet", for a network of one's own, whose module
+            is imported.
         num_classes: number of classes; 1 for a single output, such as of a regression.
         in_channels: number of channels of an image.
         dropout: probability of element-wise dropout, 0 <= dropout < 1; None for the default of the
@@ -106,13 +111,20 @@ def build_model(
     return start_from_public(network, name, weights)
 
 
-def task_of(name: str) -> str:
-    """The task of a network: "segmentation" or "classification".
+def task_of(name: str) -> str | None:
+    """The task of a network: "segmentation" or "classification"; None for one's own.
 
     Raises:
         ValueError: the name is unknown.
     """
     return find_entry(name).task
+
+
+def is_own_network(name: str) -> bool:
+    """Whether a name is MODULE:NAME, of a network of one's own."""
+    from tiramisu.models.smp import is_bridged
+
+    return ":" in name and not is_bridged(name)
 
 
 def list_models(task: str | None = None) -> list[str]:
@@ -133,15 +145,17 @@ def find_entry(name: str) -> ZooEntry:
         ValueError: the name is unknown; the message lists the known ones.
     """
     if ":" in name:
-        from tiramisu.models.smp import build_with_smp, split_name
+        from tiramisu.models.smp import build_with_smp, is_bridged, split_name
 
+        if not is_bridged(name):
+            return _of_ones_own(build=partial(build_own, name))
         split_name(name)
         return _for_camvid(build=partial(build_with_smp, name))
     if name not in ZOO:
         raise ValueError(
             f"unknown model {name!r}; expected one of {', '.join(ZOO)}, smp:DECODER/ENCODER such "
-            f"as smp:unet/resnet34, or DECODER:DENSENET such as unet:densenet121"
-            + did_you_mean(name, ZOO)
+            f"as smp:unet/resnet34, DECODER:DENSENET such as unet:densenet121, or MODULE:NAME for "
+            "a network of your own" + did_you_mean(name, ZOO)
         )
     return ZOO[name]
 

@@ -150,7 +150,7 @@ def _first_size(dataset: ImageDataset) -> tuple[int, int]:
 
 def check_task(spec: DatasetSpec, config: TrainConfig) -> None:
     """Raise ValueError if the network or a loss is for another task than the data set."""
-    if task_of(config.arch) != spec.task:
+    if task_of(config.arch) not in (spec.task, None):
         raise ValueError(
             f"{config.arch} is for {task_of(config.arch)}, {spec.name} for {spec.task}: give "
             f"another --data, or --arch with one of {', '.join(list_models(spec.task))} "

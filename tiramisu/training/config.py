@@ -7,6 +7,7 @@ import dataclasses
 from typing import Annotated, Any, Literal
 
 from tiramisu.data.config import ImageOptions
+from tiramisu.own_parts import OwnName
 from tiramisu.settings import (
     Accelerator,
     BatchSize,
@@ -60,7 +61,8 @@ class TrainConfig(ImageOptions):
     arch: str = "fc56"
     """Network: fc56, fc67 or fc103; smp:DECODER/ENCODER, such as smp:unet/resnet34, for a network
     of segmentation-models-pytorch; DECODER:DENSENET, such as unet:densenet121, for one of its
-    decoders on a DenseNet of Tiramisu."""
+    decoders on a DenseNet of Tiramisu; MODULE:NAME for a network of your own, a class or function
+    that takes num_classes and in_channels."""
     data: str = "streets"
     """Data set: a name that comes with the package, such as camvid; a YAML file; or a folder with
     images/ and masks/."""
@@ -74,9 +76,9 @@ class TrainConfig(ImageOptions):
     """Read and check every image and label before training starts."""
     init_from: str | None = None
     """Weights to start from: a run, a checkpoint, or a model that comes with the package;
-    IMAGENET1K_V1, torchvision's weights, for DECODER:DENSENET; or imagenet, the encoder's weights,
-    for smp:DECODER/ENCODER. Layers that do not fit, such as the last one for other classes, start
-    from random weights."""
+    IMAGENET1K_V1, torchvision's weights, for DECODER:DENSENET; imagenet, the encoder's weights,
+    for smp:DECODER/ENCODER; or a state dict of PyTorch, .pth or .safetensors. Layers that do not
+    fit, such as the last one for other classes, start from random weights."""
     resume: str | None = None
     """Run to continue, with the settings it was started with."""
     out: str | None = None
@@ -112,6 +114,9 @@ class TrainConfig(ImageOptions):
     square are turned by 0 or 180 degrees where --batch-size is above 1."""
     color: Share = 0.0
     """Strength of random changes of brightness, contrast, gamma and colour."""
+    augment: OwnName | None = None
+    """Augmentation of your own, after that of the other settings: MODULE:NAME of an object of
+    albumentations, or of a function that takes and returns image and mask."""
     normalize: Literal["unit", "imagenet"] = "imagenet"
     """Normalisation of pixels: unit scales them to 0..1, as in the FC-DenseNet paper; imagenet then
     subtracts the mean and divides by the standard deviation of ImageNet."""
@@ -159,11 +164,11 @@ class TrainConfig(ImageOptions):
     dropout: ShareBelowOne | None = None
     """Dropout rate; null takes the default of the network (0.2 for
     FC-DenseNets, 0 for DenseNets)."""
-    loss: Loss = "cross_entropy"
+    loss: Loss | OwnName = "cross_entropy"
     """Loss over the labelled pixels. A + adds two losses with equal weight. tversky is dice with
     missed pixels weighing more than false ones, 0.7 to 0.3. bce and focal are binary (sigmoid)
     losses for each class; predictions still use the softmax, so their probabilities are less
-    reliable."""
+    reliable. MODULE:NAME is a loss of your own, a class or function of logits and labels."""
     label_smoothing: ShareBelowOne = 0.0
     """Part of the target that cross-entropy spreads evenly over all classes."""
     class_weights: Literal["none", "median_frequency", "capped"] | list[ClassWeight] = "none"
@@ -175,7 +180,7 @@ class TrainConfig(ImageOptions):
     final_epochs: CountOrZero = 0
     """Number of epochs at the end of the run that train on whole images, without random crops and
     random scaling. --max-steps and --patience may end a run before them."""
-    final_loss: Loss | None = None
+    final_loss: Loss | OwnName | None = None
     """Loss of the final epochs; null keeps --loss."""
     recalibrate: bool = True
     """Measure the statistics of batch norm again before each validation and for the final model, on
@@ -186,6 +191,9 @@ class TrainConfig(ImageOptions):
     and recall/."""
     patience: CountOrZero = 0
     """Stop after this many epochs without a better --monitor; 0 never stops early."""
+    metrics: list[OwnName] | OwnName | None = None
+    """Metrics of your own in each validation: MODULE:NAME, or a list, of classes of torchmetrics or
+    of functions of the confusion matrix."""
     val_every: Count = 1
     """Evaluate on the validation split after every so many epochs."""
     eval_batch_size: BatchSize = 1
@@ -197,6 +205,12 @@ class TrainConfig(ImageOptions):
     keep: Literal["best", "last"] = "best"
     """Epoch whose weights are saved as the final model: the one with the best --monitor, or the
     last."""
+
+    callbacks: list[OwnName] | OwnName | None = None
+    """Callbacks of your own, Lightning's: MODULE:NAME of a class or an object, or a list."""
+    loggers: list[OwnName] | OwnName | None = None
+    """Loggers beside TensorBoard's, Lightning's: MODULE:NAME of a class or an object, or a list,
+    such as lightning.pytorch.loggers:CSVLogger."""
 
     # The machine.
     accelerator: Accelerator = "auto"
@@ -271,13 +285,15 @@ class ClassifierTrainConfig(TrainConfig):
     arch: str = "densenet_bc40_12"
     """Network: densenet121, densenet161, densenet169, densenet201 or densenet264; for small images
     densenet40_12, densenet100_12, densenet100_24, densenet_bc40_12, densenet_bc100_12,
-    densenet_bc250_24 or densenet_bc190_40."""
+    densenet_bc250_24 or densenet_bc190_40; or MODULE:NAME for a network of your own, a class or
+    function that takes num_classes and in_channels."""
     data: str = "objects"
     """Data set: a name that comes with the package, such as cifar10; a YAML file; or a folder with
     train/CLASS/ and val/CLASS/."""
     init_from: str | None = None
-    """Weights to start from: a run, a checkpoint, or IMAGENET1K_V1, torchvision's weights. Layers
-    that do not fit, such as the last one for other classes, start from random weights."""
+    """Weights to start from: a run, a checkpoint, IMAGENET1K_V1, torchvision's weights, or a state
+    dict of PyTorch, .pth or .safetensors. Layers that do not fit, such as the last one for other
+    classes, start from random weights."""
     image_scale: ImageScale = 1.0
     """Factor by which images are shrunk: 0.5 halves both sides."""
     batch_size: BatchSize = 64
@@ -291,12 +307,12 @@ class ClassifierTrainConfig(TrainConfig):
     recalibrate: bool = False
     """Measure the statistics of batch norm again before each validation and for the final model, on
     some training batches."""
-    loss: Loss = "cross_entropy"
+    loss: Loss | OwnName = "cross_entropy"
     """Loss: cross_entropy, bce or focal; the others are for segmentation. bce and focal are binary
     (sigmoid) losses for each class; predictions still use the softmax, so their probabilities are
-    less reliable."""
-    final_loss: Loss | None = None
-    """Loss of the final epochs, cross_entropy, bce or focal; null keeps --loss."""
+    less reliable. MODULE:NAME is a loss of your own, a class or function of logits and labels."""
+    final_loss: Loss | OwnName | None = None
+    """Loss of the final epochs, cross_entropy, bce, focal or MODULE:NAME; null keeps --loss."""
     dropout: ShareBelowOne | None = None
     """Dropout rate; null takes the default of the network, which is 0."""
     monitor: str = "top1"

@@ -3,6 +3,7 @@
 import csv
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,13 +49,22 @@ class History(Callback):
         folder: the run's folder, which need not exist yet.
         task: "segmentation" or "classification".
         monitor: the score that decides which epoch is the best; None for the first one of the task.
+        own: names of metrics of one's own.
     """
 
-    def __init__(self, folder: Path, *, task: str, monitor: Figure | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        task: str,
+        monitor: Figure | None = None,
+        own: Sequence[str] = (),
+    ) -> None:
         self.monitor = monitor or FIGURES[task][0]
         self.figures = list_figures(task, monitor)
+        self.own = tuple(own)
         self.path = folder / HISTORY_NAME
-        scores = [f"val_{figure.key}" for figure in self.figures]
+        scores = [f"val_{name}" for name in (*(f.key for f in self.figures), *self.own)]
         columns = [*COUNTS, "lr", "train_loss", *scores, "images_per_second", "seconds"]
         # Older versions wrote fewer columns.
         self.rows = [
@@ -97,6 +107,7 @@ class History(Callback):
             "lr": self._lr,
             "train_loss": float(loss),
             **{f"val_{f.key}": float(metrics.get(f"val/{f.key}", math.nan)) for f in self.figures},
+            **{f"val_{name}": float(metrics.get(f"val/{name}", math.nan)) for name in self.own},
             "images_per_second": self.images_per_second,
             "seconds": time.monotonic() - self._start,
         }

@@ -5,7 +5,7 @@ import math
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
+from tiramisu.data.own_transform import OwnTransform
 from tiramisu.data.sample import Sample
 from tiramisu.data.sampling import RareClassSampling
 from tiramisu.data.scaling import RGB_SCALING, Scaling, choose_scaling, usual_scaling
@@ -36,13 +37,20 @@ CACHE: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": F
 class RunData(LightningDataModule):
     """Both splits of a run: training samples with augmentation, validation samples without.
 
+    `augmentation` is one's own, see `OwnParts`; it comes last.
+
     The images are read and scaled as those of the network that is trained on, if there is one.
 
     Validation labels keep their full size, at which the model is evaluated.
     """
 
     def __init__(
-        self, spec: DatasetSpec, config: TrainConfig, *, trained: ModelInfo | None = None
+        self,
+        spec: DatasetSpec,
+        config: TrainConfig,
+        *,
+        trained: ModelInfo | None = None,
+        augmentation: Any = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -76,6 +84,9 @@ class RunData(LightningDataModule):
             padding=padding_values(self.scaling, pixel_type=self.format.pixel_type),
             value_range=self.scaling.value_range,
         )
+        if augmentation is not None:
+            self.train_set.transform = OwnTransform(self.train_set.transform, augmentation)
+            self.train_set[0]  # fails now if it fails
         self.val_set = make_split(config.val_split, scale_labels=False, format=self.format)
 
     @functools.cached_property

@@ -1,9 +1,8 @@
 """A run before it starts: everything that can fail before it starts; nothing is written."""
 
 import dataclasses
-import functools
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -20,6 +19,8 @@ from tiramisu.data.scaling import Scaling, choose_scaling, describe_scaling
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.splitting.split_data import require_val
 from tiramisu.devices import is_main_process
+from tiramisu.evaluation.own_metrics import metric_names
+from tiramisu.models.own_network import NetworkBuilder
 from tiramisu.training.checks import (
     check_crops,
     check_image_size,
@@ -32,7 +33,7 @@ from tiramisu.training.checks import (
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History
 from tiramisu.training.loading import RunData, normalization
-from tiramisu.training.losses import balance_classes, build_loss
+from tiramisu.training.losses import SumOfLosses, balance_classes, build_loss
 from tiramisu.training.monitor import find_monitor
 from tiramisu.training.resuming import check_classes, check_state
 from tiramisu.training.run_settings import (
@@ -42,6 +43,13 @@ from tiramisu.training.run_settings import (
 from tiramisu.training.saving import KeepEpochIfValidationFails
 from tiramisu.training.task import TrainingTask
 from tiramisu.training.trainer import build_trainer
+from tiramisu.training.user_parts import (
+    NO_PARTS,
+    OwnParts,
+    build_own_loss,
+    describe_lost,
+    find_parts,
+)
 from tiramisu.training.warm_start import warm_start
 
 
@@ -59,6 +67,8 @@ class PreparedRun:
     """The epochs done so far: none, but for a resumed run."""
     folder: Path
     """The run's folder; a new run's does not exist yet, or is empty."""
+    parts: OwnParts = NO_PARTS
+    """Parts of one's own."""
 
     @property
     def checkpoint(self) -> Path | None:
@@ -92,9 +102,15 @@ class PreparedRun:
         return f"go on with --resume {self.folder}"
 
 
-def prepare(config: TrainConfig) -> PreparedRun:
-    """Check everything that can be wrong, and build all that a run needs. Writes no files."""
+def prepare(config: TrainConfig, *, given: OwnParts = NO_PARTS) -> PreparedRun:
+    """Check everything that can be wrong, and build all that a run needs. Writes no files.
+
+    Args:
+        config: the settings.
+        given: parts of one's own as objects.
+    """
     check_machine(config)
+    config, parts = find_parts(config, given)
     config = use_absolute_paths(config)
     state = check_resume(config) if config.resume is not None else None
     spec = load_spec(
@@ -107,7 +123,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
     check_task(spec, config)
     find_monitor(config.monitor, spec)  # only to raise its error
     require_val(spec, config.val_split)
-    for note in spec.notes if is_main_process() else ():
+    for note in [*spec.notes, *describe_lost(given)] if is_main_process() else ():
         print(f"Note: {note}")
     folder = choose_folder(config, data_name=spec.name)
     if state is not None:
@@ -120,22 +136,25 @@ def prepare(config: TrainConfig) -> PreparedRun:
     trained = None
     if state is not None:
         trained = ModelInfo.from_dict(state["model_info"], origin=str(folder / LAST))
-    data = RunData(spec, config, trained=trained)
+    data = RunData(spec, config, trained=trained, augmentation=parts.augmentation)
     if is_main_process() and (data.scaling.is_measured or data.format != RGB):
         print(
             f"images: bands {describe_bands(data.format)}, {data.format.pixel_type}, values "
             f"{describe_scaling(data.scaling)} (--bands and --scaling change this)"
         )
-    model = build_model_for(spec, config, format=data.format, scaling=data.scaling)
+    model = build_model_for(
+        spec, config, format=data.format, scaling=data.scaling, network=parts.network
+    )
     check_crops(model.network, config)
     if spec.task == "classification":
         size = find_image_size(data.val_set, config)
         model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)
     check_image_size(model.network, data, config)
-    task = build_task(model, data, config)
-    history = History(folder, task=spec.task, monitor=find_monitor(config.monitor, spec))
-    trainer = build_trainer(config, folder, history)
+    monitor = find_monitor(config.monitor, spec)
+    task = build_task(model, data, config, parts=parts)
+    history = History(folder, task=spec.task, monitor=monitor, own=metric_names(parts.metrics))
+    trainer = build_trainer(config, folder, history, parts)
     if state is not None:
         check_state(state, folder=folder, task=task, trainer=trainer, history=history)
     return PreparedRun(
@@ -146,6 +165,7 @@ def prepare(config: TrainConfig) -> PreparedRun:
         trainer=trainer,
         history=history,
         folder=folder,
+        parts=parts,
     )
 
 
@@ -155,6 +175,7 @@ def build_model_for(
     *,
     format: ImageFormat = RGB,
     scaling: Scaling | None = None,
+    network: NetworkBuilder | None = None,
 ) -> ImageModel:
     """The network of a run, freshly initialised or with the weights it starts from.
 
@@ -163,6 +184,7 @@ def build_model_for(
         config: the settings.
         format: the bands and the type of the images.
         scaling: of their values; None for all values of the type.
+        network: one's own; None for that of `config.arch`.
     """
     pl.seed_everything(config.seed, verbose=False)
     scaling = scaling or choose_scaling("type", format, [])
@@ -182,10 +204,10 @@ def build_model_for(
         task=spec.task,
         dataset=spec.name,
     )
-    model = build_image_model(info, memory_efficient=config.memory_efficient)
+    model = build_image_model(info, memory_efficient=config.memory_efficient, network=network)
     is_fresh = config.resume is None or not Path(config.resume, LAST).is_file()
     if config.init_from is not None and is_fresh:
-        warm_start(model, config.init_from)
+        warm_start(model, config.init_from, builder=network)
     if config.channels_last:
         model.network.to(memory_format=torch.channels_last)
     if config.compile:
@@ -193,7 +215,9 @@ def build_model_for(
     return model
 
 
-def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> TrainingTask:
+def build_task(
+    model: ImageModel, data: RunData, config: TrainConfig, *, parts: OwnParts = NO_PARTS
+) -> TrainingTask:
     """The model with its loss, ready to be trained."""
     weight = None
     if isinstance(config.class_weights, list):
@@ -202,16 +226,30 @@ def build_task(model: ImageModel, data: RunData, config: TrainConfig) -> Trainin
         labels = torch.from_numpy(data.label_counts.sum(axis=0))
         weight = balance_classes(labels, capped=config.class_weights == "capped")
     ignore_index = data.train_set.spec.ignore_index
-    build = functools.partial(
-        build_loss, ignore_index=ignore_index, weight=weight, label_smoothing=config.label_smoothing
-    )
+    options: Any = {
+        "ignore_index": ignore_index,
+        "weight": weight,
+        "label_smoothing": config.label_smoothing,
+    }
+
+    def build(name: Any, own: Any, *, flag: str) -> SumOfLosses:
+        if own is None:
+            return build_loss(name, **options)
+        size = len(model.info.class_names)
+        return build_own_loss(own, flag=flag, num_classes=size, task=model.task, **options)
+
     return TrainingTask(
         model,
         config,
-        loss=build(config.loss),
-        final_loss=build(config.final_loss) if config.final_loss else None,
+        loss=build(config.loss, parts.loss, flag="--loss"),
+        final_loss=(
+            build(config.final_loss, parts.final_loss, flag="--final-loss")
+            if config.final_loss
+            else None
+        ),
         batches_per_epoch=data.batches_per_epoch,
         train_set=data.train_set,
         ignore_index=ignore_index,
         monitor=find_monitor(config.monitor, data.train_set.spec),
+        metrics=parts.metrics,
     )

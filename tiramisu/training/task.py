@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -42,6 +42,7 @@ class TrainingTask(LightningModule):
         train_set: the training images; without augmentation for the statistics of batch norm.
         ignore_index: label of void pixels, which are ignored.
         monitor: a score of the validation that is logged beside those of the task.
+        metrics: of one's own, computed in the validation; see `OwnParts`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TrainingTask(LightningModule):
         train_set: ImageDataset,
         ignore_index: int,
         monitor: Figure | None = None,
+        metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         self.model = model
@@ -64,7 +66,9 @@ class TrainingTask(LightningModule):
         self.batches_per_epoch = batches_per_epoch
         self.train_set = train_set
         num_classes = len(model.info.class_names)
-        self.meter = Meter(model.task, num_classes, ignore_index=ignore_index, shared=True)
+        self.meter = Meter(
+            model.task, num_classes, ignore_index=ignore_index, shared=True, own=metrics
+        )
         self.figures = list_figures(model.task, monitor)
         self.tester = PixelTester(model, tile=as_tile(config.tile))
 
@@ -129,6 +133,8 @@ class TrainingTask(LightningModule):
         self.meter.reset()
         for figure in self.figures:
             self.log(f"val/{figure.key}", figure.read(scores))
+        for name, value in scores.own.items():
+            self.log(f"val/{name}", value)
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.model.network, self.config)

@@ -28,10 +28,11 @@ from tiramisu.training.run_settings import (
     save_config,
 )
 from tiramisu.training.training_run import TrainingRun, score_percentages
+from tiramisu.training.user_parts import NO_PARTS, OwnParts
 from tiramisu.visual.pictures import save_png
 
 
-def train(config: TrainConfig) -> TrainingRun:
+def train(config: TrainConfig, *, parts: OwnParts = NO_PARTS) -> TrainingRun:
     """Train a network, evaluate it, and publish it in a run's folder.
 
     The folder then holds config.yaml, metrics.csv, TensorBoard's events, checkpoints/, the
@@ -39,6 +40,7 @@ def train(config: TrainConfig) -> TrainingRun:
 
     Args:
         config: the settings; `ClassifierTrainConfig` has other defaults.
+        parts: a network, a loss and more of one's own, in place of those in the settings.
 
     Returns:
         The run: its folder, its published model, and how well that does.
@@ -48,7 +50,7 @@ def train(config: TrainConfig) -> TrainingRun:
         KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
     while True:
-        prepared = prepare(config)
+        prepared = prepare(config, given=parts)
         try:
             fit(prepared)
         except FolderTakenError:
@@ -146,7 +148,13 @@ def publish(prepared: PreparedRun) -> TrainingRun:
     config, spec, folder = prepared.config, prepared.spec, prepared.folder
     history = prepared.history.rows
     if not prepared.trainer.is_global_zero:
-        return TrainingRun(folder=folder, task=spec.task, history=history, scores=None)
+        return TrainingRun(
+            folder=folder,
+            task=spec.task,
+            history=history,
+            scores=None,
+            network=prepared.parts.network,
+        )
     with _explained(prepared):
         model = _load_trained(prepared)
         try:
@@ -167,7 +175,13 @@ def publish(prepared: PreparedRun) -> TrainingRun:
                 raise
             raise ValueError(explain_evaluation(prepared)) from None
     print(f"the model, curves.png and samples.png are in {folder}")
-    return TrainingRun(folder=folder, task=spec.task, history=history, scores=scores)
+    return TrainingRun(
+        folder=folder,
+        task=spec.task,
+        history=history,
+        scores=scores,
+        network=prepared.parts.network,
+    )
 
 
 def _is_best(prepared: PreparedRun) -> bool:
@@ -178,7 +192,8 @@ def _is_best(prepared: PreparedRun) -> bool:
 def _load_trained(prepared: PreparedRun) -> ImageModel:
     """The model of the epoch that `keep` chooses, on the device for its evaluation."""
     chosen = prepared.folder / (BEST if _is_best(prepared) else LAST)
-    return load_model(chosen, device=pick_device(prepared.config.accelerator))
+    device = pick_device(prepared.config.accelerator)
+    return load_model(chosen, device=device, network=prepared.parts.network)
 
 
 def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
@@ -195,7 +210,7 @@ def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
         overwrite=True,
         accelerator=config.accelerator,
     )
-    return evaluate_checkpoint(settings, model=model)
+    return evaluate_checkpoint(settings, model=model, metrics=prepared.parts.metrics)
 
 
 def _save_published(model: ImageModel, prepared: PreparedRun) -> None:

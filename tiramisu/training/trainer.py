@@ -24,12 +24,21 @@ from tiramisu.training.saving import (
     KeepEpochIfValidationFails,
     SaveWhenStopped,
 )
+from tiramisu.training.user_parts import NO_PARTS, OwnParts, build_callbacks, build_loggers
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
-def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Trainer:
+def build_trainer(
+    config: TrainConfig, folder: Path, history: History, parts: OwnParts = NO_PARTS
+) -> pl.Trainer:
     """Lightning's Trainer with the callbacks of a run. Writes no files; the folder need not exist.
+
+    Args:
+        config: the settings.
+        folder: of the run.
+        history: writes metrics.csv.
+        parts: callbacks and loggers of one's own.
 
     Raises:
         ValueError: this machine has no such devices.
@@ -60,6 +69,7 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
                 check_on_train_epoch_end=False,
             )
         )
+    callbacks += build_callbacks(parts)
     # Last, so that they save the state of all other callbacks after the step or the epoch.
     callbacks += [
         SaveWhenStopped(folder / LAST),
@@ -85,9 +95,10 @@ def build_trainer(config: TrainConfig, folder: Path, history: History) -> pl.Tra
             log_every_n_steps=1,
             # EpochSampler splits an epoch between processes without using an image twice.
             use_distributed_sampler=False,
-            logger=TensorBoardLogger(
-                folder, name="tensorboard", version="", default_hp_metric=False
-            ),
+            logger=[
+                TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False),
+                *build_loggers(parts, folder),
+            ],
             callbacks=callbacks,
             plugins=[CheckpointWriter()],
             enable_progress_bar=False,

@@ -8,6 +8,7 @@ from pathlib import Path
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.evaluation.metrics import FIGURES, Figure, Scores
+from tiramisu.models.own_network import NetworkBuilder
 from tiramisu.training.history import Row
 
 
@@ -27,11 +28,13 @@ class TrainingRun:
     scores: Scores | None
     """Scores of the published model on the validation split. If several processes train, only the
     main one has them; None in the others."""
+    network: NetworkBuilder | None = None
+    """What has built the network, if it is one's own."""
 
     @functools.cached_property
     def model(self) -> ImageModel:
         """The published model, on the CPU in evaluation mode; loaded when it is first used."""
-        return load_model(self.folder)
+        return load_model(self.folder, network=self.network)
 
     def __repr__(self) -> str:
         epochs = len(self.history)
