@@ -81,7 +81,7 @@ def test_without_splits_all_is_train(tmp_path: Path, patterns: tuple[str, str]) 
     assert report.splits[0].num_samples == 3
     assert "Note: there are no splits: all samples are the split train" in str(report)
     assert "give" not in str(report.notes)
-    assert "--val-fraction 0.2" in report.warnings[-1]
+    assert "there is no split val; training needs both" in report.warnings[-1]
 
 
 def test_what_is_not_usual_is_said(tmp_path: Path) -> None:

@@ -217,7 +217,6 @@ def test_problems_for_training_are_warnings(tiny: Path):
     only_train = spec.model_copy(update={"splits": {"train": spec.splits["train"]}})
     (warning,) = check_dataset(only_train).warnings
     assert "no split val" in warning
-    assert "--val-fraction 0.2" in warning
     assert "--val-split" in warning
     assert check_dataset(only_train, splits=["train"]).warnings == ()  # as training calls it
 

@@ -3,11 +3,11 @@
 from collections import Counter
 
 from tiramisu.data.splitting.groups import join_where_possible, make_groups, name_groups
-from tiramisu.data.splitting.sample_facts import SampleFacts
+from tiramisu.data.splitting.split_samples import SplitSample
 
 
-def facts(*names: str) -> list[SampleFacts]:
-    return [SampleFacts(name=name, counts={0: 1, i: 2}) for i, name in enumerate(names)]
+def facts(*names: str) -> list[SplitSample]:
+    return [SplitSample(name=name, counts={0: 1, i: 2}) for i, name in enumerate(names)]
 
 
 def test_a_group_has_the_samples_and_labels_of_all_that_are_joined() -> None:

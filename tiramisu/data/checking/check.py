@@ -231,12 +231,7 @@ def _warnings(reports: Iterable[SplitReport], spec: DatasetSpec) -> Iterator[str
 def _training_problems(spec: DatasetSpec) -> Iterator[str]:
     """Why a data set without problems can still not be used for training."""
     missing = [name for name in ROLES[:2] if name not in spec.splits]
-    if missing == ["val"]:
-        yield (
-            "there is no split val: training needs --val-fraction 0.2, which sets a fifth of the "
-            "samples aside for validation, or another split given by --val-split"
-        )
-    elif missing:
+    if missing:
         yield (
             f"there is no split {' and no '.join(missing)}; training needs both, or "
             "others given by --train-split and --val-split"

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tiramisu.data.splitting.sample_facts import SampleFacts
+from tiramisu.data.splitting.split_samples import SplitSample
 from tiramisu.data.splitting.stratify import Group
 from tiramisu.text import list_some, show
 
@@ -47,7 +47,7 @@ def name_groups(names: Sequence[str], pattern: str | None) -> list[str]:
 
 
 def make_groups(
-    facts: Sequence[SampleFacts], names: Sequence[str], pairs: Iterable[tuple[int, int]]
+    facts: Sequence[SplitSample], names: Sequence[str], pairs: Iterable[tuple[int, int]]
 ) -> list[Group]:
     """The groups of all samples.
 
@@ -75,7 +75,7 @@ def make_groups(
 
 
 def join_where_possible(
-    facts: Sequence[SampleFacts],
+    facts: Sequence[SplitSample],
     names: Sequence[str],
     pairs: Sequence[tuple[int, int]],
     *,

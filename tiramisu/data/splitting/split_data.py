@@ -11,8 +11,8 @@ from tiramisu.data.near_duplicates import find_near_duplicates
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import FileSplit
 from tiramisu.data.splitting.groups import join_where_possible, name_groups
-from tiramisu.data.splitting.sample_facts import FileKind, list_samples, read_facts
 from tiramisu.data.splitting.split_record import SplitRecord, read_record
+from tiramisu.data.splitting.split_samples import FileKind, list_samples, read_facts
 from tiramisu.data.splitting.stratify import Group, share_out
 from tiramisu.text import list_some, path_text, show_path
 

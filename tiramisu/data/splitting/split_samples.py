@@ -27,7 +27,7 @@ def _no_details() -> Print:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SampleFacts:
+class SplitSample:
     """What is known of a sample. A file that cannot be read is named by the check of the data."""
 
     name: str
@@ -45,7 +45,7 @@ FileKind = FileSplit | AnnotatedSplit | FolderSplit
 
 def list_samples(
     spec: DatasetSpec, split: FileKind, root: Path
-) -> dict[str, Callable[[], SampleFacts]]:
+) -> dict[str, Callable[[], SplitSample]]:
     """The names of the samples of a split, sorted, each with what reads it.
 
     Files without a partner are samples too, with nothing to read, so that the check of the data
@@ -69,11 +69,11 @@ def list_samples(
     else:
         found = find_files(split, root)
     jobs = {pair.key: partial(_read_pair, pair, spec) for pair in found.pairs}
-    alone = {key: partial(SampleFacts, name=key) for key in found.unpaired_keys}
+    alone = {key: partial(SplitSample, name=key) for key in found.unpaired_keys}
     return dict(sorted((alone | jobs).items()))
 
 
-def read_facts(readers: Sequence[Callable[[], SampleFacts]]) -> list[SampleFacts]:
+def read_facts(readers: Sequence[Callable[[], SplitSample]]) -> list[SplitSample]:
     """Read all samples."""
     with reading_pool(drawn=False) as pool:
         read = pool.map(_call, readers)
@@ -81,11 +81,11 @@ def read_facts(readers: Sequence[Callable[[], SampleFacts]]) -> list[SampleFacts
         return list(bar)
 
 
-def _call(reader: Callable[[], SampleFacts]) -> SampleFacts:
+def _call(reader: Callable[[], SplitSample]) -> SplitSample:
     return reader()
 
 
-def _read_pair(pair: Pair, spec: SegmentationSpec) -> SampleFacts:
+def _read_pair(pair: Pair, spec: SegmentationSpec) -> SplitSample:
     try:
         label = label_of(pair, spec.labels)
     except (ValueError, OSError):
@@ -95,14 +95,14 @@ def _read_pair(pair: Pair, spec: SegmentationSpec) -> SampleFacts:
     return _read(pair.key, pair.image, counts=there)
 
 
-def _read(name: str, image: Path, *, counts: Mapping[int, int]) -> SampleFacts:
+def _read(name: str, image: Path, *, counts: Mapping[int, int]) -> SplitSample:
     try:
         raster = read_raster(image)
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
     except (ValueError, OSError):
-        return SampleFacts(name=name, counts=counts)
+        return SplitSample(name=name, counts=counts)
     values = raster.values[..., : raster.header.bands]
     if raster.palette is not None:
         values = raster.palette[values[..., 0]]
     seen = fingerprint(values)
-    return SampleFacts(name=name, counts=counts, digest=digest, fingerprint=seen)
+    return SplitSample(name=name, counts=counts, digest=digest, fingerprint=seen)
