@@ -47,6 +47,8 @@ from .models import list_models as list_models
 from .models import load_fitting as load_fitting
 from .models import load_public as load_public
 from .models.smp import register_smp_encoders as register_smp_encoders
+from .planning.recipe import TrainingPlan as TrainingPlan
+from .planning.recipe import plan_training as plan_training
 from .shipped import list_weights as list_weights
 from .streets import draw_object as draw_object
 from .streets import draw_scene as draw_scene

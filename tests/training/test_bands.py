@@ -71,7 +71,7 @@ def test_a_network_for_five_bands_of_16_bits(tmp_path: Path) -> None:
     evaluate_checkpoint(EvalConfig(checkpoint=str(run.folder), bn="recalibrated"))
     scene = tmp_path / "scene.tif"
     write_tiff(scene, values("uint16", bands=5, height=40, width=50))
-    options = {"checkpoint": str(run.folder), "show_bands": [5, 2, 1]}
+    options = {"checkpoint": str(run.folder), "show_bands": [5, 2, 1], "unpainted": []}
     out = tmp_path / "out"
     predict_files(run.model, [scene], config=PredictConfig(**options, out=str(out)))
     assert Image.open(out / "scene_mask.png").size == (50, 40)
