@@ -100,6 +100,17 @@ def test_few_images_have_long_epochs():
     assert settings["crops_per_image"] >= 2 * 6  # an image has the pixels of six crops
 
 
+def test_images_of_a_fixed_size():
+    settings, _ = decide(given={"resize"}, resize=(128, 200), minutes=1)
+    assert (settings["image_scale"], settings["crop"]) == (1, (128, 160))
+
+
+def test_the_rate_suits_the_optimiser():
+    assert decide()[0]["lr"] == 3e-3
+    assert decide(init_from="runs/other")[0]["lr"] == 1e-3
+    assert "lr" not in decide(given={"optimizer"}, optimizer="sgd")[0]
+
+
 def test_what_is_given_stays():
     settings, schedule = decide(given={"epochs", "crop", "lr"}, epochs=7, crop=(64, 64), lr=0.5)
     assert (settings["epochs"], settings["crop"], settings["lr"]) == (7, (64, 64), 0.5)

@@ -53,15 +53,17 @@ class TrainingPlan:
             [f"--{d.setting.replace('_', '-')}", _show_value(d.value), d.reason]
             for d in self.decisions
         ]
-        return "\n".join(
-            [
-                f"Plan for {self.title}:",
-                format_table(rows, left=3),
-                f"This takes about {self.expected_minutes:.0f} of {self.minutes:g} minutes: "
-                f"{self.schedule.epochs} epochs of {self.schedule.epoch:.0f} s, and "
-                f"{self.schedule.validations + 1} evaluations of {self.schedule.validation:.0f} s.",
-            ]
-        )
+        epochs, evaluations = self.schedule.epochs, self.schedule.validations + 1
+        lines = [
+            f"Plan for {self.title}:",
+            format_table(rows, left=3),
+            f"This takes about {self.expected_minutes:.2g} of {self.minutes:g} minutes: {epochs} "
+            f"{'epoch' if epochs == 1 else 'epochs'} of {self.schedule.epoch:.0f} s, {evaluations} "
+            f"evaluations of {self.schedule.validation:.0f} s, and the start.",
+        ]
+        if self.expected_minutes > self.minutes:
+            lines.append("It is more than there is: give more --minutes, or fewer --epochs.")
+        return "\n".join(lines)
 
 
 def plan_training(

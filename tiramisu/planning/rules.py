@@ -130,6 +130,9 @@ class Rules:
 
     def _choose_scale(self) -> None:
         facts = self.facts
+        if self.start.resize is not None:
+            self._set("image_scale", 1.0, "all images are resized")
+            return
         thin = facts.thickness[facts.thinnest]
         name = facts.class_names[facts.thinnest]
         fitting = [
@@ -155,13 +158,15 @@ class Rules:
 
     @property
     def _scaled(self) -> tuple[int, int]:
+        if self.start.resize is not None:
+            return self.start.resize
         scale = self.settings["image_scale"]
         return round(self.facts.height * scale), round(self.facts.width * scale)
 
     def _choose_crop(self) -> None:
         side = 256 if self.on_gpu else 160
         height, width = (max(64, min(side, length // 32 * 32)) for length in self._scaled)
-        reason = f"many small steps; the images are {self._scaled[0]} x {self._scaled[1]}"
+        reason = f"many small steps; images are {self._scaled[0]} x {self._scaled[1]} at this scale"
         self._set("crop", (height, width), reason)
 
     @property
@@ -190,15 +195,19 @@ class Rules:
             self._set("loss", "cross_entropy", f"the rarest class, {name}, is {100 * share:.0f} %")
 
     def _choose_optimizer(self) -> None:
-        self._set("optimizer", "adamw", "needs no tuning")
-        self._set("lr", 3e-3, "the peak; the usual one for adamw with batch norm from scratch")
-        self._set("schedule", "onecycle", "rises and falls within the time")
-        self._set("weight_decay", 1e-2, "the usual one for adamw")
-        self._set("dropout", 0.0, "few passes: nothing is learnt by heart")
+        self._set("optimizer", "adamw", "works at the same rate for most networks and data")
+        if self.settings["optimizer"] in ("adam", "adamw"):
+            if self.start.init_from is None:
+                self._set("lr", 3e-3, "the peak; on photos of cracks, 0.01 was no better")
+            else:
+                self._set("lr", 1e-3, "lower, because the weights are trained already")
+        self._set("schedule", "onecycle", "the rate rises and falls within the time")
+        self._set("weight_decay", 1e-2, "usual for adamw")
+        self._set("dropout", 0.0, "the time is too short for overfitting")
 
     def _choose_augmentation(self) -> None:
-        self._set("scale", (0.8, 1.25), "objects are seen from nearer and farther")
-        self._set("color", 0.3, "light and camera change")
+        self._set("scale", (0.8, 1.25), "shows objects from nearer and farther")
+        self._set("color", 0.3, "light and cameras differ")
 
     def _choose_length(self) -> Schedule:
         facts, speed = self.facts, self.speed
