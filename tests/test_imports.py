@@ -23,6 +23,7 @@ LEVELS = [
     {"training", "export"},
     {"benchmark", "recipes"},
     {"planning"},
+    {"train_commands"},
     {"commands"},
     {"cli"},
     {"__main__"},

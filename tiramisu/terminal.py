@@ -1,6 +1,7 @@
 """Standard output that survives closed pipes, full disks and narrow character sets."""
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -19,6 +20,12 @@ def protect_output() -> None:
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
             setattr(sys, name, _Protected(stream))
+
+
+def quieten_libraries() -> None:
+    """Switch off the tips and warnings of Lightning."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
 
 
 def quieten_decoders() -> None:

@@ -17,7 +17,9 @@ MAX_LIST_BYTES = 100_000_000
 _CHECKSUM = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 
 
-def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None = None) -> Path:
+def download_dataset(
+    spec: DatasetSpec, root: str | Path | None = None, *, source: str | None = None
+) -> Path:
     """Download the files of a data set into the folder `root`.
 
     Files are written to ROOT.partial, each checked against its SHA-256. When all are there, the
@@ -27,7 +29,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
 
     Args:
         spec: the data set.
-        root: the folder to make.
+        root: the folder to make; None for data/NAME.
         source: base URL in place of the spec's.
 
     Returns:
@@ -38,7 +40,7 @@ def download_dataset(spec: DatasetSpec, root: str | Path, *, source: str | None 
             download fails.
         KeyboardInterrupt: the user stopped it; the message says how to go on.
     """
-    root = Path(os.path.expanduser(root))
+    root = Path(os.path.expanduser(root or Path("data", spec.name)))
     if spec.torchvision is not None:
         return download_cifar(spec, root, source=source)
     if spec.source is None or spec.source.checksums is None:
