@@ -7,6 +7,7 @@ from tiramisu import cli, commands
 ARGUMENTS = {
     "train": [],
     "train_cls": [],
+    "plan": ["streets"],
     "folds": [],
     "folds_cls": [],
     "eval": ["--checkpoint", "x"],
@@ -24,6 +25,7 @@ ARGUMENTS = {
 ABBREVIATED = {
     "train": ("--epoch", "--epochs"),
     "train_cls": ("--arc", "--arch"),
+    "plan": ("--minute", "--minutes"),
     "folds": ("--epoch", "--epochs"),
     "folds_cls": ("--arc", "--arch"),
     "eval": ("--spli", "--split"),

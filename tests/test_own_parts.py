@@ -100,7 +100,7 @@ def test_modules_in_a_folder_are_not_run(write: Write, tmp_path: Path) -> None:
         ("own_hidden:X", tmp_path),
         ("own_outer.model.nets:X", tmp_path / "own_outer" / "model"),
     ):
-        with pytest.raises(ValueError, match="the folder of the model itself"):
+        with pytest.raises(ValueError, match="beside the model"):
             find_part_by_name(name, flag="--arch", not_in=folder)
     assert not ran.exists()
     assert find_part_by_name("own_hidden:X", flag="--arch", not_in=tmp_path / "run") == 1

@@ -115,8 +115,8 @@ def _refuse_those_in(folder: Path, name: str, asked: str) -> None:
         found = importlib.util.find_spec(module)  # imports the packages around it, but not it
         if found is not None and _lies_in(found, folder):
             raise _RefusedError(
-                f"{asked}: the module {module} lies in {folder}, the folder of the model itself, "
-                "which may come from others, so it is not run: move it elsewhere"
+                f"{asked}: the module {module} lies in {folder}, beside the model, and may come "
+                "from others as the model may, so it is not run: move it elsewhere"
             )
 
 

@@ -32,15 +32,19 @@ def find_recipe(given: Mapping[str, Any]) -> Path | None:
                 "--resume and start a new run with --init-from"
             )
         return find_run(given["resume"]) / CONFIG_NAME
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder is not None and read_rank("LOCAL_RANK"):  # started by a run, whose plan counts
-        return Path(folder) / CONFIG_NAME
+    if started_by_run():
+        return Path(os.environ[FOLDER_VARIABLE]) / CONFIG_NAME
     if given["config"] is not None:
         return find_shipped("configs", given["config"])
     for name in (f"{given['data']}_{given['arch']}", given["data"]):
         if name in list_shipped("configs"):
             return find_shipped("configs", name)
     return None
+
+
+def started_by_run() -> bool:
+    """Whether this is another process of a run, whose settings count."""
+    return FOLDER_VARIABLE in os.environ and bool(read_rank("LOCAL_RANK"))
 
 
 def read_recipe(path: Path, parser: Parser) -> dict[str, Any]:

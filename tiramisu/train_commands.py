@@ -8,7 +8,7 @@ import yaml
 
 from tiramisu.atomic import write_file
 from tiramisu.flags import PRINT_CONFIG, Parser
-from tiramisu.recipes import find_recipe, read_recipe
+from tiramisu.recipes import find_recipe, read_recipe, started_by_run
 from tiramisu.settings import Range
 from tiramisu.terminal import quieten_libraries
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig, settings_of
@@ -76,8 +76,11 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
         parser.set_defaults(read_recipe(recipe, parser))
         values = parser.parse_flags(argv)
         for name in limits:
-            if values.pop(name, None) is not None:
-                raise ValueError(f"--{name} is for data without a recipe, and there is {recipe}")
+            if values.pop(name, None) is not None and not started_by_run():
+                raise ValueError(
+                    f"--{name} is for data without a recipe, and {recipe} is one: leave it out and "
+                    f"give --epochs, or another --data than {values['data']}"
+                )
     only_flags = {name: values.pop(name) for name in ("config", "print_config", "download")}
     try:
         config = config_type(**values)
@@ -103,7 +106,10 @@ def _train(command: str, argv: Sequence[str], *, config_type: type[TrainConfig],
 
     if recipe is None and planned:
         from tiramisu.planning.recipe import plan_training
+        from tiramisu.training.folds import check_folds
 
+        if is_folds:
+            check_folds(config)
         plan = plan_training(config, given=parser.given(argv), folds=is_folds, **limits)
         config = plan.config
         if only_flags["print_config"]:
@@ -156,8 +162,10 @@ def plan(argv: Sequence[str]) -> None:
     planned = plan_training(TrainConfig(**values), given=parser.given(argv), **limits)
     print(planned)
     if recipe is not None:
-        write_file(Path(recipe), yaml.safe_dump(settings_of(planned.config), sort_keys=False))
-        print(f"{recipe} written")
+        write_file(Path(recipe), planned.to_yaml())
+        print(f"{recipe} written; train with `tiramisu train --config {recipe}`")
+    else:
+        print("`tiramisu train` with the same flags follows it; --recipe FILE writes it.")
 
 
 def _add_limits(parser: Parser) -> None:

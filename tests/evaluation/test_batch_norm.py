@@ -6,9 +6,14 @@ from torch import nn
 
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
+from tiramisu.evaluation.batch_norm import (
+    recalibrate_batch_norm,
+    refresh_batch_norm,
+    use_batch_statistics,
+)
 
 FIRST_NORM = "features.denseblock1.denselayer1.norm1"
+LAST_NORM = "decoder.denseblock5.denselayer1.norm1"
 
 
 def test_recalibrated_statistics_are_the_mean_over_the_split(
@@ -87,3 +92,34 @@ def test_batch_statistics_depend_on_the_batch_but_nothing_is_random(
         assert torch.allclose(model(images[:1]), model(images)[:1], atol=1e-3)  # the original
     assert y.mean(dim=(0, 2, 3)).abs().max() < 1e-4
     torch.testing.assert_close(y.std(dim=(0, 2, 3)), torch.ones(48), atol=1e-2, rtol=0)
+
+
+def test_refreshed_statistics_are_the_mean_over_the_batches(model: SegmentationModel) -> None:
+    torch.manual_seed(0)
+    batches = [255 * torch.rand(3, 3, 64, 64) for _ in range(4)]
+    before = model.state_dict()
+    before = {name: tensor.clone() for name, tensor in before.items()}
+    refresh_batch_norm(model, batches)
+    stem = model.network.features.conv0
+    with torch.no_grad():
+        shown = [stem((batch - model.mean) / model.std) for batch in batches]
+    norm = model.network.get_submodule(FIRST_NORM)
+    means = torch.stack([x.mean((0, 2, 3)) for x in shown]).mean(0)
+    variances = torch.stack([x.transpose(0, 1).flatten(1).var(1) for x in shown]).mean(0)
+    torch.testing.assert_close(norm.running_mean, means, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(norm.running_var, variances, rtol=1e-3, atol=1e-3)
+    assert norm.momentum == 0.1
+    assert not model.training
+    for name, tensor in model.state_dict().items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(tensor, before[name]), name
+
+
+def test_refreshing_leaves_frozen_parts_as_they_are(model: SegmentationModel) -> None:
+    model.network.get_submodule(FIRST_NORM).running_mean.fill_(3.0)
+    model.network.freeze("features.denseblock1")
+    last = model.network.get_submodule(LAST_NORM)
+    before = last.running_mean.clone()
+    refresh_batch_norm(model, [255 * torch.rand(3, 3, 64, 64)])
+    assert (model.network.get_submodule(FIRST_NORM).running_mean == 3).all()
+    assert not torch.allclose(last.running_mean, before)

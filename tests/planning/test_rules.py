@@ -18,11 +18,12 @@ FACTS = DataFacts(
     height=320,
     width=480,
     smallest=320,
+    one_size=True,
     channels=3,
     shares=np.array([0.97, 0.03]),
     thickness=np.array([100.0, 4.0]),
 )
-SPEED = Speed(train=10e-6, predict=2e-6, train_bytes=6000, predict_bytes=2000)
+SPEED = Speed(train=10e-6, predict=2e-6, train_bytes=6000)
 
 
 def decide(
@@ -32,11 +33,12 @@ def decide(
     memory: float = 8,
     speed: Speed = SPEED,
     given: Collection[str] = (),
+    on_gpu: bool = False,
     **settings: object,
 ) -> tuple[dict[str, object], Schedule]:
     limits = Limits(seconds=60 * minutes, memory=memory * 2**30)
     start = TrainConfig(**settings)
-    rules = Rules(facts, speed, limits, given=given, start=start, on_gpu=False)
+    rules = Rules(facts, speed, limits, given=given, start=start, on_gpu=on_gpu)
     schedule = rules.decide()
     assert {d.setting: d.value for d in rules.decisions} == rules.settings
     assert all(d.reason for d in rules.decisions)
@@ -84,12 +86,14 @@ def test_the_batch_fits_into_memory():
     assert decide(memory=8)[0]["batch_size"] == 4
     each = SPEED.train_bytes * 160**2 / 2**30
     assert decide(memory=3.5 * each)[0]["batch_size"] == 3
-    assert decide(memory=each / 2)[0]["batch_size"] == 1
+    assert decide(memory=1.01 * each)[0]["batch_size"] == 1
+    with pytest.raises(ValueError, match=r"--memory is 0\.07.* GiB, and a training step"):
+        decide(memory=each / 2)
 
 
 def test_rare_classes_bring_dice():
     assert decide()[0]["loss"] == "cross_entropy+dice"
-    even = dataclasses.replace(FACTS, shares=np.array([0.7, 0.3]))
+    even = dataclasses.replace(FACTS, shares=np.array([0.92, 0.08]))
     assert decide(even)[0]["loss"] == "cross_entropy"
 
 
@@ -98,6 +102,43 @@ def test_few_images_have_long_epochs():
     settings, _ = decide(few)
     assert settings["epochs"] <= 100
     assert settings["crops_per_image"] >= 2 * 6  # an image has the pixels of six crops
+
+
+def test_a_gpu_takes_larger_crops_and_batches():
+    settings, _ = decide(on_gpu=True)
+    assert (settings["crop"], settings["batch_size"]) == ((256, 256), 8)
+
+
+def test_small_images_stay_as_they_are():
+    small = dataclasses.replace(
+        FACTS, num_train=5000, height=100, width=100, smallest=100, thickness=np.array([50.0, 50.0])
+    )
+    assert decide(small, minutes=1)[0]["image_scale"] >= 0.64
+
+
+def test_optimiser_and_augmentation():
+    settings, _ = decide()
+    assert (settings["optimizer"], settings["schedule"]) == ("adamw", "onecycle")
+    assert 0.5 <= settings["scale"][0] < 1 < settings["scale"][1] <= 2
+    assert 0 < settings["color"] <= 0.5
+
+
+@pytest.mark.parametrize("arch", ["smp:unet/mobilenet_v2", "own_nets:Net"])
+def test_other_networks_keep_their_dropout(arch: str):
+    assert decide(arch=arch)[0].get("dropout") is None
+    assert decide(arch="fc67")[0]["dropout"] == 0
+
+
+def test_whole_images_of_different_sizes_come_one_by_one():
+    mixed = dataclasses.replace(FACTS, one_size=False)
+    assert decide(mixed, given={"crop"}, crop=None)[0]["batch_size"] == 1
+    assert decide(given={"crop"}, crop=None)[0]["batch_size"] == 4
+
+
+def test_a_number_of_steps_ends_the_run_early():
+    settings, schedule = decide(given={"max_steps"}, max_steps=300)
+    samples = 94 * settings["crops_per_image"]
+    assert settings["epochs"] == schedule.epochs == -(-300 // (samples // 4))
 
 
 def test_images_of_a_fixed_size():

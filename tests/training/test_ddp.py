@@ -27,7 +27,7 @@ from tiramisu.training.task import TrainingTask
 from tiramisu.training.preparing import build_model_for
 
 data, out, devices = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-config = TrainConfig(data=data, devices=devices, eval_batch_size=1)
+config = TrainConfig(data=data, devices=devices, eval_batch_size=1, recalibrate=False)
 spec = load_spec(data)
 
 class MatrixSaved(TrainingTask):
@@ -40,7 +40,7 @@ class MatrixSaved(TrainingTask):
 task = MatrixSaved(
     build_model_for(spec, config), config,
     loss=build_loss("cross_entropy", ignore_index=255), ignore_index=255,
-    batches_per_epoch=1, names=[],
+    batches_per_epoch=1, train_set=RunData(spec, config).train_set,
 )
 trainer = pl.Trainer(
     accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", logger=False,
@@ -80,7 +80,7 @@ class WeightsSaved(TrainingTask):
 task = WeightsSaved(
     build_model_for(spec, config), config,
     loss=build_loss("cross_entropy", ignore_index=255), ignore_index=255,
-    batches_per_epoch=data.batches_per_epoch, names=data.train_set.names,
+    batches_per_epoch=data.batches_per_epoch, train_set=data.train_set,
 )
 torch.save(dict(task.named_parameters()), "before.pt")
 trainer = pl.Trainer(
@@ -120,7 +120,8 @@ def test_two_processes_validate_each_image_once(rectangles: Path, tmp_path: Path
 def test_two_processes_train_by_the_command(rectangles: Path, tmp_path: Path) -> None:
     command = "from tiramisu.cli import run; run('train')"
     (tmp_path / "train.py").write_text(command)
-    flags = "--arch fc56 --crop [32,32] --batch-size 2 --epochs 1 --devices 2 --accelerator cpu"
+    flags = "--crop [32,32] --crops-per-image 1 --batch-size 2 --epochs 1 --devices 2"
+    flags += " --minutes 5 --accelerator cpu"
     run(["train.py", "--data", str(rectangles), *flags.split(), "--out", "run"], tmp_path)
     folder = tmp_path / "run"
     assert load_model(folder).info.metrics["mean_iou"] > 0

@@ -367,6 +367,8 @@ def test_crops_per_image(quick: Quick) -> None:
     assert not any(torch.equal(shown[i], shown[j]) for i in range(3) for j in range(i))
     with pytest.raises(ValueError, match="--crops-per-image is 2; expected 1 without --crop"):
         quick(crops_per_image=2, crop=None)
+    with pytest.raises(ValueError, match="1 with --final-epochs, in which images are whole"):
+        quick(crops_per_image=2, final_epochs=1)
 
 
 def test_sampling(quick: Quick) -> None:

@@ -200,8 +200,11 @@ def find_saved_network(arch: str, path: Path, *, is_downloaded: bool) -> Network
             f"module is not imported for a model from the Hub; {remedy}"
         )
     folder = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
+    around = folder.resolve().parent
+    # An unpacked archive may have a module beside the model. The current folder is the user's own.
+    not_in = folder if Path.cwd().is_relative_to(around) else around
     try:
-        return find_network(arch, not_in=folder)
+        return find_network(arch, not_in=not_in)
     except ValueError as error:
         raise ValueError(f"{path} needs the network {arch} ({error}); {remedy}") from None
 

@@ -68,7 +68,8 @@ def find_checkpoint(path: str | Path) -> Path:
         raise FileNotFoundError(
             f"there is no checkpoint {path}; give the folder of a run, such as runs/NAME"
             + (f", a model that comes with Tiramisu ({names})" if names else "")
-            + ", or hf://USER/NAME for one on Hugging Face's Hub"
+            + ", or hf://USER/NAME for one on Hugging Face's Hub; --init-from "
+            "also takes a file of weights, .pth or .safetensors"
             + did_you_mean(str(path), list_weights())
         )
     # An interrupted run has not published its model yet, but has checkpoints.

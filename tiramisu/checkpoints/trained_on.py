@@ -83,10 +83,9 @@ def _warn_of_other_splits(members: Sequence[Path]) -> None:
     others = [member for member, val in zip(members, vals, strict=True) if val != vals[0]]
     if others:
         log.warning(
-            "%d of the %d models were trained with another split than %s, such as %s: some of the "
-            "samples that are evaluated may be those they have learnt",
-            len(others),
-            len(members),
+            "%s and %s were trained with different splits: samples that are evaluated are those "
+            "that one of them has learnt, so the scores are too good; of folds, see scores/ beside "
+            "them",
             members[0].parent,
             others[0].parent,
         )

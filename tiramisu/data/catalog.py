@@ -9,7 +9,6 @@ from tiramisu.data.config import ImageOptions, SourceOptions
 from tiramisu.data.description.folder import spec_from_folder
 from tiramisu.data.description.parse import parse_spec
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.data.splitting.split_data import can_split, split_data
 from tiramisu.shipped import find_shipped, list_shipped
 
 
@@ -65,6 +64,9 @@ def load_spec(
         return spec
     if options.unlabelled is not None:
         spec = set_unlabelled(spec, options.unlabelled)
+    # Imported late: it needs OpenCV, which a network from torch.hub does without.
+    from tiramisu.data.splitting.split_data import can_split, split_data
+
     is_asked = split_file is not None or bool(options.named_flags)
     if is_asked or (val_split == "val" and can_split(spec)):
         spec = split_data(spec, options, root=root, split_file=split_file)

@@ -233,9 +233,13 @@ class DatasetSpec(Entry):
             ValueError: there is none; the message lists the splits.
         """
         if name not in self.splits:
-            raise ValueError(
-                f"{self.name} has no split {name!r}; its splits are {', '.join(self.splits)}"
-            )
+            message = f"{self.name} has no split {name!r}; its splits are {', '.join(self.splits)}"
+            if name == "val":
+                message += (
+                    "; give --split with one of them for all its samples, or --split-file "
+                    "RUN/split.yaml for the split of a training"
+                )
+            raise ValueError(message)
         return self.splits[name]
 
     def find_root(self, root: str | Path | None) -> Path:

@@ -4,10 +4,10 @@ import copy
 import math
 from collections.abc import Iterable, Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
 from tiramisu.checkpoints.model import ImageModel
@@ -84,8 +84,16 @@ def _update(model: ImageModel, batches: Iterable[Tensor]) -> ImageModel:
     rates = [dropout.p for dropout in dropouts]
     for dropout in dropouts:
         dropout.p = 0.0
+    model.train()
+    # Frozen layers, which stay in evaluation mode, keep their statistics.
+    measured = [(norm, norm.momentum) for norm in batch_norms(model) if norm.training]
+    for norm, _ in measured:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
     try:
-        update_bn((images.to(device) for images in batches), model)
+        with torch.no_grad():
+            for images in batches:
+                model(images.to(device))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -93,6 +101,8 @@ def _update(model: ImageModel, batches: Iterable[Tensor]) -> ImageModel:
             "batch norm's statistics cannot be measured on images so small that the network "
             "shrinks them to one pixel; expected sides of 64 pixels or more"
         ) from None
+    for norm, momentum in measured:
+        norm.momentum = momentum
     for dropout, rate in zip(dropouts, rates, strict=True):
         dropout.p = rate
     return model.eval()

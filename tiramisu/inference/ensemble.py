@@ -66,7 +66,7 @@ def _check_like(first: ModelInfo, other: ModelInfo, *, names: tuple[str, str]) -
         "bands": lambda info: f"{info.channels} bands" if info.bands is None else list(info.bands),
         "type of values": lambda info: info.pixel_type,
         "image scale": lambda info: info.image_scale,
-        "image size": lambda info: info.image_size,
+        "image size": lambda info: list(info.image_size) if info.image_size else "none of its own",
     }
     same = {
         "task": first.task == other.task,

@@ -25,12 +25,14 @@ class DataFacts:
     width: int
     smallest: int
     """Shortest side of all training images."""
+    one_size: bool
+    """Whether all training images have one size."""
     channels: int
     shares: npt.NDArray[np.float64]
     """float64 (C,): share of each class in the labelled pixels of the training split, 0 to 1."""
     thickness: npt.NDArray[np.float64]
-    """float64 (C,): thickness of the objects of each class in pixels; NaN for absent classes. A
-    strip of this thickness has its pixels as far from its border, on average."""
+    """float64 (C,): thickness of the objects of each class in pixels: the width of a strip whose
+    pixels have the same mean distance to their border. NaN for absent classes."""
 
     @property
     def pixels(self) -> int:
@@ -65,6 +67,7 @@ def gather_facts(report: DatasetReport, train_set: ImageDataset) -> DataFacts:
         height=height,
         width=width,
         smallest=int(train.image_sizes.min()),
+        one_size=len(train.sizes) == 1,
         channels=train_set.format.channels,
         shares=counts / max(1, counts.sum()),
         thickness=_measure_thickness(train_set),

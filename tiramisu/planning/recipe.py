@@ -2,8 +2,10 @@
 
 import dataclasses
 from collections.abc import Collection
+from typing import Any
 
 import torch
+import yaml
 
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
@@ -18,13 +20,17 @@ from tiramisu.planning.speed import measure_speed
 from tiramisu.settings import show
 from tiramisu.text import format_table
 from tiramisu.training.checks import check_machine, check_task
-from tiramisu.training.config import TrainConfig
+from tiramisu.training.config import TrainConfig, settings_of
 from tiramisu.training.folds import FOLDS
+from tiramisu.training.monitor import find_monitor
+from tiramisu.training.user_parts import NO_PARTS, find_parts
 
 CPU_MINUTES, GPU_MINUTES = 60.0, 10.0
 MEMORY_SHARE = 0.5
 """Part of the free memory that a training may take unless the user says otherwise."""
-PROBE_SIDE, PROBE_BATCH = 160, 4
+PROBE_SIDE, SMALL_PROBE_SIDE, PROBE_BATCH = 160, 96, 4
+LONG_MINUTES = 10.0
+"""From which time on the larger images are worth it: their steps are timed more exactly."""
 GPU_ARCHS = ("fc103", "fc67", "fc56")
 """What is tried on a GPU: the first that is fast enough."""
 GPU_PASSES = 40
@@ -47,19 +53,30 @@ class TrainingPlan:
         """What it will take on this machine, if nothing else runs there."""
         return self.schedule.total / 60
 
+    def to_yaml(self) -> str:
+        """All settings as a recipe, with the reasons as comments."""
+        reasons = {decision.setting: decision.reason for decision in self.decisions}
+        lines = [f"# A plan for {self.title}, for {self.minutes:g} minutes."]
+        for name, value in settings_of(self.config).items():
+            text = yaml.safe_dump(value, default_flow_style=True, width=1000)
+            line = name + ": " + text.splitlines()[0]  # a number is followed by a line of dots
+            lines.append(f"{line}  # {reasons[name]}" if name in reasons else line)
+        return "\n".join(lines) + "\n"
+
     def __str__(self) -> str:
         rows = [["", "value", "why"]]
         rows += [
             [f"--{d.setting.replace('_', '-')}", _show_value(d.value), d.reason]
             for d in self.decisions
         ]
-        epochs, evaluations = self.schedule.epochs, self.schedule.validations + 1
+        epochs, validations = self.schedule.epochs, self.schedule.validations
         lines = [
             f"Plan for {self.title}:",
             format_table(rows, left=3),
             f"This takes about {self.expected_minutes:.2g} of {self.minutes:g} minutes: {epochs} "
-            f"{'epoch' if epochs == 1 else 'epochs'} of {self.schedule.epoch:.0f} s, {evaluations} "
-            f"evaluations of {self.schedule.validation:.0f} s, and the start.",
+            f"{'epoch' if epochs == 1 else 'epochs'} of {self.schedule.epoch:.0f} s, {validations} "
+            f"{'validation' if validations == 1 else 'validations'} of "
+            f"{self.schedule.validation:.0f} s, the start and the end.",
         ]
         if self.expected_minutes > self.minutes:
             lines.append("It is more than there is: give more --minutes, or fewer --epochs.")
@@ -89,16 +106,25 @@ def plan_training(
     Raises:
         ValueError, FileNotFoundError: something is wrong with the data or the settings.
     """
-    if any(read_rank(name) is not None for name in ("RANK", "SLURM_PROCID")):
+    if any((read_rank(name) or 1) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS")):
         raise ValueError(
             "several processes cannot plan one training, each for itself: write its recipe by "
             "`tiramisu plan DATA --recipe FILE`, and give --config FILE"
         )
+    if config.resume is not None:
+        raise ValueError("--resume goes on with the settings of its run: leave it out of a plan")
     check_machine(config)
+    find_parts(config, NO_PARTS)  # only to raise its errors
     number = (config.folds or FOLDS) if folds else 1
     options = dataclasses.replace(config, folds=number, fold=1) if folds else config
     spec = load_spec(config.data, options, root=config.data_root, val_split=config.val_split)
+    if spec.task != "segmentation":
+        raise ValueError(
+            f"{spec.name} is for classification, and plans are for segmentation; use "
+            "`tiramisu train_cls`"
+        )
     check_task(spec, config)
+    find_monitor(config.monitor, spec)  # only to raise its error
     require_val(spec, config.val_split)
     splits = [config.train_split, config.val_split]
     report = check_dataset(spec, root=config.data_root, splits=splits)
@@ -118,7 +144,7 @@ def plan_training(
             arch,
             channels=facts.channels,
             num_classes=len(facts.class_names),
-            side=PROBE_SIDE,
+            side=PROBE_SIDE if minutes >= LONG_MINUTES else SMALL_PROBE_SIDE,
             batch=PROBE_BATCH,
             device=device,
             bf16=config.precision == "bf16",
@@ -130,7 +156,7 @@ def plan_training(
     schedule = rules.decide()
     return TrainingPlan(
         title=f"{spec.title}, {facts.num_train} images to train on, {facts.num_val} for validation",
-        config=dataclasses.replace(start, **rules.settings),
+        config=_replace(start, rules.settings, minutes=minutes),
         decisions=tuple(rules.decisions),
         schedule=schedule,
         minutes=minutes / number,
@@ -138,4 +164,12 @@ def plan_training(
 
 
 def _show_value(value: object) -> str:
-    return show(list(value) if isinstance(value, tuple) else value)
+    """A value as a flag takes it."""
+    return str(list(value)).replace(" ", "") if isinstance(value, tuple) else show(value)
+
+
+def _replace(start: TrainConfig, settings: dict[str, Any], *, minutes: float) -> TrainConfig:
+    try:
+        return dataclasses.replace(start, **settings)
+    except ValueError as error:
+        raise ValueError(f"{error} (in a plan for {minutes:g} minutes)") from None

@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+from tiramisu.models import list_models
 from tiramisu.planning.facts import DataFacts
 from tiramisu.planning.speed import Speed
 from tiramisu.training.config import TrainConfig
@@ -56,13 +57,16 @@ class Schedule:
 
     epoch: float
     validation: float
+    evaluation: float
+    """Of the final model."""
     epochs: int
     validations: int
 
     @property
     def total(self) -> float:
-        """The whole run; the final evaluation counts as one more validation."""
-        return START_SECONDS + self.epochs * self.epoch + (self.validations + 1) * self.validation
+        """The whole run."""
+        training = self.epochs * self.epoch + self.validations * self.validation
+        return START_SECONDS + training + self.evaluation
 
 
 class Rules:
@@ -145,14 +149,16 @@ class Rules:
         )
         passes = self.count_passes(1.0)
         if chosen == 1:
-            reason = f"at full size the time is enough for {min(passes, MOST_PASSES):.0f} passes"
+            number = _show_number(min(passes, MOST_PASSES))
+            reason = f"at full size, images are seen {number} times in the time"
         elif len(fitting) == 1:
             reason = f"{name} is {thin:.1f} pixels thick, and would be lost at a smaller size"
         else:
             chosen = chosen or fitting[-1]
             reason = (
-                f"{self.count_passes(chosen):.0f} passes over the images in place of {passes:.0f}; "
-                f"{name}, {thin:.1f} pixels thick, keeps {thin * chosen:.1f}"
+                f"in the time, images are seen {_show_number(self.count_passes(chosen))} times and "
+                f"not {_show_number(passes)}; {name}, {thin:.1f} pixels thick, keeps "
+                f"{thin * chosen:.1f}"
             )
         self._set("image_scale", chosen or 1.0, reason)
 
@@ -176,8 +182,16 @@ class Rules:
 
     def _choose_batch(self) -> None:
         usual = 8 if self.on_gpu else 4
+        if self.settings["crop"] is None and not (self.facts.one_size or self.start.resize):
+            self._set("batch_size", 1, "whole images of different sizes")
+            return
         each = max(1.0, self.speed.train_bytes * self._crop_pixels)
-        fitting = max(1, int(self.limits.memory / each))
+        fitting = int(self.limits.memory / each)
+        if fitting < 1 and "batch_size" not in self.given:
+            raise ValueError(
+                f"--memory is {_show_bytes(self.limits.memory)}, and a training step on one image "
+                f"takes {_show_bytes(each)}; give more, a smaller --crop, or another --arch"
+            )
         batch = min(usual, fitting, max(2, self.facts.num_train))
         reason = f"takes {_show_bytes(batch * each)} of {_show_bytes(self.limits.memory)}"
         self._set("batch_size", batch, reason)
@@ -189,7 +203,7 @@ class Rules:
         facts = self.facts
         share, name = facts.shares[facts.rarest], facts.class_names[facts.rarest]
         if share < RARE:
-            reason = f"{name} is {100 * share:.1f} % of the pixels: Dice weighs classes equally"
+            reason = f"{name} is {100 * share:.2g} % of the pixels: Dice weighs classes equally"
             self._set("loss", "cross_entropy+dice", reason)
         else:
             self._set("loss", "cross_entropy", f"the rarest class, {name}, is {100 * share:.0f} %")
@@ -203,7 +217,8 @@ class Rules:
                 self._set("lr", 1e-3, "lower, because the weights are trained already")
         self._set("schedule", "onecycle", "the rate rises and falls within the time")
         self._set("weight_decay", 1e-2, "usual for adamw")
-        self._set("dropout", 0.0, "the time is too short for overfitting")
+        if self.settings["arch"] in list_models("segmentation"):  # others may have none
+            self._set("dropout", 0.0, "short trainings do not overfit")
 
     def _choose_augmentation(self) -> None:
         self._set("scale", (0.8, 1.25), "shows objects from nearer and farther")
@@ -213,23 +228,29 @@ class Rules:
         facts, speed = self.facts, self.speed
         height, width = self._scaled
         pixels = height * width
-        crops = max(1, round(pixels / self._crop_pixels)) if self.settings["crop"] else 1
+        many = self.settings["crop"] is not None and not self.start.final_epochs
+        crops = max(1, round(pixels / self._crop_pixels)) if many else 1
         a_pass = facts.num_train * crops * self._crop_pixels * speed.train
         statistics = STATISTICS_BATCHES * self.settings["batch_size"] * self._crop_pixels
-        validation = (facts.num_val * pixels + 2 * statistics) * speed.predict
+        evaluation = facts.num_val * pixels * speed.predict
+        validation = evaluation + 2 * statistics * speed.predict
 
-        seconds = max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY - validation)
+        seconds = max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY - evaluation)
         validations = int(seconds * VALIDATION_SHARE / validation)
         validations = max(1, min(MOST_VALIDATIONS, validations))
         passes = min(MOST_PASSES, (seconds - validations * validation) / a_pass)
-        repeated = max(1, math.ceil(passes / MOST_EPOCHS)) if self.settings["crop"] else 1
+        repeated = max(1, math.ceil(passes / MOST_EPOCHS)) if many else 1
         self._set(
             "crops_per_image",
             crops * repeated,
-            f"an epoch shows as many pixels as the images have{_times(repeated)}",
+            f"so an epoch sees all pixels {_times(repeated)}",
         )
         epoch = a_pass * self.settings["crops_per_image"] / crops
         fitting = min(MOST_PASSES * a_pass, seconds - validations * validation) / epoch
+        if self.start.max_steps is not None:
+            samples = facts.num_train * self.settings["crops_per_image"]
+            steps = max(1, samples // (self.settings["batch_size"] * self.start.accumulate))
+            fitting = min(fitting, math.ceil(self.start.max_steps / steps))
         every = max(1, int(fitting / validations))
         epochs = max(1, int(fitting / every) * every)  # the last one is validated
         self._set("epochs", epochs, f"{_show_time(epochs * epoch)} of training")
@@ -239,13 +260,18 @@ class Rules:
         return Schedule(
             epoch=epoch,
             validation=validation,
+            evaluation=evaluation,
             epochs=epochs,
             validations=epochs // self.settings["val_every"],
         )
 
 
 def _times(number: int) -> str:
-    return f", {number} times" if number > 1 else ""
+    return "once" if number == 1 else f"{number} times"
+
+
+def _show_number(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.1g}" if number < 1 else f"{number:.1f}"
 
 
 def _show_time(seconds: float) -> str:
@@ -253,4 +279,4 @@ def _show_time(seconds: float) -> str:
 
 
 def _show_bytes(number: float) -> str:
-    return f"{number / 2**30:.1f} GiB"
+    return f"{number / 2**30:.2g} GiB"

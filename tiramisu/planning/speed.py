@@ -25,7 +25,6 @@ class Speed:
     """Seconds of a prediction."""
     train_bytes: float
     """Peak memory of a training step; 0 where the system does not tell."""
-    predict_bytes: float
 
 
 def measure_speed(
@@ -72,12 +71,10 @@ def measure_speed(
     train_bytes = measure_peak(train, device=device.type) or 0
     network.eval()
     predict_seconds = _median_seconds(predict, device)
-    predict_bytes = measure_peak(predict, device=device.type) or 0
     return Speed(
         train=train_seconds / (batch * side**2),
         predict=predict_seconds / side**2,
         train_bytes=train_bytes / (batch * side**2),
-        predict_bytes=predict_bytes / side**2,
     )
 
 

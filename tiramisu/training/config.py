@@ -243,6 +243,9 @@ class TrainConfig(ImageOptions):
             )
         if self.crops_per_image > 1 and self.crop is None:
             raise ValueError(explain("crops_per_image", self.crops_per_image, "1 without --crop"))
+        if self.crops_per_image > 1 and self.final_epochs:
+            expected = "1 with --final-epochs, in which images are whole"
+            raise ValueError(explain("crops_per_image", self.crops_per_image, expected))
         for name in ("final_epochs", "warmup_epochs"):
             if getattr(self, name) > self.epochs:
                 expected = f"at most --epochs, which is {self.epochs}"
@@ -251,6 +254,8 @@ class TrainConfig(ImageOptions):
             raise ValueError("--final-loss needs --final-epochs, the epochs in which it is used")
         for name in ("loss", "final_loss"):
             parts = str(getattr(self, name) or "cross_entropy").split("+")
+            if ":" in parts[0]:  # one's own, which is asked when it is built
+                continue
             if self.class_weights != "none" and not {"cross_entropy", "bce"} & {*parts}:
                 expected = "one with cross_entropy or bce, which --class-weights is for"
                 raise ValueError(explain(name, getattr(self, name), expected))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tiramisu.atomic import make_folder, write_file
-from tiramisu.checkpoints.run_folder import CONFIG_NAME
+from tiramisu.checkpoints.run_folder import CONFIG_NAME, read_settings
 from tiramisu.checkpoints.weights_file import WEIGHTS_NAME
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.spec import DatasetSpec
@@ -46,7 +46,7 @@ def train_folds(config: TrainConfig) -> CrossValidation:
         ValueError, FileNotFoundError: something that the user can mend; the message says how.
         KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
-    config = _check(config)
+    config = check_folds(config)
     plain = dataclasses.replace(config, folds=None, groups=None, split_seed=None)
     spec = load_spec(config.data, plain)
     check_task(spec, config)
@@ -70,7 +70,7 @@ def train_folds(config: TrainConfig) -> CrossValidation:
     is_checked = False
     for number, record in records.items():
         run = folder / f"fold{number}"
-        if _is_done(run):
+        if _is_done(run, epochs=config.epochs):
             print(f"fold {number} is trained already")
             continue
         print(f"\nFold {number} of {config.folds}")
@@ -91,7 +91,7 @@ def train_folds(config: TrainConfig) -> CrossValidation:
     return _score(folder, spec, config)
 
 
-def _check(config: TrainConfig) -> TrainConfig:
+def check_folds(config: TrainConfig) -> TrainConfig:
     """The settings with the number of folds and absolute paths, if folds can be trained so."""
     for name, expected in (("train_split", "train"), ("val_split", "val")):
         if getattr(config, name) != expected:
@@ -116,8 +116,10 @@ def _check(config: TrainConfig) -> TrainConfig:
     return use_absolute_paths(dataclasses.replace(config, folds=folds))
 
 
-def _is_done(run: Path) -> bool:
+def _is_done(run: Path, *, epochs: int) -> bool:
     """Whether a fold is trained and evaluated: its scores are written before its model."""
+    if (run / CONFIG_NAME).is_file() and read_settings(run / CONFIG_NAME)["epochs"] < epochs:
+        return False  # it is resumed with more epochs
     return (run / WEIGHTS_NAME).is_file() and (run / "scores" / JSON_NAME).is_file()
 
 

@@ -12,6 +12,7 @@ from tiramisu.data.checking.findings import (
     DatasetReport,
     Example,
     Finding,
+    show_percent,
     show_size,
     show_spread,
 )
@@ -210,7 +211,7 @@ def _list_classes(report: DatasetReport, spec: DatasetSpec) -> Iterator[ShownCla
             name=name,
             color="#{:02x}{:02x}{:02x}".format(*color),
             side=_show_side(splits[0].object_sides[i]),
-            shares=tuple((share / largest, f"{100 * share:.2f} %") for share in shares),
+            shares=tuple((share / largest, f"{show_percent(share)} %") for share in shares),
             # Of images of one class each, no class has many: the longest bar is the largest share.
             images=tuple(
                 (count / max(1, total) / (1 if has_pixels else largest), str(count))

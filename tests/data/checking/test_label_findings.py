@@ -138,7 +138,7 @@ def test_rare_classes(photos: Photos):
 
     photos.change("masks", "train", thin)
     [finding] = found(photos, "rare classes")
-    assert finding.text == f"train has few pixels of car {100 * 20 / SIZE**2:.2f} %"
+    assert finding.text == f"train: some classes are rare: car {100 * 20 / SIZE**2:.2f} %"
 
 
 def test_object_sizes(photos: Photos):

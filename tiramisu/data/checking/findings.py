@@ -190,7 +190,7 @@ class DatasetReport:
             return
         for place, word in enumerate(("smallest", "median", "largest")):
             sizes = (show_size(split.size_range[place]) for split in self.splits)
-            yield ["height x width" if word == "median" else f"  {word}", *sizes]
+            yield [f"height x width, {word}", *sizes]
 
     def _class_lines(self) -> list[str]:
         """Shares, images and objects of each class: a block of columns for each of the three."""
@@ -201,7 +201,7 @@ class DatasetReport:
         }
         shares, images, sides = columns.values()
         for split in self.splits:
-            percents = [_percent(share) for share in (*split.class_shares, split.void_share)]
+            percents = [show_percent(share) for share in (*split.class_shares, split.void_share)]
             shares.append([split.name, *percents])
             images.append([split.name, *map(str, split.class_images), str(split.void_images)])
             sides.append([split.name, *map(_show_side, split.object_sides), ""])
@@ -233,5 +233,6 @@ def _show_values(split: SplitReport) -> str:
     return f"{', '.join(split.types)}: {split.values[0]:g} to {split.values[1]:g}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
+def show_percent(share: float) -> str:
+    """A share in percent; what is not 0 does not look like it."""
+    return "<0.01" if 0 < share < 0.00005 else f"{100 * share:.2f}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.data.checking.findings import Finding, SplitReport
+from tiramisu.data.checking.findings import Finding, SplitReport, show_percent
 from tiramisu.data.checking.image_findings import SHOWN, pick_examples, some_are
 from tiramisu.data.checking.mask_shift import Shift, find_shifts
 from tiramisu.data.checking.scan import ROLES, Scan
@@ -212,9 +212,9 @@ def _find_rare(report: SplitReport, scans: Sequence[Scan], spec: DatasetSpec) ->
     rare = np.flatnonzero((report.class_counts > 0) & (report.class_shares < _RARE))
     rare = rare[np.argsort(report.class_shares[rare], kind="stable")]
     if len(rare):
-        listed = [f"{names[i]} {100 * report.class_shares[i]:.2f} %" for i in rare]
+        listed = [f"{names[i]} {show_percent(report.class_shares[i])} %" for i in rare]
         yield Finding(
             title="rare classes",
-            text=f"{report.name} has few pixels of {list_some(listed, most=_CLASSES)}",
-            suggestion="if their scores matter, train with --class-weights capped",
+            text=f"{report.name}: some classes are rare: {list_some(listed, most=_CLASSES)}",
+            suggestion="if their scores matter, train with --loss cross_entropy+dice",
         )
