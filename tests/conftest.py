@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_data import write_rectangles
 from torch import nn
 
 from tiramisu.checkpoints.info import ModelInfo
@@ -84,26 +85,6 @@ def make_model() -> Callable[..., SegmentationModel]:
 @pytest.fixture
 def channel_model(make_model: Callable[..., SegmentationModel]) -> SegmentationModel:
     return make_model(channel_network())
-
-
-RECTANGLE_COLORS = np.array([[90, 120, 200], [60, 60, 60], [40, 160, 60]], np.uint8)
-
-
-def write_rectangles(root: Path, split: str, *, count: int, seed: int, size: int = 64) -> None:
-    """Noisy images with one colour per class, and a frame of void pixels around each."""
-    rng = np.random.default_rng(seed)
-    for folder in ("images", "masks"):
-        (root / folder / split).mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        label = np.zeros((size, size), np.uint8)
-        label[size // 2 :] = 1
-        top, left = rng.integers(4, size // 2, 2)
-        label[top : top + size // 3, left : left + size // 3] = 2
-        image = RECTANGLE_COLORS[label] + rng.normal(0, 12, (size, size, 3))
-        label[[0, -1]] = label[:, [0, -1]] = 255
-        name = f"{split}{i}.png"
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / "images" / split / name)
-        Image.fromarray(label).save(root / "masks" / split / name)
 
 
 @pytest.fixture(scope="session")

@@ -29,19 +29,24 @@ Quick = Callable[..., TrainConfig]
 KILLS = 20
 
 
+def read_table(path: Path) -> None:
+    """The epochs of a run, or the scores of images; each line has the same columns."""
+    if path.name == "metrics.csv":
+        read_history(path)
+    assert len({line.count(",") for line in path.read_text().splitlines()}) == 1
+
+
 def assert_all_complete(folder: Path) -> None:
     """Every file under a folder can be read to its end, and none is left half-written."""
     readers: dict[str, Callable[[Path], object]] = {
         ".ckpt": read_checkpoint,
+        ".csv": read_table,
         ".json": lambda path: json.loads(path.read_text()),
         ".png": lambda path: Image.open(path).load(),
         ".safetensors": read_weights,
     }
     for path in folder.rglob("config.yaml"):
         assert yaml.safe_load(path.read_text())["arch"] == "fc56"
-    read_history(folder / "metrics.csv")
-    lines = (folder / "scores" / "images.csv").read_text().splitlines()
-    assert len({line.count(",") for line in lines}) == 1
     for path in folder.rglob("*"):
         assert PARTIAL not in path.name
         if path.suffix in readers:

@@ -14,7 +14,7 @@ from tiramisu.training.history import read_history
 
 README = Path(__file__).parents[1] / "README.md"
 QUICK = ["--epochs", "1", "--max-steps", "1", "--keep", "last", "--crop", "[32,32]"]
-QUICK += ["--batch-size", "160", "--accelerator", "cpu", "--out", "run"]
+QUICK += ["--batch-size", "160", "--crops-per-image", "1", "--accelerator", "cpu", "--out", "run"]
 
 
 def blocks() -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_rectangles
+from tiny_data import write_rectangles
 
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.trained_on import find_data

@@ -122,6 +122,9 @@ def task_of(name: str) -> str | None:
 
 def is_own_network(name: str) -> bool:
     """Whether a name is MODULE:NAME, of a network of one's own."""
+    if ":" not in name:
+        return False
+    # Imported late: a network from torch.hub does without that library.
     from tiramisu.models.smp import is_bridged
 
     return ":" in name and not is_bridged(name)
