@@ -127,7 +127,7 @@ def is_own_network(name: str) -> bool:
     # Imported late: a network from torch.hub does without that library.
     from tiramisu.models.smp import is_bridged
 
-    return ":" in name and not is_bridged(name)
+    return not is_bridged(name)
 
 
 def list_models(task: str | None = None) -> list[str]:
