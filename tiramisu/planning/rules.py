@@ -1,6 +1,7 @@
 """The settings of a training that follow from the data and from the speed of the machine.
 
-What was tried for these rules, and on which data, stands beside each of them.
+Where a rule was chosen by trying, the figures stand beside it. They are of FC-DenseNet56, one seed,
+after five minutes on one core, which is little: the rules still have to be tried for an hour.
 """
 
 import dataclasses
@@ -23,7 +24,8 @@ MOST_EPOCHS = 100
 THINNEST = 3.0
 """Pixels that the thinnest objects keep when images are shrunk."""
 RARE = 0.05
-"""Share of the pixels below which a class is rare."""
+"""Share of the pixels below which a class is rare. IoU of crack in CrackForest (2.3 %): 6.8 with
+whole images and the defaults, 15.4 with crops, onecycle and 0.003, 19.5 with Dice besides."""
 VALIDATION_SHARE = 0.1
 """Largest part of the time for validations."""
 MOST_VALIDATIONS = 20
@@ -215,8 +217,8 @@ class Rules:
                 self._set("lr", 3e-3, "the peak; on photos of cracks, 0.01 was no better")
             else:
                 self._set("lr", 1e-3, "lower, because the weights are trained already")
+            self._set("weight_decay", 1e-2, "usual for adamw")
         self._set("schedule", "onecycle", "the rate rises and falls within the time")
-        self._set("weight_decay", 1e-2, "usual for adamw")
         if self.settings["arch"] in list_models("segmentation"):  # others may have none
             self._set("dropout", 0.0, "short trainings do not overfit")
 
