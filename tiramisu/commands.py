@@ -191,12 +191,7 @@ def check(argv: Sequence[str]) -> None:
         description="Read every image and label of a data set, and list all problems. Without "
         "problems, print its counts and what is conspicuous, with a suggestion for each.",
     )
-    parser.add_argument(
-        "data",
-        type=str,
-        metavar="DATA",
-        help="Data set: a name that comes with the package, a YAML file, or a folder",
-    )
+    parser.add_data()
     parser.add_config(CheckConfig)
     config = CheckConfig(**parser.parse_flags(argv))
     if config.report is not None:

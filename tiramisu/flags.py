@@ -52,6 +52,15 @@ class Parser(ArgumentParser):
             print_config=None,  # ours knows the ranges of the settings
         )
 
+    def add_data(self) -> None:
+        """Add the argument DATA, which is not a flag."""
+        self.add_argument(
+            "data",
+            type=str,
+            metavar="DATA",
+            help="Data set: a name that comes with the package, a YAML file, or a folder",
+        )
+
     def add_config(self, config: type) -> None:
         """Add a flag for each field of a settings class that the parser does not have yet."""
         self.add_class_arguments(config, skip={action.dest for action in self._actions})

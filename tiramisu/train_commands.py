@@ -136,12 +136,7 @@ def plan(argv: Sequence[str]) -> None:
         "Flags of `tiramisu train` that are given stay as they are.",
         usage="%(prog)s DATA [--minutes N] [--memory GIB] [--recipe FILE] [options]",
     )
-    parser.add_argument(
-        "data",
-        type=str,
-        metavar="DATA",
-        help="Data set: a name that comes with the package, a YAML file, or a folder",
-    )
+    parser.add_data()
     parser.add_argument(
         "--recipe",
         type=str | None,

@@ -8,8 +8,9 @@ from tiny_data import random_label, write_pair
 
 from tiramisu.data.catalog import list_datasets, load_spec
 from tiramisu.data.checking.check import check_dataset
+from tiramisu.data.class_colors import distinct_colors
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.spec import DatasetSpec, distinct_colors
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import FileSplit
 from tiramisu.shipped import find_shipped, list_shipped
 

@@ -8,8 +8,8 @@ import pytest
 from tiny_classes import write_classes
 
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.task_specs import ClassificationSpec
 from tiramisu.shipped import find_shipped
 from tiramisu.streets import OBJECTS
 

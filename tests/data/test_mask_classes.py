@@ -10,7 +10,7 @@ from PIL import Image
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.checking.check import check_dataset
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.data.spec import SegmentationSpec
+from tiramisu.data.task_specs import SegmentationSpec
 
 SIZE = (24, 24)
 

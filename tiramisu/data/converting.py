@@ -23,8 +23,9 @@ from tiramisu.data.readers.file_split import Pair
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
 from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.reader import label_of, reading_pool
-from tiramisu.data.spec import DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit
+from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.text import list_some, show_path
 
 _VOID_COLOR = (224, 224, 192)  # as in the masks of PASCAL VOC

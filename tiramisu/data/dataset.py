@@ -119,6 +119,7 @@ class ImageDataset(Dataset[Sample]):
         except (ValueError, OSError) as error:
             raise DataError(str(error)) from error
         if self.transform is not None:
+            # The first crop is drawn as it was before there were several.
             drawn_from = (self.seed, key.epoch, index, *([key.crop] if key.crop else []))
             entropy = np.random.SeedSequence(drawn_from)
             seed = int(entropy.generate_state(1, np.uint64)[0])

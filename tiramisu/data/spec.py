@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import (
     BeforeValidator,
-    Field,
     PlainValidator,
     PrivateAttr,
     TypeAdapter,
@@ -20,23 +19,17 @@ from pydantic import (
 )
 from typing_extensions import Self
 
-from tiramisu.data.background import find_background
+from tiramisu.data.class_colors import choose_colors
 from tiramisu.data.entry import (
-    Classes,
     Entry,
     EntryError,
     FileName,
     ListOf,
     PathBesideYaml,
-    Place,
-    Positive,
     Text,
-    check_color,
-    expect_list,
-    is_inside,
 )
 from tiramisu.data.image_format import Bands
-from tiramisu.data.labels import IGNORE_INDEX, MAX_CLASSES, Encoding, LabelTable
+from tiramisu.data.labels import IGNORE_INDEX, LabelTable
 from tiramisu.data.readers.raster import MAX_BANDS
 from tiramisu.data.scaling import MAX_VALUE, ScalingChoice
 from tiramisu.data.spec_parts import (
@@ -46,10 +39,7 @@ from tiramisu.data.spec_parts import (
     DrawnSplit,
     FileSplit,
     FolderSplit,
-    ImageClass,
     ObjectSize,
-    PixelClass,
-    PublishedIou,
     PublishedResult,
     SceneSize,
     Source,
@@ -59,17 +49,8 @@ from tiramisu.data.splitting.split_record import SplitRecord
 from tiramisu.text import show
 
 Task = Literal["segmentation", "classification"]
-BACKGROUND_GREY = (96, 96, 96)
-"""The color of a background that has none."""
-BRIGHT_COLORS = (
-    (230, 40, 60), (40, 190, 90), (40, 120, 240), (250, 210, 40), (200, 60, 220), (40, 210, 220),
-    (250, 130, 40), (150, 90, 250),
-)  # fmt: skip
-"""The first colors of classes that have none: they stand out on grey walls and green fields."""
 MAX_SIDE = 10_000
 """Pixels of a side to which images are resized."""
-_Side = Annotated[Positive, Field(le=MAX_SIDE)]
-_Size = Annotated[tuple[_Side, _Side], expect_list(2, "[height, width] in pixels")]
 MAX_IMAGE_CLASSES = 100_000
 
 
@@ -154,9 +135,9 @@ class DatasetSpec(Entry):
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
-        _require_distinct("name", ([repr(entry.name)] for entry in self.classes))
+        require_distinct("name", ([repr(entry.name)] for entry in self.classes))
         colors = ([str(list(entry.color))] if entry.color else [] for entry in self.classes)
-        _require_distinct("color", colors)
+        require_distinct("color", colors)
         return self
 
     @property
@@ -185,12 +166,7 @@ class DatasetSpec(Entry):
 
         A background is grey, so that the brightest colors are left for what is to be seen.
         """
-        given = [entry.color for entry in self.classes]
-        background = find_background(self.class_names)
-        if background is not None and given[background] is None and BACKGROUND_GREY not in given:
-            given[background] = BACKGROUND_GREY
-        unused = iter(distinct_colors(self.num_classes, taken={c for c in given if c}))
-        return np.array([color or next(unused) for color in given], np.uint8)
+        return choose_colors([entry.color for entry in self.classes], names=self.class_names)
 
     @property
     def labels(self) -> LabelTable | None:
@@ -261,7 +237,7 @@ class DatasetSpec(Entry):
         )
 
 
-def _require_distinct(what: str, values: Iterable[Iterable[str]]) -> None:
+def require_distinct(what: str, values: Iterable[Iterable[str]]) -> None:
     """Raise EntryError if a value, given for each class as it is shown, is there twice."""
     seen: dict[str, int] = {}
     for i, shown in enumerate(values):
@@ -270,136 +246,3 @@ def _require_distinct(what: str, values: Iterable[Iterable[str]]) -> None:
                 problem, first = f"the {what} {value} is used already", ("classes", seen[value])
                 raise EntryError(problem, "classes", i, other=first)
             seen[value] = i
-
-
-def _check_ignore(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(value)
-    if value in (None, "others"):
-        return value
-    raise EntryError(f"expected a list of raw values or the word others, not {value!r}")
-
-
-class SegmentationSpec(DatasetSpec):
-    """A data set whose pixels have classes."""
-
-    task: Literal["segmentation"] = "segmentation"
-    classes: Annotated[Classes[PixelClass], Field(max_length=MAX_CLASSES)]
-    drawn: SceneSize | None = None
-    torchvision: None = None
-    size: None = None
-    published: ListOf[PublishedIou] = ()
-    encoding: Encoding = "index"
-    """What the values in the masks are; see `read_mask`."""
-    ignore: Annotated[ListOf[Any] | Literal["others"] | None, BeforeValidator(_check_ignore)] = None
-    """Raw values that are void, or "others" for all that belong to no class. None for 255, unless
-    it is a class."""
-
-    @model_validator(mode="after")
-    def _check_labels(self) -> Self:
-        labels = self.labels
-        _require_distinct("raw value", (map(labels.show, codes) for codes in labels.raw))
-        class_of = {code: i for i, codes in enumerate(labels.raw) for code in codes}
-        for j, code in enumerate(labels.ignore if labels.ignore != "others" else ()):
-            if code in class_of:
-                problem = f"{labels.show(code)} cannot be void and a class; remove it here or"
-                raise EntryError(problem, "ignore", j, other=("classes", class_of[code]))
-        for i, row in enumerate(self.published):
-            if len(row.class_iou) != self.num_classes:
-                problem = f"{len(row.class_iou)} figures for {self.num_classes} classes"
-                raise EntryError(problem, "published", i, "class_iou")
-        return self
-
-    @model_validator(mode="after")
-    def _check_annotated(self) -> Self:
-        if any(isinstance(split, AnnotatedSplit) for split in self.splits.values()):
-            named = "annotations have the names of classes, and no values"
-            for i, entry in enumerate(self.classes):
-                if entry.raw is not None:
-                    raise EntryError(f"{named}; remove raw", "classes", i, "raw")
-            if self.encoding != "index":
-                raise EntryError(f"{named}; remove encoding", "encoding")
-            if self.ignore not in (None, "others"):
-                raise EntryError(f"{named}; expected the word others, or no ignore", "ignore")
-        return self
-
-    @cached_property
-    def labels(self) -> LabelTable:
-        """The meaning of the values in masks."""
-        is_index, raw = self.encoding == "index", []
-        for i, entry in enumerate(self.classes):
-            if entry.raw is None and not is_index and entry.color is None:
-                problem = "with `encoding: rgb` a class needs a color: [r, g, b]"
-                raise EntryError(problem, "classes", i)
-            values = ((i if is_index else entry.color),) if entry.raw is None else entry.raw
-            raw.append(self._codes(values, ("classes", i, "raw")))
-        ignore = self.ignore
-        if ignore is None:
-            is_class = not is_index or any(IGNORE_INDEX in codes for codes in raw)
-            ignore = () if is_class else (IGNORE_INDEX,)
-        elif ignore != "others":
-            ignore = self._codes(ignore, ("ignore",))
-        return LabelTable(encoding=self.encoding, raw=tuple(raw), ignore=ignore)
-
-    def _codes(self, values: tuple[Any, ...], place: Place) -> tuple[int, ...]:
-        """Raw values as codes: ids, or packed colors."""
-        codes = []
-        for j, value in enumerate(values):
-            if self.encoding == "rgb":
-                red, green, blue = check_color(value, *place, j)
-                codes.append(red << 16 | green << 8 | blue)
-            elif type(value) is not int or not 0 <= value <= 65535:
-                raise EntryError(f"expected an id from 0 to 65535, not {value!r}", *place, j)
-            else:
-                codes.append(value)
-        return tuple(codes)
-
-
-class ClassificationSpec(DatasetSpec):
-    """A data set whose images have one class each."""
-
-    task: Literal["classification"]
-    classes: Annotated[Classes[ImageClass], Field(max_length=MAX_IMAGE_CLASSES)]
-    drawn: ObjectSize | None = None
-    size: _Size | None = None
-    published: ListOf[PublishedResult] = ()
-
-    @field_validator("torchvision", "size")
-    @classmethod
-    def _check_drawn(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is not None and info.data.get("drawn"):
-            raise EntryError("`drawn` gives the images and their size; remove one of the two")
-        return value
-
-    @model_validator(mode="after")
-    def _check_folders(self) -> Self:
-        for i, folder in enumerate(self.folders):
-            if not is_inside(folder):
-                raise EntryError(f"{folder}: expected a sub-folder, without ..", "classes", i)
-        _require_distinct("folder", ([repr(folder)] for folder in self.folders))
-        return self
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """The sub-folder of each class in the folders of the splits."""
-        return tuple(entry.folder or entry.name for entry in self.classes)
-
-
-def distinct_colors(count: int, *, taken: set[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """`count` RGB colors that differ from each other and from those in `taken`.
-
-    The first are bright, because few classes are often small objects. As in the palette of PASCAL
-    VOC, the bits of a counter are spread over the channels then, so that colors next to each other
-    differ strongly. Black is not used: it is the color of void.
-    """
-    colors = [color for color in BRIGHT_COLORS if color not in taken][:count]
-    number = 0
-    while len(colors) < count:
-        number += 1
-        channels = [0, 0, 0]
-        for bit in range(24):
-            channels[bit % 3] |= (number >> bit & 1) << (7 - bit // 3)
-        color = (channels[0], channels[1], channels[2])
-        if color not in taken and color not in BRIGHT_COLORS:
-            colors.append(color)
-    return colors

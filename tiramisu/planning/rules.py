@@ -99,11 +99,15 @@ class Rules:
         self.given = given
         self.start = start
         self.on_gpu = on_gpu
-        self.settings: dict[str, Any] = {}
         self.decisions: list[Decision] = []
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that are decided so far, by name."""
+        return {decision.setting: decision.value for decision in self.decisions}
+
     def decide(self) -> Schedule:
-        """Decide all settings; they are in `settings` and, with reasons, in `decisions`."""
+        """Decide all settings, which `decisions` then has, with a reason for each."""
         self._set("arch", self.start.arch, self._describe_arch())
         self._choose_scale()
         self._choose_crop()
@@ -117,7 +121,6 @@ class Rules:
     def _set(self, setting: str, value: Any, reason: str) -> None:
         if setting in self.given:
             value, reason = getattr(self.start, setting), "given"
-        self.settings[setting] = value
         self.decisions.append(Decision(setting=setting, value=value, reason=reason))
 
     def _describe_arch(self) -> str:

@@ -121,7 +121,7 @@ def prepare(config: TrainConfig, *, given: OwnParts = NO_PARTS) -> PreparedRun:
         split_file=find_split_file(Path(config.resume, LAST)) if config.resume else None,
     )
     check_task(spec, config)
-    find_monitor(config.monitor, spec)  # only to raise its error
+    monitor = find_monitor(config.monitor, spec)
     require_val(spec, config.val_split)
     for note in [*spec.notes, *describe_lost(given)] if is_main_process() else ():
         print(f"Note: {note}")
@@ -151,7 +151,6 @@ def prepare(config: TrainConfig, *, given: OwnParts = NO_PARTS) -> PreparedRun:
         model.info = dataclasses.replace(model.info, image_size=size)
     check_whole_images(data.train_set, config)
     check_image_size(model.network, data, config)
-    monitor = find_monitor(config.monitor, spec)
     task = build_task(model, data, config, parts=parts)
     history = History(folder, task=spec.task, monitor=monitor, own=metric_names(parts.metrics))
     trainer = build_trainer(config, folder, history, parts)

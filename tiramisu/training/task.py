@@ -41,7 +41,7 @@ class TrainingTask(LightningModule):
         loss: takes logits (B, C, H, W) or (B, C), and labels.
         final_loss: the same, for the final epochs, if they have their own.
         batches_per_epoch: training batches of each process.
-        train_set: the training images; without augmentation for the statistics of batch norm.
+        train_set: the training images, on which batch norm is measured too.
         ignore_index: label of void pixels, which are ignored.
         monitor: a score of the validation that is logged beside those of the task.
         metrics: of one's own, computed in the validation; see `OwnParts`.

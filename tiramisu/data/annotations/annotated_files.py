@@ -15,8 +15,8 @@ from tiramisu.data.annotations.wording import naming
 from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.file_split import Pair, SplitFiles
 from tiramisu.data.readers.parts import choose_part, choose_samples
-from tiramisu.data.spec import SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit
+from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.text import list_some, show_path
 
 _SHOWN = 3

@@ -14,8 +14,9 @@ from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.labels import MAX_CLASSES
 from tiramisu.data.plain_file import read_class_names
 from tiramisu.data.readers.image_file import is_image_name
-from tiramisu.data.spec import DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, PixelClass
+from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.text import list_some, show_path
 
 _LISTS = ("labels.txt", "classes.txt")

@@ -22,8 +22,9 @@ from tiramisu.data.readers.open_reader import open_reader
 from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.raster import Raster
 from tiramisu.data.readers.reader import Reader, explain_turned
-from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, CifarSplit, DrawnSplit, FileSplit, FolderSplit
+from tiramisu.data.task_specs import ClassificationSpec, SegmentationSpec
 from tiramisu.text import list_some, show_path
 
 SHOWN = 5  # number of items that messages show of a long list

@@ -13,7 +13,8 @@ from tiramisu.data.description.mask_classes import find_classes
 from tiramisu.data.entry import name_of_folder
 from tiramisu.data.readers.class_folder import spec_from_class_folder
 from tiramisu.data.readers.file_split import find_files
-from tiramisu.data.spec import DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
+from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.text import show_path
 
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from tiramisu.data.description.yaml_file import YamlFile
 from tiramisu.data.mistakes import read_mistake
-from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec, Task
+from tiramisu.data.spec import DatasetSpec, Task
+from tiramisu.data.task_specs import ClassificationSpec, SegmentationSpec
 
 
 def parse_spec(path: Path) -> DatasetSpec:

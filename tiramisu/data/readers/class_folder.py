@@ -11,8 +11,8 @@ from pathlib import Path
 from tiramisu.data.entry import check_classes, name_of_folder
 from tiramisu.data.readers.image_file import is_image_name, read_header
 from tiramisu.data.readers.parts import choose_part, choose_samples
-from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import FolderSplit, ImageClass
+from tiramisu.data.task_specs import ClassificationSpec
 from tiramisu.text import list_some, path_text, show_path
 
 # The usual size for networks of ImageNet, if the images of a folder differ in size.

@@ -13,8 +13,8 @@ from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.data.readers.reader import Format, format_of_files, require_classes
 from tiramisu.data.resizing import resize_image
-from tiramisu.data.spec import ClassificationSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.task_specs import ClassificationSpec
 from tiramisu.streets import OBJECTS, draw_object
 from tiramisu.text import show_path
 

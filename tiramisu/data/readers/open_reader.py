@@ -4,8 +4,9 @@ from pathlib import Path
 
 from tiramisu.data.readers.class_reader import CifarReader, FolderReader, ObjectReader
 from tiramisu.data.readers.reader import FileReader, Format, Reader, SceneReader
-from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import CifarSplit, DrawnSplit, FolderSplit
+from tiramisu.data.task_specs import ClassificationSpec, SegmentationSpec
 
 
 def open_reader(

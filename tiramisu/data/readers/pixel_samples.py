@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tiramisu.data.annotations.annotated_files import find_annotated
 from tiramisu.data.readers.file_split import SplitFiles, explain_empty, find_files
-from tiramisu.data.spec import SegmentationSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit
+from tiramisu.data.task_specs import SegmentationSpec
 
 
 def find_samples(spec: SegmentationSpec, name: str, root: Path) -> SplitFiles:

@@ -26,8 +26,9 @@ from tiramisu.data.readers.image_file import read_image as read_image  # for sin
 from tiramisu.data.readers.mask_file import read_label
 from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
 from tiramisu.data.readers.raster import Header, is_turned_sideways
-from tiramisu.data.spec import DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, DrawnSplit, FileSplit
+from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path

@@ -195,12 +195,11 @@ class _Samples:
                 note += f"({alone}) are each a group of their own"
             yield note
         apart = [(i, j) for i, j in self.apart if parts[i] != parts[j]]
-        together = len(self.pairs) - len(self.apart)
-        if together:
+        not_joined = set(self.apart)
+        if together := [pair for pair in self.pairs if pair not in not_joined]:
             yield (
-                f"{together} {'pair shows' if together == 1 else 'pairs show'} nearly the same "
-                f"scene ({self._show_pairs([p for p in self.pairs if p not in set(self.apart)])}): "
-                "they are kept in one split"
+                f"{len(together)} {'pair shows' if len(together) == 1 else 'pairs show'} nearly "
+                f"the same scene ({self._show_pairs(together)}): they are kept in one split"
             )
         if apart:
             yield (

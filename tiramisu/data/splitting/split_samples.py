@@ -16,8 +16,9 @@ from tiramisu.data.readers.class_folder import find_class_images
 from tiramisu.data.readers.file_split import Pair, find_files
 from tiramisu.data.readers.image_file import read_raster
 from tiramisu.data.readers.reader import label_of, reading_pool
-from tiramisu.data.spec import ClassificationSpec, DatasetSpec, SegmentationSpec
+from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit, FolderSplit
+from tiramisu.data.task_specs import ClassificationSpec, SegmentationSpec
 
 Print = npt.NDArray[np.float32]
 
