@@ -8,7 +8,7 @@ from tiny_data import random_label, write_pair
 
 from tiramisu.data.background import find_background, find_unpainted
 from tiramisu.data.catalog import load_spec
-from tiramisu.data.spec import BACKGROUND_GREY
+from tiramisu.data.class_colors import BACKGROUND_GREY
 
 
 @pytest.mark.parametrize(
