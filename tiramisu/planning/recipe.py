@@ -15,7 +15,7 @@ from tiramisu.devices import pick_device
 from tiramisu.environment import read_rank
 from tiramisu.free_memory import free_memory
 from tiramisu.planning.facts import gather_facts
-from tiramisu.planning.rules import Decision, Limits, Rules, Schedule
+from tiramisu.planning.rules import Decision, Limits, Rules, Schedule, show_time
 from tiramisu.planning.speed import measure_speed
 from tiramisu.settings import show
 from tiramisu.text import format_table
@@ -69,14 +69,14 @@ class TrainingPlan:
             [f"--{d.setting.replace('_', '-')}", _show_value(d.value), d.reason]
             for d in self.decisions
         ]
-        epochs, validations = self.schedule.epochs, self.schedule.validations
+        schedule = self.schedule
         lines = [
             f"Plan for {self.title}:",
             format_table(rows, left=3),
-            f"This takes about {self.expected_minutes:.2g} of {self.minutes:g} minutes: {epochs} "
-            f"{'epoch' if epochs == 1 else 'epochs'} of {self.schedule.epoch:.0f} s, {validations} "
-            f"{'validation' if validations == 1 else 'validations'} of "
-            f"{self.schedule.validation:.0f} s, the start and the end.",
+            f"This takes about {self.expected_minutes:.2g} of {self.minutes:g} minutes: "
+            f"{show_time(schedule.training)} of training, {schedule.validations} "
+            f"{'validation' if schedule.validations == 1 else 'validations'} of "
+            f"{show_time(schedule.validation)}, the start and the end.",
         ]
         if self.expected_minutes > self.minutes:
             lines.append("It is more than there is: give more --minutes, or fewer --epochs.")

@@ -57,8 +57,9 @@ class Decision:
 class Schedule:
     """How the time of a training is spent, in seconds."""
 
-    epoch: float
+    training: float
     validation: float
+    """One of them."""
     evaluation: float
     """Of the final model."""
     epochs: int
@@ -67,8 +68,8 @@ class Schedule:
     @property
     def total(self) -> float:
         """The whole run."""
-        training = self.epochs * self.epoch + self.validations * self.validation
-        return START_SECONDS + training + self.evaluation
+        validations = self.validations * self.validation
+        return START_SECONDS + self.training + validations + self.evaluation
 
 
 class Rules:
@@ -230,56 +231,73 @@ class Rules:
         self._set("color", 0.3, "light and cameras differ")
 
     def _choose_length(self) -> Schedule:
-        facts, speed = self.facts, self.speed
+        facts, speed, start = self.facts, self.speed, self.start
         height, width = self._scaled
         pixels = height * width
-        many = self.settings["crop"] is not None and not self.start.final_epochs
-        crops = max(1, round(pixels / self._crop_pixels)) if many else 1
-        a_pass = facts.num_train * crops * self._crop_pixels * speed.train
+        a_round = facts.num_train * self._crop_pixels * speed.train  # one crop of every image
+        final = start.final_epochs * facts.num_train * pixels * speed.train  # of whole images
         statistics = STATISTICS_BATCHES * self.settings["batch_size"] * self._crop_pixels
         evaluation = facts.num_val * pixels * speed.predict
         validation = evaluation + 2 * statistics * speed.predict
 
-        seconds = max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY - evaluation)
+        seconds = max(1.0, (self.limits.seconds - START_SECONDS) * SAFETY - evaluation - final)
         validations = int(seconds * VALIDATION_SHARE / validation)
         validations = max(1, min(MOST_VALIDATIONS, validations))
-        passes = min(MOST_PASSES, (seconds - validations * validation) / a_pass)
-        repeated = max(1, math.ceil(passes / MOST_EPOCHS)) if many else 1
-        self._set(
-            "crops_per_image",
-            crops * repeated,
-            f"so an epoch sees all pixels {_times(repeated)}",
-        )
-        epoch = a_pass * self.settings["crops_per_image"] / crops
-        fitting = min(MOST_PASSES * a_pass, seconds - validations * validation) / epoch
-        if self.start.max_steps is not None:
-            samples = facts.num_train * self.settings["crops_per_image"]
-            steps = max(1, samples // (self.settings["batch_size"] * self.start.accumulate))
-            fitting = min(fitting, math.ceil(self.start.max_steps / steps))
+        rounds = max(0.0, seconds - validations * validation) / a_round
+        ends = {"epochs", "crops_per_image", "max_steps", "keep", "final_epochs"}
+        if rounds < 1 and not ends & set(self.given):
+            return self._stop_within_an_epoch(rounds, evaluation)
+
+        cropped = self.settings["crop"] is not None and not start.final_epochs
+        covering = max(1.0, pixels / self._crop_pixels) if cropped else 1.0  # rounds for a pass
+        rounds = max(1.0, min(MOST_PASSES * covering, rounds))
+        wanted = min(MOST_EPOCHS, max(validations, round(rounds / covering)))
+        crops = max(1, int(rounds / wanted)) if cropped else 1
+        share = crops / covering
+        seen = "all pixels once" if share == 1 else f"{_show_number(share)} times the pixels"
+        self._set("crops_per_image", crops, f"so an epoch sees {seen} of the images")
+        crops = self.settings["crops_per_image"]
+        fitting = rounds / crops
+        if start.max_steps is not None:
+            batch = self.settings["batch_size"] * start.accumulate
+            steps = max(1, facts.num_train * crops // batch)  # of an epoch
+            fitting = min(fitting, math.ceil(start.max_steps / steps))
+        fitting += start.final_epochs
         every = max(1, int(fitting / validations))
-        epochs = max(1, int(fitting / every) * every)  # the last one is validated
-        self._set("epochs", epochs, f"{_show_time(epochs * epoch)} of training")
+        epochs = int(fitting / every) * every  # a multiple: the last one is validated
+        if epochs <= start.final_epochs:
+            epochs = every = start.final_epochs + 1
+        training = (epochs - start.final_epochs) * crops * a_round + final
+        self._set("epochs", epochs, f"{show_time(training)} of training")
         epochs = self.settings["epochs"]
-        every = min(every, epochs)
-        self._set("val_every", every, f"a validation takes {_show_time(validation)}")
+        self._set("val_every", min(every, epochs), f"a validation takes {show_time(validation)}")
         return Schedule(
-            epoch=epoch,
+            training=(epochs - start.final_epochs) * crops * a_round + final,
             validation=validation,
             evaluation=evaluation,
             epochs=epochs,
             validations=epochs // self.settings["val_every"],
         )
 
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
+    def _stop_within_an_epoch(self, rounds: float, evaluation: float) -> Schedule:
+        """A schedule for less time than a crop of every image takes: a number of steps."""
+        batch = self.settings["batch_size"] * self.start.accumulate
+        steps = max(1, int(rounds * self.facts.num_train / batch))
+        training = steps * batch * self._crop_pixels * self.speed.train
+        self._set("epochs", 1, "the images are too many to see all of them in the time")
+        self._set("max_steps", steps, f"{show_time(training)} of training")
+        self._set("keep", "last", "an epoch that is broken off has no validation")
+        return Schedule(
+            training=training, validation=0, evaluation=evaluation, epochs=1, validations=0
+        )
 
 
 def _show_number(number: float) -> str:
     return f"{number:.0f}" if number >= 10 else f"{number:.1g}" if number < 1 else f"{number:.1f}"
 
 
-def _show_time(seconds: float) -> str:
+def show_time(seconds: float) -> str:
+    """Seconds or minutes, in words."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
