@@ -12,7 +12,8 @@ import tiramisu
 PACKAGE = Path(tiramisu.__file__).parent
 # From the bottom up. Rooms of one level do not import each other.
 LEVELS = [
-    {"settings", "text", "atomic", "terminal", "interrupts", "environment", "free_memory"},
+    {"text"},
+    {"settings", "atomic", "terminal", "interrupts", "environment", "free_memory"},
     {"shipped", "flags", "own_parts"},
     {"devices"},
     {"models", "streets"},

@@ -58,12 +58,15 @@ def test_values_within_their_range(changes: dict[str, object]) -> None:
         ({"lr": float("nan")}, "--lr is nan; expected a number, above 0 and at most 1000"),
         ({"dropout": 1.0}, "--dropout is 1.0; expected a number, at least 0 and below 1, or null"),
         ({"tile": 63}, "--tile is 63; expected a whole number, at least 64, or off"),
-        ({"tile": "of"}, "--tile is of; expected a whole number, at least 64, or off"),
+        (
+            {"tile": "of"},
+            "--tile is of; expected a whole number, at least 64, or off; did you mean off?",
+        ),
         (
             {"crop": (0, 9)},
             "--crop is (0, 9); expected two numbers, 1 to 1000000, such as [224,224], or null",
         ),
-        ({"optimizer": "adam"}, "--optimizer is adam; expected sgd, adamw"),
+        ({"optimizer": "adam"}, "--optimizer is adam; expected sgd, adamw; did you mean adamw?"),
     ],
     ids=str,
 )

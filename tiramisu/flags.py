@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from tiramisu.settings import describe, describe_range, explain, is_valid, list_words, show
+from tiramisu.settings import describe, describe_range, explain_kind, is_valid, list_words, show
 from tiramisu.text import did_you_mean, in_one_line
 
 LONG_NUMBER = re.compile(r"\d{301}")
@@ -110,7 +110,7 @@ class Parser(ArgumentParser):
         for action in self._actions:
             kind = _type_of(action)
             if action.dest in values and kind and not is_valid(values[action.dest], kind):
-                raise ValueError(explain(action.dest, values[action.dest], describe(kind)))
+                raise ValueError(explain_kind(action.dest, values[action.dest], kind))
         return values
 
     def given(self, argv: Sequence[str]) -> set[str]:
@@ -160,7 +160,7 @@ class Parser(ArgumentParser):
             return message
         name, value = found.groups()
         action = next(action for action in self._actions if action.dest == name)
-        return explain(name, value, describe(_type_of(action)))
+        return explain_kind(name, value, _type_of(action))
 
 
 def _complete(kind: Any, *, prefix: str, **_: object) -> list[str]:

@@ -12,6 +12,8 @@ import typing
 import unicodedata
 from typing import Annotated, Any, Literal, Union
 
+from tiramisu.text import did_you_mean
+
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 MIN_CLASSES = 2
@@ -77,7 +79,7 @@ def check_ranges(settings: Any) -> None:
     for name, kind in kinds_of(type(settings)).items():
         value = getattr(settings, name)
         if not is_valid(value, kind):
-            raise ValueError(explain(name, value, describe(kind)))
+            raise ValueError(explain_kind(name, value, kind))
 
 
 def kinds_of(settings: type) -> dict[str, Any]:
@@ -89,6 +91,11 @@ def kinds_of(settings: type) -> dict[str, Any]:
 def explain(name: str, value: object, expected: str) -> str:
     """The error for a setting: its flag, what came, and what was expected."""
     return f"--{name.replace('_', '-')} is {show(value)}; expected {expected}"
+
+
+def explain_kind(name: str, value: object, kind: Any) -> str:
+    """The error for a value that does not have the type of its setting."""
+    return explain(name, value, describe(kind)) + did_you_mean(show(value), list_words(kind))
 
 
 def show(value: object) -> str:
