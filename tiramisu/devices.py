@@ -5,6 +5,10 @@ import datetime
 import os
 import platform
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +20,14 @@ from tiramisu.settings import Accelerator
 
 PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")
 """Packages whose versions measurements depend on."""
+TRAINING_PACKAGES = (
+    "lightning",
+    "albumentations",
+    "opencv-python-headless",
+    "segmentation-models-pytorch",
+    "numpy",
+)
+"""Further packages on which trainings and evaluations depend."""
 OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "not enough memory", "out of memory")
 """Words in the out-of-memory errors of torch on a CPU, ONNX Runtime and OpenVINO."""
 
@@ -69,12 +81,14 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def describe_machine(*, device: str, threads: int) -> dict[str, object]:
+def describe_machine(
+    *, device: str, threads: int, packages: Sequence[str] = PACKAGES
+) -> dict[str, object]:
     """What measurements depend on besides the code: processor, threads, versions, ..., by name."""
     names = [platform.processor() or platform.machine()]
     with contextlib.suppress(OSError):  # Linux knows the full name
         names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or names
-    installed = {found.name: found.version for found in metadata.distributions()}
+    installed = {found.name.replace("_", "-"): found.version for found in metadata.distributions()}
     now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "processor": names[0],
@@ -84,6 +98,43 @@ def describe_machine(*, device: str, threads: int) -> dict[str, object]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{name: installed[name] for name in PACKAGES if name in installed},
+        **{name: installed[name] for name in packages if name in installed},
         "date": now.isoformat(timespec="seconds"),
     }
+
+
+def describe_origin(device: torch.device) -> dict[str, object]:
+    """With what a training or an evaluation is made: command, code, machine and versions.
+
+    Args:
+        device: where it computes.
+    """
+    commit = _find_commit(Path(__file__).parent)
+    program = Path(sys.argv[0]).name.replace("__main__.py", "tiramisu")
+    return {
+        "command": shlex.join([program, *sys.argv[1:]]),
+        **({"commit": commit} if commit else {}),
+        **describe_machine(
+            device=device.type,
+            threads=torch.get_num_threads(),
+            packages=(*PACKAGES, *TRAINING_PACKAGES),
+        ),
+    }
+
+
+def _find_commit(package: Path) -> str | None:
+    """The commit of the package's own checkout, and whether files differ from it.
+
+    None if the package is installed in another way.
+    """
+    if not (package.parent / ".git").exists():
+        return None
+    git = ["git", "-C", str(package.parent)]
+    try:
+        head, changes = (
+            subprocess.run([*git, *words], capture_output=True, text=True, timeout=10, check=True)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + (" with changes" if changes.stdout.strip() else "")

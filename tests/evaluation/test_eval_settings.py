@@ -174,6 +174,15 @@ def statistics(make: Make, model: SegmentationModel, **changes: object) -> Tenso
     return seen[-1]
 
 
+def test_limit(make: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    evaluate_checkpoint(make(out=str(folder), limit=2))
+    assert saved(folder)["images"] == 2
+    assert len((folder / "images.csv").read_text().splitlines()) == 3
+    evaluate_checkpoint(make(out=str(folder), limit=200, overwrite=True))
+    assert saved(folder)["images"] == 3
+
+
 def test_bn(make: Make, model: SegmentationModel) -> None:
     stored = first_norm(model).running_mean.clone()
     running = statistics(make, model, bn="running")

@@ -191,7 +191,8 @@ def test_the_worst_image_comes_first(settings: Settings, saved: Path) -> None:
     (folder,) = (saved / "eval").iterdir()
     rows = list(csv.DictReader((folder / "images.csv").read_text().splitlines()))
     assert list(rows[0]) == [
-        *("name", "accuracy", "mean_iou", "iou_class_0", "iou_class_1", "iou_class_2")
+        *("name", "accuracy", "mean_iou", "mean_boundary_iou"),
+        *(f"{kind}_class_{index}" for kind in ("iou", "boundary_iou") for index in range(3)),
     ]
     assert [float(r["mean_iou"]) for r in rows] == sorted(float(r["mean_iou"]) for r in rows)
     by_name = {image.name: image for image in scores.images}
@@ -201,9 +202,26 @@ def test_the_worst_image_comes_first(settings: Settings, saved: Path) -> None:
         image = by_name[row["name"]]
         assert float(row["accuracy"]) == pytest.approx(image.accuracy, abs=1e-5)
         assert float(row["iou_class_1"]) == pytest.approx(image.iou[1], abs=1e-5)
+        boundary = image.boundary_iou[1]
+        assert float(row["boundary_iou_class_1"]) == pytest.approx(boundary, abs=1e-5)
     pixels = [image.accuracy for image in scores.images]  # all have as many labelled pixels
     assert np.mean(pixels) == pytest.approx(scores.pixel_accuracy)
     assert read_scores(folder)["cross_entropy"] == pytest.approx(scores.cross_entropy, abs=1e-5)
+
+
+def test_scores_of_classes_are_a_table(settings: Settings, saved: Path) -> None:
+    scores = evaluate_checkpoint(settings())
+    (folder,) = (saved / "eval").iterdir()
+    rows = list(csv.DictReader((folder / "classes.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["class_0", "class_1", "class_2"]
+    shares = scores.matrix.sum(axis=1) / scores.matrix.sum()
+    for index, row in enumerate(rows):
+        for name in ("iou", "dice", "precision", "recall"):
+            assert float(row[name]) == pytest.approx(getattr(scores, name)[index], abs=1e-5)
+        assert float(row["boundary_iou"]) == pytest.approx(
+            scores.errors.boundary_iou[index], abs=1e-5
+        )
+        assert float(row["pixels"]) == pytest.approx(shares[index], abs=1e-5)
 
 
 def test_the_mean_of_random_passes_is_evaluated(
@@ -245,6 +263,8 @@ def test_the_mean_of_random_passes_is_evaluated(
             "reliability.png",
             "uncertainty.png",
             "images.csv",
+            "classes.csv",
+            "report.html",
         )
     }
 

@@ -92,7 +92,7 @@ def test_images_have_scores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("tiramisu.evaluation.metrics.COUNTED_AT_ONCE", 3)
     counts = count_pixels(classes, labels, num_classes=3, ignore_index=255)
     assert counts[0].tolist() == [[1, 1, 0], [2, 1, 0], [1, 2, 0]]
-    first, second, void = score_images(["a", "b", "c"], counts)
+    first, second, void = score_images(["a", "b", "c"], counts, [np.zeros(3)] * 3)
     assert (first.name, first.accuracy) == ("a", pytest.approx(2 / 3))
     assert first.iou[:2] == pytest.approx([1 / 2, 1 / 2])
     assert np.isnan(first.iou[2])

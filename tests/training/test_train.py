@@ -39,6 +39,7 @@ def test_files_of_a_run(quick: Quick) -> None:
         "scores/scores.json",
         "scores/confusion.png",
         "scores/images.csv",
+        "report.html",
     ):
         assert (run.folder / name).is_file(), name
     assert list((run.folder / "tensorboard").glob("events*"))

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from photos import Photos
 from PIL import Image
 from tiny_classes import write_classes
+from web_page import Page
 
 from tiramisu import commands
 from tiramisu.data.config import CheckConfig
@@ -20,27 +20,6 @@ LIMIT = 5_000_000
 @pytest.fixture
 def photos(tmp_path: Path) -> Photos:
     return Photos(tmp_path / "photos").draw()
-
-
-class Page(HTMLParser):
-    """The texts of a page, and its elements with their attributes."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.source = path.read_text()
-        self.text = ""
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(self.source)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data + " "
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.elements)
 
 
 def write(photos: Photos, *flags: str) -> Page:
@@ -102,7 +81,7 @@ def test_nothing_is_requested(photos: Photos):
     assert page.count("script") == page.count("link") == page.count("iframe") == 0
     for _, attributes in page.elements:
         for name in ("src", "href", "xlink:href", "data", "action"):
-            assert (attributes.get(name) or "#").startswith(("data:image/jpeg;base64,", "#"))
+            assert (attributes.get(name) or "#").startswith(("data:image/webp;base64,", "#"))
     assert "url(" not in re.sub(r"url\(#\w+\)", "", page.source)
     assert "@import" not in page.source
 

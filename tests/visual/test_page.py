@@ -1,3 +1,5 @@
+import base64
+import io
 import re
 from pathlib import Path
 
@@ -21,13 +23,16 @@ from tiramisu.visual.page import (
 def test_a_picture_is_held_by_its_address(tmp_path: Path):
     picture = np.full((400, 800, 3), (200, 30, 30), np.uint8)
     address = data_uri(picture, longest=100)
-    assert address.startswith("data:image/jpeg;base64,")
-    import base64
-    import io
-
+    assert address.startswith("data:image/webp;base64,")
     image = Image.open(io.BytesIO(base64.b64decode(address.split(",")[1])))
     assert image.size == (100, 50)
     assert np.abs(np.asarray(image).astype(int) - (200, 30, 30)).max() < 12
+
+
+def test_a_picture_of_classes_loses_nothing():
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    content = base64.b64decode(data_uri(picture, quality=None).split(",")[1])
+    assert (np.asarray(Image.open(io.BytesIO(content))) == picture).all()
 
 
 def test_a_small_picture_keeps_its_size():

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from tiramisu.data.config import SourceOptions
 from tiramisu.own_parts import OwnName
-from tiramisu.settings import Accelerator, BatchSize, Range, TileSide
+from tiramisu.settings import Accelerator, BatchSize, Count, Range, TileSide
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class EvalConfig(SourceOptions):
     YAML, or data/NAME."""
     split: str = "val"
     """Split to evaluate on."""
+    limit: Count | None = None
+    """Evaluate only so many images, at even distances over the split."""
     bn: Literal["running", "recalibrated", "batch"] = "running"
     """Mean and variance in batch norm: running averages from training; recalibrated, measured again
     on --train-split; or batch, computed from each test batch. With batch, a prediction depends on

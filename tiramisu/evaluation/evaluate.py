@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -24,17 +26,24 @@ from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split
 from tiramisu.data.loader import make_loader
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.devices import is_out_of_memory, pick_device
+from tiramisu.devices import describe_origin, is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
+from tiramisu.evaluation.error_analysis import ErrorMeter
+from tiramisu.evaluation.gallery import Gallery
 from tiramisu.evaluation.metrics import (
+    ClassificationScores,
+    ClassifiedImage,
     Meter,
     Scores,
     SegmentationScores,
+    Shares,
     count_pixels,
+    list_classified,
     score_images,
 )
 from tiramisu.evaluation.report import JSON_NAME, format_scores, save_scores
+from tiramisu.evaluation.score_page import REPORT_NAME, write_score_page
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
 from tiramisu.inference.averaging import as_logits, augmented_logits, random_dropout, run_passes
 from tiramisu.inference.predictor import Predictor, check_finite
@@ -50,15 +59,22 @@ PAPER_BATCH = 10
 
 
 def evaluate_checkpoint(
-    config: EvalConfig, *, model: Predictor | None = None, metrics: Sequence[Any] = ()
+    config: EvalConfig,
+    *,
+    model: Predictor | None = None,
+    metrics: Sequence[Any] = (),
+    history: Sequence[Mapping[str, object]] = (),
+    report: Path | None = None,
 ) -> Scores:
-    """Evaluate a trained model; print the scores and write them as a table, JSON and pictures.
+    """Evaluate a trained model; print the scores and write them as a table, JSON and a page.
 
     Args:
         config: what to evaluate, and how.
         model: the model that `config.checkpoint` names, if it is loaded already. Exported models
             must be given here.
         metrics: of one's own, as objects, beside those that `config.metrics` names.
+        history: the rows of the training's metrics.csv, for the page.
+        report: the file of the page; None for report.html beside the table.
 
     Raises:
         ValueError: model, data and settings do not fit together, or there are results already.
@@ -102,6 +118,7 @@ def evaluate_checkpoint(
     elif isinstance(model, ImageModel) and config.bn == "recalibrated":
         with _explained_memory(tile=tile, bn=config.bn):
             model = recalibrate_batch_norm(model, open_images(config.train_split), tile=tile)
+    gallery = Gallery(dataset, value_range=info.value_range)
     with _explained_memory(tile=tile, bn=config.bn):
         scores = evaluate(
             model,
@@ -110,8 +127,11 @@ def evaluate_checkpoint(
             tile=tile,
             tta=config.tta,
             mc_dropout=config.mc_dropout,
+            limit=config.limit,
             metrics=metrics,
+            gallery=gallery,
         )
+    indices = pick_evenly(len(dataset), config.limit)
 
     table = format_scores(scores, spec, arch=info.arch)
     settings = {
@@ -119,7 +139,7 @@ def evaluate_checkpoint(
         "arch": info.arch,
         "data": data,
         "split": config.split,
-        "images": len(dataset),
+        "images": len(indices),
         "bn": config.bn,
         "batch_size": batch_size,
         "tile": "off" if tile is None else tile,
@@ -128,21 +148,36 @@ def evaluate_checkpoint(
         "image_scale": info.image_scale,
         "image_size": info.seen_size,
     }
-    save_scores(scores, spec, out, table=table, settings=settings)
     if config.mc_dropout and dataset.spec.task == "segmentation":
         file, passes = out / UNCERTAINTY_NAME, config.mc_dropout
         with _explained_memory(tile=tile, bn=config.bn):
             save_uncertainty(model, dataset, file, passes=passes, tile=tile)
     statistics = f"{config.bn} statistics in batch norm"
     statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""
-    how = [f"{len(dataset)} images", statistics]
+    how = [f"{len(indices)} images", statistics]
     members = len(list_members(config.checkpoint))
     how += [f"mean of {members} models"] if members > 1 else []
     how += ["test-time augmentation"] if config.tta else []
     how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []
+    title = f"{info.arch} on {spec.name} {config.split}"
+    report = report or out / REPORT_NAME
+    write_score_page(
+        report,
+        title=title,
+        how=how,
+        scores=scores,
+        spec=spec,
+        arch=info.arch,
+        images=gallery.show(scores, indices),
+        num_images=len(indices),
+        history=history,
+        settings=settings,
+        origin=describe_origin(model.device),
+    )
+    save_scores(scores, spec, out, table=table, settings=settings)
     print(
-        f"\n{info.arch} on {spec.name} {config.split}: {', '.join(how)} (in %)\n\n{table}\n\n"
-        f"written to {out}"
+        f"\n{title}: {', '.join(how)} (in %)\n\n{table}\n\nwritten to {out}; {report} shows the "
+        "images, the worst first"
     )
     return scores
 
@@ -157,6 +192,7 @@ def evaluate(
     mc_dropout: int = 0,
     limit: int | None = None,
     metrics: Sequence[Any] = (),
+    gallery: Gallery | None = None,
 ) -> Scores:
     """Evaluate a model on a data set, at the size of its labels.
 
@@ -171,6 +207,7 @@ def evaluate(
         mc_dropout: number of passes with random dropout to average over; 0 takes one pass without.
         limit: number of images to use, spread evenly over the data set; None for all.
         metrics: of one's own; see `OwnMetrics`.
+        gallery: what keeps the predictions of a segmentation for a report.
 
     Raises:
         ValueError: `mc_dropout` for a model without dropout, or together with `tta`.
@@ -180,8 +217,8 @@ def evaluate(
     spec = dataset.spec
     meter = Meter(spec.task, spec.num_classes, ignore_index=spec.ignore_index, own=metrics)
     meter.to(model.device)
-    number = min(limit or len(dataset), len(dataset))
-    indices = [i * len(dataset) // number for i in range(number)]
+    indices = pick_evenly(len(dataset), limit)
+    names = [dataset.names[index] for index in indices]
     loader = make_loader(
         dataset, batch_size=batch_size, shuffle=False, num_workers=0, seed=0, indices=indices
     )
@@ -190,7 +227,10 @@ def evaluate(
     count_of = functools.partial(
         count_pixels, num_classes=spec.num_classes, ignore_index=spec.ignore_index
     )
+    errors = ErrorMeter(num_classes=spec.num_classes, ignore_index=spec.ignore_index)
     counts: list[Tensor] = []
+    boundary_iou: list[Shares] = []
+    classified: list[ClassifiedImage] = []
     finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
         for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
@@ -208,16 +248,36 @@ def evaluate(
                     log_likelihood=tested.log_likelihood,
                 )
                 counts.append(count_of(tested.classes, labels))
+                for prediction, label in zip(
+                    *map(_to_array, (tested.classes, labels)), strict=True
+                ):
+                    if gallery is not None:
+                        gallery.add(indices[len(boundary_iou)], prediction)
+                    boundary_iou.append(errors.update(prediction, label))
             else:
                 logits = _classify(model, images, tta=tta, mc_dropout=mc_dropout)
                 finite &= logits.isfinite().all()
                 meter.update_logits(logits, labels)
+                first = len(classified)
+                classified += list_classified(names[first : first + len(labels)], logits, labels)
     check_finite(model, finite)
     scores = meter.compute()
+    if isinstance(scores, ClassificationScores):
+        return dataclasses.replace(scores, images=tuple(classified))
     if isinstance(scores, SegmentationScores):
-        names = [dataset.names[index] for index in indices]
-        return dataclasses.replace(scores, images=score_images(names, torch.cat(counts)))
+        images = score_images(names, torch.cat(counts), boundary_iou)
+        return dataclasses.replace(scores, images=images, errors=errors.compute())
     return scores
+
+
+def pick_evenly(number: int, limit: int | None) -> list[int]:
+    """The indices of `limit` of so many samples at even distances; of all with None."""
+    limit = min(limit or number, number)
+    return [i * number // limit for i in range(limit)]
+
+
+def _to_array(classes: Tensor) -> npt.NDArray[np.uint8]:
+    return np.asarray(classes.to(torch.uint8).cpu())
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from tiramisu.evaluation.calibration import (
     ReliabilityMeter,
     reliability,
 )
+from tiramisu.evaluation.error_analysis import ErrorAnalysis, mean_without_nan
 from tiramisu.evaluation.own_metrics import OwnMetrics
 from tiramisu.inference.tester import best_class, log_likelihood
 
@@ -106,11 +107,29 @@ class ImageScores:
     """Share of its labelled pixels whose predicted class is right."""
     iou: Shares
     """IoU of each class, (C,); NaN for a class that is neither in its labels nor predicted."""
+    boundary_iou: Shares
+    """Boundary IoU of each class, (C,), as in `ErrorAnalysis`."""
 
     @property
     def mean_iou(self) -> float:
         """Mean IoU over the classes that occur in its labels or predictions."""
-        return _mean_without_nan(self.iou)
+        return mean_without_nan(self.iou)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifiedImage:
+    """How one image was classified."""
+
+    name: str
+    """Name of the image in its data set."""
+    truth: int
+    """Its class."""
+    prediction: int
+    """Its most probable class."""
+    confidence: float
+    """Probability of that class, from 0 to 1."""
+    likelihood: float
+    """Probability of its own class."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,6 +152,8 @@ class SegmentationScores(Scores):
     """Share of all labelled pixels whose predicted class is right."""
     images: tuple[ImageScores, ...] = ()
     """Scores of each image, in the order of the split; empty if only the matrix is known."""
+    errors: ErrorAnalysis | None = None
+    """Boundary IoU, and where the errors lie; None if only the matrix is known."""
 
     @property
     def absent(self) -> list[int]:
@@ -149,6 +170,8 @@ class ClassificationScores(Scores):
     top5: float
     """Share of images with the right class among the five most likely; NaN for five classes or
     fewer, where it would always be 1."""
+    images: tuple[ClassifiedImage, ...] = ()
+    """Each image, in the order of the split; empty if only the matrix is known."""
 
 
 class Meter(nn.Module):
@@ -256,11 +279,11 @@ def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
         dice=dice,
         recall=recall,
         precision=precision,
-        mean_iou=_mean_without_nan(iou),
-        mean_dice=_mean_without_nan(dice),
-        mean_precision=_mean_without_nan(precision),
+        mean_iou=mean_without_nan(iou),
+        mean_dice=mean_without_nan(dice),
+        mean_precision=mean_without_nan(precision),
         pixel_accuracy=float(_divide(correct.sum(), matrix.sum())),
-        mean_accuracy=_mean_without_nan(recall),
+        mean_accuracy=mean_without_nan(recall),
     )
 
 
@@ -274,7 +297,7 @@ def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> C
         precision=_divide(correct, predicted),
         top1=float(_divide(correct.sum(), matrix.sum())),
         top5=top5,
-        mean_accuracy=_mean_without_nan(recall),
+        mean_accuracy=mean_without_nan(recall),
     )
 
 
@@ -301,15 +324,46 @@ def count_pixels(classes: Tensor, labels: Tensor, *, num_classes: int, ignore_in
     return counts
 
 
-def score_images(names: Sequence[str], counts: Tensor) -> tuple[ImageScores, ...]:
-    """Scores of images from the counts (N, 3, C) of `count_pixels`, and the N names."""
+def score_images(
+    names: Sequence[str], counts: Tensor, boundary_iou: Sequence[Shares]
+) -> tuple[ImageScores, ...]:
+    """Scores of images.
+
+    Args:
+        names: N names.
+        counts: (N, 3, C), of `count_pixels`.
+        boundary_iou: of each image, (C,), of `ErrorMeter`.
+    """
     return tuple(
         ImageScores(
             name=name,
             accuracy=float(_divide(correct.sum(), labelled.sum())),
             iou=_divide(correct, labelled + predicted - correct),
+            boundary_iou=boundaries,
         )
-        for name, (correct, labelled, predicted) in zip(names, counts.cpu().numpy(), strict=True)
+        for name, (correct, labelled, predicted), boundaries in zip(
+            names, counts.cpu().numpy(), boundary_iou, strict=True
+        )
+    )
+
+
+def list_classified(
+    names: Sequence[str], logits: Tensor, labels: Tensor
+) -> tuple[ClassifiedImage, ...]:
+    """How each image was classified, from N names, logits (N, C) and labels (N,)."""
+    probabilities = logits.double().softmax(dim=1).cpu()
+    truths, predictions = labels.tolist(), probabilities.argmax(dim=1).tolist()
+    return tuple(
+        ClassifiedImage(
+            name=name,
+            truth=truth,
+            prediction=prediction,
+            confidence=float(row[prediction]),
+            likelihood=float(row[truth]),
+        )
+        for name, truth, prediction, row in zip(
+            names, truths, predictions, probabilities, strict=True
+        )
     )
 
 
@@ -323,8 +377,3 @@ def _divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Shares:
     """Quotients; 0 / 0 is NaN, which is left out of means."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.true_divide(part, whole))
-
-
-def _mean_without_nan(values: Shares) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else math.nan

@@ -54,7 +54,7 @@ def plot_curves(
         names = sorted({n for row in rows for n in row if word in n.partition("/")[0].lower()})
         if word == marked and monitored not in names:
             names.append(monitored)
-        lines = {name: points for name in names if (points := _points(rows, name))}
+        lines = {name: points for name in names if (points := list_points(rows, name))}
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.spines[["top", "right"]].set_visible(False)
@@ -145,7 +145,7 @@ def plot_reliability(reliability: Reliability) -> Picture:
     return render(figure)
 
 
-def _points(rows: Sequence[Mapping[str, object]], name: str) -> list[tuple[float, float]]:
+def list_points(rows: Sequence[Mapping[str, object]], name: str) -> list[tuple[float, float]]:
     """The finite values of a column, with their epochs."""
     pairs = ((_number(row.get("epoch")), _number(row.get(name))) for row in rows)
     return [pair for pair in pairs if all(map(math.isfinite, pair))]

@@ -13,6 +13,7 @@ import numpy as np
 from tiramisu.atomic import write_file
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import PublishedIou
+from tiramisu.evaluation.error_analysis import DISTANCES, SIDES, mean_without_nan
 from tiramisu.evaluation.metrics import (
     ClassificationScores,
     ImageScores,
@@ -25,7 +26,7 @@ from tiramisu.visual.pictures import save_png
 
 TABLE_NAME, JSON_NAME = "scores.txt", "scores.json"
 MATRIX_NAME, RELIABILITY_NAME = "confusion.png", "reliability.png"
-IMAGES_NAME = "images.csv"
+IMAGES_NAME, CLASSES_NAME = "images.csv", "classes.csv"
 CALIBRATION_ERROR = "calibration error"
 
 
@@ -56,6 +57,7 @@ def save_scores(
     write_file(folder / TABLE_NAME, table + "\n")
     if isinstance(scores, SegmentationScores) and scores.images:
         write_file(folder / IMAGES_NAME, _images_to_csv(scores.images, spec.class_names))
+        write_file(folder / CLASSES_NAME, _classes_to_csv(scores, spec.class_names))
     save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))
     if scores.reliability is not None:
         save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability))
@@ -73,6 +75,10 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
     values = {field.name: getattr(scores, field.name) for field in dataclasses.fields(scores)}
     matrix, reliability = values.pop("matrix"), values.pop("reliability")
     values.pop("images", None)  # they have a file of their own
+    errors = values.pop("errors", None)
+    if errors is not None:
+        values |= {"mean_boundary_iou": errors.mean_boundary_iou}
+        values |= {"boundary_iou": errors.boundary_iou}
     if reliability is not None:
         values["expected_calibration_error"] = reliability.expected_calibration_error
     content = settings | {
@@ -83,6 +89,23 @@ def scores_to_json(scores: Scores, spec: DatasetSpec, *, settings: dict[str, obj
             content[name] = dict(zip(spec.class_names, map(number, value), strict=True))
     if isinstance(scores, SegmentationScores):
         content["absent_classes"] = [spec.class_names[c] for c in scores.absent]
+    if errors is not None:
+        content["errors"] = {
+            "distance_to_border": dict(
+                zip(
+                    ("from", "pixels", "wrong"),
+                    (DISTANCES, *errors.near_border.tolist()),
+                    strict=True,
+                )
+            ),
+            "size_of_objects": dict(
+                zip(
+                    ("from", "objects", "pixels", "wrong"),
+                    (SIDES, *errors.by_size.tolist()),
+                    strict=True,
+                )
+            ),
+        }
     if scores.own:
         content["own_metrics"] = {name: number(value) for name, value in scores.own.items()}
     if reliability is not None:
@@ -100,16 +123,33 @@ def _images_to_csv(images: Iterable[ImageScores], class_names: Sequence[str]) ->
     Images without labels come last.
     """
 
-    def cell(value: float) -> str:
-        return "" if math.isnan(value) else f"{value:.6g}"
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "accuracy", "mean_iou", *(f"iou_{name}" for name in class_names)])
+    kinds = [f"{kind}_{name}" for kind in ("iou", "boundary_iou") for name in class_names]
+    rows = [["name", "accuracy", "mean_iou", "mean_boundary_iou", *kinds]]
     for image in sorted(images, key=lambda image: (math.isnan(image.accuracy), image.mean_iou)):
-        values = [image.accuracy, image.mean_iou, *image.iou]
-        writer.writerow([path_text(image.name), *map(cell, values)])
+        boundary = mean_without_nan(image.boundary_iou)
+        values = [image.accuracy, image.mean_iou, boundary, *image.iou, *image.boundary_iou]
+        rows.append([path_text(image.name), *map(_cell, values)])
+    return _to_csv(rows)
+
+
+def _classes_to_csv(scores: SegmentationScores, class_names: Sequence[str]) -> str:
+    """A line for each class, with shares from 0 to 1; empty where there is none."""
+    columns = {name: getattr(scores, name) for name in ("iou", "dice", "precision", "recall")}
+    if scores.errors is not None:
+        columns["boundary_iou"] = scores.errors.boundary_iou
+    columns["pixels"] = scores.matrix.sum(axis=1) / max(scores.matrix.sum(), 1)
+    rows = zip(class_names, *(map(_cell, values) for values in columns.values()), strict=True)
+    return _to_csv([["name", *columns], *map(list, rows)])
+
+
+def _to_csv(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def _format_segmentation(
@@ -130,6 +170,7 @@ def _format_segmentation(
     lines.append("")
     for name, value, figures in (
         ("mean IoU", scores.mean_iou, [row.mean_iou for row in published]),
+        *([("boundary IoU", scores.errors.mean_boundary_iou, [])] if scores.errors else []),
         ("mean Dice", scores.mean_dice, []),
         ("mean precision", scores.mean_precision, []),
         ("class accuracy", scores.mean_accuracy, []),

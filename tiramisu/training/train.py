@@ -18,6 +18,7 @@ from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.metrics import Scores
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
+from tiramisu.evaluation.score_page import REPORT_NAME
 from tiramisu.inference.tester import as_tile
 from tiramisu.interrupts import Terminated, restored_handlers
 from tiramisu.training.config import TrainConfig
@@ -210,7 +211,13 @@ def _evaluate(model: ImageModel, prepared: PreparedRun) -> Scores:
         overwrite=True,
         accelerator=config.accelerator,
     )
-    return evaluate_checkpoint(settings, model=model, metrics=prepared.parts.metrics)
+    return evaluate_checkpoint(
+        settings,
+        model=model,
+        metrics=prepared.parts.metrics,
+        history=prepared.history.rows,
+        report=folder / REPORT_NAME,
+    )
 
 
 def _save_published(model: ImageModel, prepared: PreparedRun) -> None:

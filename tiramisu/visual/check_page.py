@@ -23,6 +23,7 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.visual import pictures
 from tiramisu.visual.page import (
     SERIES,
+    ShownPicture,
     add_legend,
     data_uri,
     figure_svg,
@@ -34,16 +35,6 @@ from tiramisu.visual.pictures import Picture
 
 _SAMPLES = 6  # of all splits
 _CLOSE_UP = 160  # side of the part of an image that shows a few pixels
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownPicture:
-    """A picture of the page."""
-
-    address: str
-    """It holds the picture."""
-    alt: str
-    """What it shows, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
