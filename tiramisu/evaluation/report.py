@@ -122,7 +122,6 @@ def _images_to_csv(images: Iterable[ImageScores], class_names: Sequence[str]) ->
 
     Images without labels come last.
     """
-
     kinds = [f"{kind}_{name}" for kind in ("iou", "boundary_iou") for name in class_names]
     rows = [["name", "accuracy", "mean_iou", "mean_boundary_iou", *kinds]]
     for image in sorted(images, key=lambda image: (math.isnan(image.accuracy), image.mean_iou)):
