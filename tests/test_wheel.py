@@ -20,9 +20,9 @@ CLONE = Path(__file__).parents[1]
 # What a clone holds. A copy of it is built, so that the clone stays as it is.
 FILES = (
     "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff",
-    "CONTRIBUTING.md", "SECURITY.md", "hubconf.py",
+    "CONTRIBUTING.md", "SECURITY.md", "hubconf.py", "mkdocs.yml",
 )  # fmt: skip
-FOLDERS = ("tiramisu", "datasets", "configs", "tests", "tools", ".github")
+FOLDERS = ("tiramisu", "datasets", "configs", "tests", "tools", "docs")
 BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 
 
@@ -58,9 +58,8 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in FILES:
         shutil.copy(CLONE / name, clone)
     for name in FOLDERS:
-        if (CLONE / name).is_dir():  # an sdist has no workflows
-            ignore = shutil.ignore_patterns("*.pyc", "__pycache__")
-            shutil.copytree(CLONE / name, clone / name, ignore=ignore)
+        ignore = shutil.ignore_patterns("*.pyc", "__pycache__")
+        shutil.copytree(CLONE / name, clone / name, ignore=ignore)
     run(sys.executable, "-c", BUILD_SDIST, folder, cwd=clone)
     (archive,) = folder.glob("*.tar.gz")
     shutil.unpack_archive(archive, folder / "unpacked", filter="data")
@@ -102,7 +101,7 @@ def scripts(environment: Path) -> Path:
 def test_the_sdist_holds_what_the_clone_holds(sdist: Path) -> None:
     made = {"PKG-INFO", "setup.cfg", "tiramisu_seg.egg-info"}  # by setuptools
     assert {path.name for path in sdist.iterdir()} == {*FILES, *FOLDERS, *made}
-    for folder in ("tiramisu", "datasets", "configs", "tests", "tools"):
+    for folder in FOLDERS:
         expected = {
             path.relative_to(CLONE)
             for path in (CLONE / folder).rglob("*")

@@ -134,7 +134,7 @@ def benchmark(argv: Sequence[str]) -> None:
         "benchmark",
         description="Measure time, throughput and peak memory of networks that run alternately, "
         "and compare each with the first. Without --arch, --mode, --size, --batch, --contenders "
-        "and --study: the comparisons of the README.",
+        "and --study: the comparisons of docs/speed.md.",
         usage="%(prog)s [--arch NAME] [--mode infer|train] [--size [H,W]] [--batch N] [options]",
     )
     parser.add_config(BenchmarkConfig)

@@ -22,7 +22,7 @@ from tiramisu.settings import explain
 from tiramisu.text import did_you_mean
 from tiramisu.visual.pictures import save_png
 
-STANDARD: tuple[dict[str, Any], ...] = (  # settings of the README's comparisons
+STANDARD: tuple[dict[str, Any], ...] = (  # settings of the comparisons in docs/speed.md
     {"arch": "fc103"},
     {"arch": "fc103", "batch": 8, "contenders": ["plain", "ours", "ours+compile"]},
     {"arch": "densenet121"},

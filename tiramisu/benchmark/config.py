@@ -19,7 +19,7 @@ from tiramisu.settings import (
 class BenchmarkConfig:
     """A benchmark.
 
-    Without arch, mode, size, batch, contenders and study it is the comparisons of the README.
+    Without arch, mode, size, batch, contenders and study it is the comparisons of docs/speed.md.
 
     Raises:
         ValueError: a field is out of its range.

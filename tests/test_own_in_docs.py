@@ -1,25 +1,23 @@
-"""The examples of the README for parts of one's own run as they stand there."""
+"""The examples of docs/own_parts.md run as they stand there."""
 
 import dataclasses
-import re
 import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from doc_pages import DOCS, find_blocks
 
 from tiramisu import commands
 from tiramisu.training import train as train_module
 from tiramisu.training.history import read_history
 
-README = Path(__file__).parents[1] / "README.md"
 QUICK = ["--epochs", "1", "--max-steps", "1", "--keep", "last", "--crop", "[32,32]"]
 QUICK += ["--batch-size", "160", "--crops-per-image", "1", "--accelerator", "cpu", "--out", "run"]
 
 
 def blocks() -> list[str]:
-    section = README.read_text().split("\n## Parts of your own\n")[1].split("\n## ")[0]
-    return re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+    return find_blocks(DOCS / "own_parts.md", r"\w+")
 
 
 @pytest.fixture

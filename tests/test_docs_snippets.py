@@ -1,0 +1,125 @@
+"""The Python in README.md and docs/ runs as it stands there.
+
+`own_parts.md`, whose blocks are files and commands, has tests of its own.
+"""
+
+import contextlib
+import dataclasses
+import runpy
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from doc_pages import DOCS, PAGES, find_blocks, name_of
+from PIL import Image
+from tiny_data import write_rectangles
+from torchvision.models import DenseNet121_Weights, densenet121
+
+from tiramisu import ModelInfo, SegmentationModel, draw_scene, export_model, load_spec, predict
+from tiramisu import load_exported as load_exported_model
+from tiramisu.checkpoints.checkpoint import save_model
+from tiramisu.training import train as train_module
+
+WITH_PYTHON = [
+    page for page in PAGES if find_blocks(page, "python") and page.name != "own_parts.md"
+]
+PLAIN_ONNX = "plain_onnx.py"
+
+
+def street_model(*, image_scale: float = 1.0) -> SegmentationModel:
+    """A network for the classes of `streets`, with random weights."""
+    spec = load_spec("streets")
+    torch.manual_seed(0)
+    info = ModelInfo(
+        arch="fc56",
+        class_names=spec.class_names,
+        colors=tuple(map(tuple, spec.colors.tolist())),
+        dataset="streets",
+        image_scale=image_scale,
+        mean=(0.4, 0.4, 0.4),
+        std=(0.2, 0.2, 0.2),
+    )
+    return SegmentationModel.build(info).eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with all that snippets take."""
+    monkeypatch.chdir(tmp_path)
+    photo = draw_scene(3, height=96, width=128)[0]
+    Image.fromarray(photo).save("photo.jpg", quality=95)
+    for run in ("camvid_fc103", "streets_fc56"):
+        save_model(street_model(), Path("runs", run))
+    Path("predictions").mkdir()
+    mask = Image.fromarray(np.uint8([[0, 3], [3, 255]]))
+    mask.putpalette(list(range(256)) * 3)
+    mask.save("predictions/photo_mask.png")
+    for split in ("train", "val"):
+        write_rectangles(Path("mydata"), split, count=2, seed=len(split), size=32)
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of one step, and weights of torchvision without a download."""
+    prepare = train_module.prepare
+    small = {"epochs": 1, "max_steps": 1, "batch_size": 2, "crop": (32, 32), "keep": "last"}
+    small |= {"data": "mydata", "accelerator": "cpu", "recalibrate": False}
+    monkeypatch.setattr(
+        train_module,
+        "prepare",
+        lambda config, **given: prepare(dataclasses.replace(config, **small), **given),
+    )
+    weights = densenet121(weights=None).state_dict()
+    monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: weights)
+    torch.save(weights, "densenet.pth")
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_the_blocks_of_a_page_run_one_after_another(page: Path, folder: Path, quick: None) -> None:
+    values: dict[str, object] = {}
+    for block in find_blocks(page, "python"):
+        if not block.startswith(f"# {PLAIN_ONNX}"):
+            exec(compile(block, name_of(page), "exec"), values)
+
+
+def test_one_class_as_a_mask(folder: Path) -> None:
+    for block in find_blocks(DOCS / "answers.md", "python"):
+        exec(block, {})
+    road = load_spec("streets").class_names.index("Road")
+    expected = 255 * (np.uint8([[0, 3], [3, 255]]) == road)
+    assert (np.asarray(Image.open("road.png")) == expected).all()
+
+
+def test_plain_onnx_predicts_as_the_package_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    model = street_model(image_scale=0.5)
+    with contextlib.redirect_stdout(sys.stderr):
+        export_model(model, "model.onnx")
+    (script,) = [
+        block
+        for block in find_blocks(DOCS / "export.md", "python")
+        if block.startswith(f"# {PLAIN_ONNX}: python {PLAIN_ONNX} model.onnx photo.jpg")
+    ]
+    Path(PLAIN_ONNX).write_text(script)
+    argv = [PLAIN_ONNX, "model.onnx", "photo.jpg", "mask.png", "overlay.png"]
+    monkeypatch.setattr(sys, "argv", argv)
+    capsys.readouterr()
+    runpy.run_path(PLAIN_ONNX)
+    expected = predict(load_exported_model("model.onnx"), "photo.jpg").mask
+    mask = cv2.imread("mask.png", cv2.IMREAD_UNCHANGED)
+    assert mask.shape == expected.shape == (96, 128)
+    assert (mask == expected).mean() > 0.99
+    assert len(np.unique(expected)) > 1
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == list(model.info.class_names)
+    colors = np.uint8(model.info.colors)[mask]
+    photo = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
+    overlay = cv2.cvtColor(cv2.imread("overlay.png"), cv2.COLOR_BGR2RGB)
+    assert (overlay == photo // 2 + colors // 2).all()
