@@ -48,7 +48,9 @@ def predict_uncertainty(
 
     Args:
         model: a model in evaluation mode that was trained with dropout.
-        image, tile, overlap: see `predict_probabilities`.
+        image: as for `predict_probabilities`.
+        tile: likewise.
+        overlap: likewise.
         passes: number of passes, at least 2.
         seed: seed of the dropout; the same seed gives the same prediction.
 

@@ -94,8 +94,8 @@ class FCDenseNet(Network):
         memory_efficient: save memory in training; see `LayerStyle`.
         in_channels: number of channels of an image.
         num_classes: number of channels of the logits.
-        device, dtype: where and in which floating-point type the weights are made, such as "meta"
-            and torch.bfloat16; None for PyTorch's defaults.
+        device: where the weights are made, such as "meta"; None for PyTorch's default.
+        dtype: their floating-point type, such as torch.bfloat16; None for PyTorch's default.
 
     Raises:
         ValueError: an argument is out of its range; in `forward`, images have the wrong number of

@@ -89,8 +89,8 @@ def build_model(
         memory_efficient: save memory in training; see `LayerStyle`.
         weights: published weights to start from: "IMAGENET1K_V1" of torchvision for DenseNets,
             "imagenet" for the encoder of `smp:...`.
-        device, dtype: where and in which floating-point type the weights are made, such as "meta"
-            and torch.bfloat16; None for PyTorch's defaults.
+        device: where the weights are made, such as "meta"; None for PyTorch's default.
+        dtype: their floating-point type, such as torch.bfloat16; None for PyTorch's default.
 
     Raises:
         ValueError: the name is unknown (the message lists the known ones), an argument is out of

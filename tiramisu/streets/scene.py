@@ -28,7 +28,8 @@ def draw_scene(seed: int, *, height: int, width: int) -> tuple[Image, Image]:
 
     Args:
         seed: 0 or more.
-        height, width: of the image in pixels, 32 or more.
+        height: height of the image in pixels, 32 or more.
+        width: its width, likewise.
 
     Returns:
         The image, uint8 (H, W, 3) RGB, and the label, uint8 (H, W): 0..10 in CamVid's order (Sky,
