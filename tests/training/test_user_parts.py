@@ -36,7 +36,7 @@ NAMES = {
     "augment": "tiny_parts:noise",
     "metrics": ["tiny_parts:recall_of_first", "tiny_parts:Pixels"],
     "callbacks": ["tiny_parts:Steps"],
-    "loggers": ["tiny_parts:TinyLogger"],
+    "logger": ["tiny_parts:TinyLogger"],
 }
 OBJECTS = OwnParts(
     network=tiny_parts.TinyNet,
@@ -157,8 +157,8 @@ def test_starting_from_ones_own(quick: Quick, tmp_path: Path, capsys) -> None:
         ({"metrics": ["tiny_parts:Pixels"] * 2}, "two are called Pixels"),
         ({"callbacks": "tiny_parts:TinyLoss"}, "is the class TinyLoss; expected .*Callback"),
         ({"callbacks": "tiny_parts:Unsaved"}, r"state_dict\(\) holds objects"),
-        ({"loggers": "tiny_parts:Steps"}, "is the class Steps; expected .*Logger"),
-        ({"loggers": "no_such_module:X"}, "--loggers no_such_module:X: there is no module"),
+        ({"logger": "tiny_parts:Steps"}, "is the class Steps; expected .*Logger"),
+        ({"logger": "no_such_module:X"}, "--logger no_such_module:X: there is no module"),
     ],
     ids=str,
 )
@@ -218,7 +218,7 @@ def test_final_loss_is_used_at_the_end(quick: Quick) -> None:
 
 
 def test_tensorboard_stays(quick: Quick) -> None:
-    trainer = prepare(quick(loggers="tiny_parts:TinyLogger")).trainer
+    trainer = prepare(quick(logger="tiny_parts:TinyLogger")).trainer
     assert [type(logger) for logger in trainer.loggers] == [
         TensorBoardLogger,
         tiny_parts.TinyLogger,
