@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from tiramisu.training.losses import SumOfLosses
 
 SERVICES: dict[str, type[Logger]] = {"wandb": WandbLogger, "mlflow": MLFlowLogger}
 """Lightning's loggers by the words of --logger."""
-_NAME_OF_RUN: dict[object, str] = {WandbLogger: "name", MLFlowLogger: "run_name"}
 WITH_WORDS = ("loss", "final_loss")
 """Settings that hold either a word of ours or the name of a part of one's own."""
 
@@ -252,8 +252,11 @@ def build_loggers(parts: OwnParts, folder: Path) -> list[Logger]:
         asked = f"--logger {name_of(part)}"
         is_class = isinstance(part, type) and issubclass(part, Logger)
         options = accepted(part, {"save_dir": str(folder)}) if is_class else {}
-        if part in SERVICES.values():
-            options |= {_NAME_OF_RUN[part]: folder.name}
+        if part is WandbLogger:
+            options["name"] = folder.name
+        elif part is MLFlowLogger:  # all runs go to one store, which `mlflow ui` shows
+            store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+            options = {"tracking_uri": store, "run_name": folder.name}
         logger = call(part, options, asked=asked) if is_class else part
         if not isinstance(logger, Logger):
             raise ValueError(
