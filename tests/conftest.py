@@ -1,6 +1,7 @@
 """Small data sets and models that many tests share."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.preparing import build_model_for
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the programs that tests start
 
 CLASS_COLORS = {
     "blue": (70, 90, 210),

@@ -23,7 +23,7 @@ LEVELS = [
     {"evaluation"},
     {"training", "export"},
     {"benchmark", "recipes"},
-    {"planning"},
+    {"planning", "runs"},
     {"train_commands"},
     {"commands"},
     {"cli"},

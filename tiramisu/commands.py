@@ -10,6 +10,7 @@ from tiramisu.evaluation.config import EvalConfig
 from tiramisu.export.config import ExportConfig
 from tiramisu.flags import Parser
 from tiramisu.inference.config import ClassifyConfig, PredictConfig
+from tiramisu.runs.config import CompareConfig, RunsConfig
 from tiramisu.summary.config import SummaryConfig
 from tiramisu.terminal import quieten_libraries
 from tiramisu.train_commands import folds, folds_classifier, plan, train, train_classifier
@@ -194,10 +195,7 @@ def check(argv: Sequence[str]) -> None:
     parser.add_data()
     parser.add_config(CheckConfig)
     config = CheckConfig(**parser.parse_flags(argv))
-    if config.report is not None:
-        from tiramisu.visual.page import check_page_path
-
-        check_page_path(Path(config.report), overwrite=config.overwrite)
+    _check_report(config.report, overwrite=config.overwrite)
 
     from tiramisu.data.catalog import load_spec
     from tiramisu.data.checking.check import check_dataset
@@ -213,6 +211,67 @@ def check(argv: Sequence[str]) -> None:
 
         write_check_page(report, spec, Path(config.report), root=root)
         print(f"{config.report} written")
+
+
+def list_runs(argv: Sequence[str]) -> None:
+    """List runs: scores, time, and the settings in which they differ."""
+    parser = Parser(
+        "runs",
+        description="List the runs in a folder with their data, network, scores, time, date and "
+        "seed, and the settings in which runs of the same data differ.",
+        usage="%(prog)s [FOLDER] [--report FILE.html]",
+    )
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        default="runs",
+        metavar="FOLDER",
+        help="Folder with the folders of runs; by default runs",
+    )
+    parser.add_config(RunsConfig)
+    config = RunsConfig(**parser.parse_flags(argv))
+    _check_report(config.report, overwrite=config.overwrite)
+
+    from tiramisu.runs.run_summary import find_runs
+    from tiramisu.runs.runs_list import format_runs, write_runs_page
+
+    runs = find_runs(Path(config.folder))
+    print(format_runs(runs))
+    if config.report is not None:
+        write_runs_page(Path(config.report), runs, title=f"Runs in {config.folder}")
+        print(f"{config.report} written")
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Compare trained models on one split: classes, images, and whether it is more than chance."""
+    parser = Parser(
+        "compare",
+        description="Evaluate models on one split and compare all with the first: per class, per "
+        "image, and whether a difference is more than chance (resampling of the images).",
+        usage="%(prog)s RUN RUN [RUN ...] [--report FILE.html] [options]",
+    )
+    parser.add_argument("models", nargs="+", metavar="RUN", help="Models, as --checkpoint")
+    parser.add_config(CompareConfig)
+    config = CompareConfig(**parser.parse_flags(argv))
+    _check_report(config.report, overwrite=config.overwrite)
+
+    from tiramisu.runs.compare_page import write_compare_page
+    from tiramisu.runs.comparing import compare_models
+
+    quieten_libraries()
+    comparison = compare_models(config)
+    print(comparison)
+    if config.report is not None:
+        write_compare_page(Path(config.report), comparison)
+        print(f"\n{config.report} written")
+
+
+def _check_report(report: str | None, *, overwrite: bool) -> None:
+    """Raise ValueError if there cannot be a page where --report says."""
+    if report is not None:
+        from tiramisu.visual.page import check_page_path
+
+        check_page_path(Path(report), overwrite=overwrite)
 
 
 def convert(argv: Sequence[str]) -> None:
@@ -280,6 +339,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "publish": publish,
     "benchmark": benchmark,
     "summary": summary,
+    "runs": list_runs,
+    "compare": compare,
     "check": check,
     "convert": convert,
     "download": download,

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,8 @@ def test_published_scores_stand_beside_the_measured_ones(tmp_path: Path):
     assert page.count("script") == page.count("svg") == 0
 
 
-def test_nothing_is_requested_and_names_are_escaped(saved: Path, rectangles: Path):
+def test_nothing_is_requested_and_names_are_escaped(saved: Path, rectangles: Path, tmp_path: Path):
+    rectangles = shutil.copytree(rectangles, tmp_path / "copy")
     for kind in ("images", "masks"):
         path = sorted((rectangles / kind / "val").iterdir())[0]
         path.rename(path.with_name("<b onload=alert(1)>.png"))

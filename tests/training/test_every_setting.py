@@ -973,8 +973,8 @@ def trainer_with(config: TrainConfig) -> list[Callback]:
     return preparing.prepare(config).trainer.callbacks
 
 
-def test_loggers(quick: Quick) -> None:
-    prepared = preparing.prepare(quick(loggers=["tiny_parts:TinyLogger"]))
+def test_logger(quick: Quick) -> None:
+    prepared = preparing.prepare(quick(logger=["tiny_parts:TinyLogger"]))
     logger = prepared.trainer.loggers[1]
     assert isinstance(logger, TinyLogger)
     assert Path(logger.save_dir) == prepared.folder

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import tiny_parts
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from tiramisu.training.preparing import prepare
 from tiramisu.training.train import train
 from tiramisu.training.user_parts import (
     NO_PARTS,
+    SERVICES,
     OwnParts,
     build_own_loss,
     describe_lost,
@@ -36,7 +39,7 @@ NAMES = {
     "augment": "tiny_parts:noise",
     "metrics": ["tiny_parts:recall_of_first", "tiny_parts:Pixels"],
     "callbacks": ["tiny_parts:Steps"],
-    "loggers": ["tiny_parts:TinyLogger"],
+    "logger": ["tiny_parts:TinyLogger"],
 }
 OBJECTS = OwnParts(
     network=tiny_parts.TinyNet,
@@ -157,8 +160,8 @@ def test_starting_from_ones_own(quick: Quick, tmp_path: Path, capsys) -> None:
         ({"metrics": ["tiny_parts:Pixels"] * 2}, "two are called Pixels"),
         ({"callbacks": "tiny_parts:TinyLoss"}, "is the class TinyLoss; expected .*Callback"),
         ({"callbacks": "tiny_parts:Unsaved"}, r"state_dict\(\) holds objects"),
-        ({"loggers": "tiny_parts:Steps"}, "is the class Steps; expected .*Logger"),
-        ({"loggers": "no_such_module:X"}, "--loggers no_such_module:X: there is no module"),
+        ({"logger": "tiny_parts:Steps"}, "is the class Steps; expected .*Logger"),
+        ({"logger": "no_such_module:X"}, "--logger no_such_module:X: there is no module"),
     ],
     ids=str,
 )
@@ -218,8 +221,46 @@ def test_final_loss_is_used_at_the_end(quick: Quick) -> None:
 
 
 def test_tensorboard_stays(quick: Quick) -> None:
-    trainer = prepare(quick(loggers="tiny_parts:TinyLogger")).trainer
+    trainer = prepare(quick(logger="tiny_parts:TinyLogger")).trainer
     assert [type(logger) for logger in trainer.loggers] == [
         TensorBoardLogger,
         tiny_parts.TinyLogger,
     ]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_needs_its_package(
+    service: str, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
+    message = (
+        f'--logger {service} needs the package {service}: pip install "tiramisu-seg[{service}]"'
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        prepare(quick(logger=[service]))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_follows_the_run(
+    service: str, quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(service, reason=f"needs {service}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = train(quick(logger=service))
+    found = run.folder / "wandb" if service == "wandb" else tmp_path / "mlflow.db"
+    assert found.exists()
+
+
+def test_a_service_that_fails_is_explained(quick: Quick) -> None:
+    class NoKeyError(Exception):
+        __module__ = "wandb.errors"
+
+    class Fails(Callback):
+        def on_train_start(self, *_: object) -> None:
+            raise NoKeyError("No API key configured.\nLog in")
+
+    expected = r"^--logger wandb fails: No API key configured\. Log in; start again"
+    with pytest.raises(ValueError, match=expected):
+        train(quick(), parts=OwnParts(callbacks=[Fails()]))

@@ -12,6 +12,8 @@ from tiramisu.data.json_file import validate
 
 CONFIG_NAME = "config.yaml"
 SPLIT_NAME = "split.yaml"
+ORIGIN_NAME = "origin.json"
+"""With what a run was made: a list with an entry for each start."""
 FIRST_FOLD = "fold1.yaml"
 """The split of the first fold, in the folder of a cross-validation."""
 CHECKPOINTS = "checkpoints"

@@ -27,7 +27,7 @@ from tiramisu.evaluation.metrics import (
 from tiramisu.evaluation.samples import mark_errors, resize_label
 from tiramisu.visual import pictures
 from tiramisu.visual.page import ShownPicture, data_uri
-from tiramisu.visual.pictures import Label
+from tiramisu.visual.pictures import Label, Picture
 
 MOST_IMAGES = 240
 """Images on a page, which keeps it below 10 MB."""
@@ -106,25 +106,31 @@ class Gallery:
             pictures=(ShownPicture(address=data_uri(picture, longest=_SIDE), alt=truth),),
         )
 
-    def _show_mask(self, index: int, scores: ImageScores) -> ShownImage:
+    def read(self, index: int) -> tuple[Picture, Label]:
+        """An image and its ground truth, at the size of the pictures."""
         image, label = self.dataset.read(index)
-        picture = pictures.show_bands(image, value_range=self.value_range)
         size = _fit(label.shape)
-        picture = pictures.resize(picture, size)
-        truth = resize_label(label, size)
-        predicted = np.asarray(
-            cv2.imdecode(self.predictions[index], cv2.IMREAD_UNCHANGED), np.uint8
-        )
-        colors = self.dataset.spec.colors
+        picture = pictures.show_bands(image, value_range=self.value_range)
+        return pictures.resize(picture, size), resize_label(label, size)
+
+    def prediction(self, index: int) -> Label:
+        """The prediction of an image, at the size of the pictures."""
+        return np.asarray(cv2.imdecode(self.predictions[index], cv2.IMREAD_UNCHANGED), np.uint8)
+
+    def paint(self, label: Label, alt: str) -> ShownPicture:
+        """Labels or a prediction in the colors of the classes."""
+        painted = pictures.color_labels(label, self.dataset.spec.colors)
+        return ShownPicture(address=data_uri(painted, longest=_LONGEST, quality=None), alt=alt)
+
+    def _show_mask(self, index: int, scores: ImageScores) -> ShownImage:
+        picture, truth = self.read(index)
+        predicted = self.prediction(index)
         errors = mark_errors(picture, truth, predicted)
-        painted = [pictures.color_labels(ids, colors) for ids in (truth, predicted)]
         name = scores.name
         shown = (
-            ShownPicture(address=data_uri(picture, longest=_LONGEST, quality=75), alt=name),
-            *(
-                ShownPicture(address=data_uri(p, longest=_LONGEST, quality=None), alt=alt)
-                for p, alt in zip(painted, ("ground truth", "prediction"), strict=True)
-            ),
+            show_photo(picture, name),
+            self.paint(truth, "ground truth"),
+            self.paint(predicted, "prediction"),
             ShownPicture(address=data_uri(errors, longest=_LONGEST, quality=55), alt="errors"),
         )
         values = [_percent(value) for value in (scores.mean_iou, *scores.iou)]
@@ -135,6 +141,11 @@ class Gallery:
             values=json.dumps(values),
             pictures=shown,
         )
+
+
+def show_photo(picture: Picture, alt: str) -> ShownPicture:
+    """A photo for a page."""
+    return ShownPicture(address=data_uri(picture, longest=_LONGEST, quality=75), alt=alt)
 
 
 def pick_images(

@@ -103,6 +103,8 @@ class ImageScores:
 
     name: str
     """Name of the image in its data set."""
+    counts: Counts
+    """int64 (3, C): right, labelled and predicted pixels of each class."""
     accuracy: float
     """Share of its labelled pixels whose predicted class is right."""
     iou: Shares
@@ -337,13 +339,12 @@ def score_images(
     return tuple(
         ImageScores(
             name=name,
-            accuracy=float(_divide(correct.sum(), labelled.sum())),
-            iou=_divide(correct, labelled + predicted - correct),
+            counts=rows,
+            accuracy=float(_divide(rows[0].sum(), rows[1].sum())),
+            iou=_divide(rows[0], rows[1] + rows[2] - rows[0]),
             boundary_iou=boundaries,
         )
-        for name, (correct, labelled, predicted), boundaries in zip(
-            names, counts.cpu().numpy(), boundary_iou, strict=True
-        )
+        for name, rows, boundaries in zip(names, counts.cpu().numpy(), boundary_iou, strict=True)
     )
 
 

@@ -49,6 +49,10 @@ Loss = Literal[
 """One loss, or the sum of one that judges each pixel and one that judges the overlap of classes."""
 
 
+Service = Literal["wandb", "mlflow"]
+"""Services that follow runs."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(ImageOptions):
     """A training run.
@@ -208,9 +212,10 @@ class TrainConfig(ImageOptions):
 
     callbacks: list[OwnName] | OwnName | None = None
     """Callbacks of your own, Lightning's: MODULE:NAME of a class or an object, or a list."""
-    loggers: list[OwnName] | OwnName | None = None
-    """Loggers beside TensorBoard's, Lightning's: MODULE:NAME of a class or an object, or a list,
-    such as lightning.pytorch.loggers:CSVLogger."""
+    logger: list[Service | OwnName] | Service | OwnName | None = None
+    """Loggers beside TensorBoard's: wandb (Weights & Biases) or mlflow, which need the extra of the
+    same name; one of Lightning's loggers of your own, MODULE:NAME of a class or an object; or a
+    list of them."""
 
     # The machine.
     accelerator: Accelerator = "auto"

@@ -4,6 +4,7 @@ from tiramisu.devices import is_out_of_memory
 from tiramisu.text import in_one_line
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.preparing import PreparedRun
+from tiramisu.training.user_parts import SERVICES
 
 
 def explain_failure(error: BaseException, prepared: PreparedRun) -> str | None:
@@ -11,6 +12,9 @@ def explain_failure(error: BaseException, prepared: PreparedRun) -> str | None:
     if not isinstance(error, Exception):
         return None
     config = prepared.config
+    service = type(error).__module__.partition(".")[0]
+    if service in SERVICES:  # such as a login that is missing
+        return f"--logger {service} fails: {in_one_line(error)}; {prepared.how_to_go_on}"
     in_validation = prepared.keeper.error is error
     if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
         # It was ended by a signal, or by the system.

@@ -1,15 +1,24 @@
 """The folder in which a run is saved, and the settings that are saved there."""
 
+import contextlib
 import dataclasses
+import json
 import os
 import re
 from pathlib import Path
 
+import torch
 import yaml
 
 from tiramisu.atomic import WriteError, is_leftover, write_file
-from tiramisu.checkpoints.run_folder import CONFIG_NAME, FOLDER_VARIABLE, find_run
-from tiramisu.devices import is_main_process
+from tiramisu.checkpoints.run_folder import (
+    CONFIG_NAME,
+    FOLDER_VARIABLE,
+    ORIGIN_NAME,
+    find_run,
+)
+from tiramisu.data.json_file import read_json
+from tiramisu.devices import describe_origin, is_main_process
 from tiramisu.shipped import list_shipped
 from tiramisu.training.config import TrainConfig, settings_of
 
@@ -74,6 +83,16 @@ def save_config(config: TrainConfig, folder: Path) -> None:
         raise FolderTakenError(
             f"another training has just started in {folder}; give another --out"
         ) from None
+
+
+def save_origin(folder: Path, device: torch.device) -> None:
+    """Add the command, the machine and the versions of this start to those of earlier ones."""
+    path = folder / ORIGIN_NAME
+    starts: list[object] = []
+    with contextlib.suppress(OSError, ValueError):  # of a new run there is none
+        earlier = read_json(path)
+        starts = earlier if isinstance(earlier, list) else []
+    write_file(path, json.dumps([*starts, describe_origin(device)], indent=2) + "\n")
 
 
 def _add_number(folder: Path) -> Path:

@@ -27,6 +27,7 @@ from tiramisu.training.preparing import PreparedRun, prepare
 from tiramisu.training.run_settings import (
     FolderTakenError,
     save_config,
+    save_origin,
 )
 from tiramisu.training.training_run import TrainingRun, score_percentages
 from tiramisu.training.user_parts import NO_PARTS, OwnParts
@@ -71,6 +72,7 @@ def fit(prepared: PreparedRun) -> None:
         save_config(config, prepared.folder)  # claims the folder of a new run
         if prepared.spec.record is not None:
             write_file(prepared.folder / SPLIT_NAME, prepared.spec.record.to_yaml())
+        save_origin(prepared.folder, pick_device(config.accelerator))
         remove_leftovers(prepared.folder)
         print(
             f"{config.arch} on {prepared.spec.title}: {len(prepared.data.train_set)} images, "

@@ -1,14 +1,16 @@
 """Parts of one's own in a run: what the settings name, or what Python gives, ready to be used."""
 
 import dataclasses
+import importlib.util
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 from torch import Tensor, nn
 
 from tiramisu.models.own_network import NetworkBuilder, find_network
@@ -27,6 +29,8 @@ from tiramisu.own_parts import (
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.losses import SumOfLosses
 
+SERVICES: dict[str, type[Logger]] = {"wandb": WandbLogger, "mlflow": MLFlowLogger}
+"""Lightning's loggers by the words of --logger."""
 WITH_WORDS = ("loss", "final_loss")
 """Settings that hold either a word of ours or the name of a part of one's own."""
 
@@ -82,15 +86,26 @@ def find_parts(config: TrainConfig, given: OwnParts = NO_PARTS) -> tuple[TrainCo
         elif is_own_name(name):
             parts[field] = find_part_by_name(name, flag=f"--{setting.replace('_', '-')}")
     for field in ("metrics", "callbacks", "loggers"):
-        several = getattr(given, field)
+        several, setting = getattr(given, field), {"loggers": "logger"}.get(field, field)
         if isinstance(several, str) or not isinstance(several, Sequence):
             raise ValueError(f"{field} is {describe_part(several)}; expected a list: [{field}]")
         if several:
-            names[field], parts[field] = [name_of(part) for part in several], tuple(several)
+            names[setting], parts[field] = [name_of(part) for part in several], tuple(several)
         else:
-            found = as_list(getattr(config, field))
-            parts[field] = tuple(find_part_by_name(name, flag=f"--{field}") for name in found)
+            found = as_list(getattr(config, setting))
+            parts[field] = tuple(_find_or_service(name, flag=f"--{setting}") for name in found)
     return dataclasses.replace(config, **names), OwnParts(**parts)
+
+
+def _find_or_service(name: str, *, flag: str) -> Any:
+    """What MODULE:NAME stands for, or Lightning's logger of a service."""
+    if name not in SERVICES:
+        return find_part_by_name(name, flag=flag)
+    if importlib.util.find_spec(name) is None:
+        raise ValueError(
+            f'{flag} {name} needs the package {name}: pip install "tiramisu-seg[{name}]"'
+        )
+    return SERVICES[name]
 
 
 def describe_lost(given: OwnParts) -> list[str]:
@@ -234,9 +249,14 @@ def build_loggers(parts: OwnParts, folder: Path) -> list[Logger]:
     """
     loggers = []
     for part in parts.loggers:
-        asked = f"--loggers {name_of(part)}"
+        asked = f"--logger {name_of(part)}"
         is_class = isinstance(part, type) and issubclass(part, Logger)
-        options = accepted(part, {"save_dir": folder}) if is_class else {}
+        options = accepted(part, {"save_dir": str(folder)}) if is_class else {}
+        if part is WandbLogger:
+            options["name"] = folder.name
+        elif part is MLFlowLogger:  # all runs go to one store, which `mlflow ui` shows
+            store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+            options = {"tracking_uri": store, "run_name": folder.name}
         logger = call(part, options, asked=asked) if is_class else part
         if not isinstance(logger, Logger):
             raise ValueError(

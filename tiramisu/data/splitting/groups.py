@@ -14,7 +14,7 @@ LARGEST = 0.3
 would leave too little to choose from."""
 
 
-def name_groups(names: Sequence[str], pattern: str | None) -> list[str]:
+def name_groups(names: Sequence[str], pattern: str | None, *, flag: str = "--groups") -> list[str]:
     """The group of each sample: what the first group of the pattern matches, or the whole pattern.
 
     A sample that does not match, and each one without a pattern, is a group of its own.
@@ -27,7 +27,7 @@ def name_groups(names: Sequence[str], pattern: str | None) -> list[str]:
     matches = [re.search(pattern, name) for name in names]
     if not any(matches):
         raise ValueError(
-            f"--groups is {show(pattern)}, which matches no sample; their names look like "
+            f"{flag} is {show(pattern)}, which matches no sample; their names look like "
             f"{list_some(names, most=_SHOWN)}"
         )
     # A sample whose name is that of a group does not belong to it: the kinds are told apart.
@@ -39,7 +39,7 @@ def name_groups(names: Sequence[str], pattern: str | None) -> list[str]:
     ]
     if len(set(groups)) == 1:
         raise ValueError(
-            f"--groups is {show(pattern)}, which puts all {len(names)} samples into the group "
+            f"{flag} is {show(pattern)}, which puts all {len(names)} samples into the group "
             f"{show(groups[0][1:])}; expected two groups or more in names such as "
             f"{list_some(names, most=_SHOWN)}"
         )
