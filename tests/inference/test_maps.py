@@ -279,8 +279,8 @@ def test_an_interrupt_leaves_nothing_half(
             return images
 
     path = write_tiff(tmp_path / "a.tif", noise(400, 300), **UTM)
-    rest = "give all and" if polygons else "give the others, or all and"
-    with pytest.raises(KeyboardInterrupt, match=f"0 of 1 inputs are done.*{rest} --overwrite"):
+    rest = "start again with --overwrite" if polygons else "go on with --resume"
+    with pytest.raises(KeyboardInterrupt, match=f"0 of 1 inputs are done.*{rest}"):
         run(make_model(Interrupted()), path, out=tmp_path / "out", tile=128, polygons=polygons)
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -1,3 +1,6 @@
+import base64
+import dataclasses
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from tiramisu.checkpoints.info import ModelInfo
@@ -281,3 +285,23 @@ def test_logits_that_are_no_numbers_are_an_error(make_model: MakeModel) -> None:
     model.network[2].weight.data *= 1e38
     with pytest.raises(ValueError, match=r"the model \(tiny\) gives NaN or infinity"):
         predict(model, noise(40, 52))
+
+
+def test_a_prediction_shows_itself(channel_model: SegmentationModel) -> None:
+    image = np.zeros((30, 2000, 3), np.uint8)
+    image[:, :500, 0] = image[:, 500:, 2] = 255
+    prediction = predict(channel_model, image)
+    assert repr(prediction) == "<Prediction 30x2000: road 75.0 %, sky 25.0 %>"
+    assert prediction.preview is not None
+    assert prediction.preview.shape == (10, 640, 3)
+    for shown in (prediction, dataclasses.replace(prediction, preview=None)):
+        html = shown._repr_html_()
+        assert html.startswith('<img src="data:image/webp;base64,')
+        assert 'alt="&lt;Prediction' in html
+        content = base64.b64decode(html.split(",")[1].split('"')[0])
+        picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        assert picture.shape[1] == 640
+        assert picture.shape[0] > 10  # with a legend below
+    colors = np.array(prediction.colors)
+    assert np.abs(picture[4, 20] - colors[0]).max() < 12
+    assert np.abs(picture[4, -20] - colors[2]).max() < 12

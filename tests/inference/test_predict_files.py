@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 from typing import Literal
@@ -35,7 +36,9 @@ def run(model: SegmentationModel, *sources: Path, out: Path, overwrite: bool = F
 def test_writes_mask_overlay_and_json(channel_model: SegmentationModel, tmp_path: Path) -> None:
     image = write_image(tmp_path / "in/a.png")
     out = tmp_path / "deep/out"
-    assert run(channel_model, tmp_path / "in", out=out) == ["a.json", "a_mask.png", "a_overlay.png"]
+    assert run(channel_model, tmp_path / "in", out=out) == [
+        *("a.json", "a_mask.png", "a_overlay.png", "shares.csv")
+    ]
 
     mask = Image.open(out / "a_mask.png")
     assert mask.mode == "P"
@@ -195,3 +198,30 @@ def test_videos_have_no_polygons(
     with pytest.raises(ValueError, match=r"a\.mp4 is a video, and --polygons is for images only"):
         predict_files(channel_model, [tmp_path / "a.mp4"], config=config)
     assert not (tmp_path / "out").exists()
+
+
+def test_shares_of_all_results_are_a_table(
+    channel_model: SegmentationModel, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in/a.png")
+    write_image(tmp_path / "in/b.png", width=80)
+    run(channel_model, tmp_path / "in", out=tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out/shares.csv").read_text().splitlines()))
+    assert [(row["width"], row["height"]) for row in rows] == [("60", "40"), ("80", "40")]
+    for row, name in zip(rows, "ab", strict=True):
+        content = json.loads((tmp_path / f"out/{name}.json").read_text())
+        assert row["input"] == content["input"]
+        for key, share in content["shares"].items():
+            assert float(row[key]) == pytest.approx(share, abs=1e-5)
+    write_image(tmp_path / "c.png")
+    run(channel_model, tmp_path / "c.png", out=tmp_path / "out")
+    assert len((tmp_path / "out/shares.csv").read_text().splitlines()) == 4
+
+
+def test_a_table_of_another_kind_is_kept(channel_model: SegmentationModel, tmp_path: Path) -> None:
+    write_image(tmp_path / "in/a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/shares.csv").write_text("name,price\n")
+    with pytest.raises(ValueError, match=r"shares\.csv is no table of an earlier prediction"):
+        run(channel_model, tmp_path / "in", out=tmp_path / "out")
+    assert (tmp_path / "out/shares.csv").read_text() == "name,price\n"

@@ -121,6 +121,75 @@ def test_polygons(run: Run) -> None:
     assert json.loads((folder / "annotations.json").read_text())["annotations"]
 
 
+def test_probabilities(run: Run) -> None:
+    folder = run("--probabilities")
+    with np.load(folder / "a_probabilities.npz") as content:
+        probabilities, names = content["probabilities"], content["class_names"]
+    assert names.tolist() == ["sky", "wall", "road"]
+    assert (probabilities.dtype, probabilities.shape) == (np.float16, (3, 130, 200))
+    assert probabilities.sum(axis=0) == pytest.approx(1, abs=2e-3)
+    mask = np.asarray(Image.open(folder / "a_mask.png"))
+    best = probabilities.astype(np.float32)
+    assert (best.argmax(axis=0) == mask).mean() > 0.999
+    summary = json.loads((folder / "a.json").read_text())
+    assert summary["mean_confidence"] == pytest.approx(best.max(axis=0).mean(), abs=1e-3)
+    plain = run("--overwrite", "--out", "plain").parent / "plain"
+    assert (np.asarray(Image.open(plain / "a_mask.png")) == mask).mean() > 0.999
+    assert not list(plain.glob("*.npz"))
+    with pytest.raises(ValueError, match="--probabilities and --uncertainty"):
+        run("--probabilities", "--uncertainty", "--overwrite")
+
+
+def test_class_masks(run: Run) -> None:
+    folder = run("--class-masks", "[wall,road]")
+    mask = np.asarray(Image.open(folder / "a_mask.png"))
+    for index, name in enumerate(("sky", "wall", "road")):
+        path = folder / f"a_only_{name}.png"
+        assert path.exists() == (name != "sky")
+        if path.exists():
+            assert (np.asarray(Image.open(path).convert("L")) == 255 * (mask == index)).all()
+    with pytest.raises(ValueError, match=r"--class-masks: there is no class wal; .*mean wall"):
+        run("--class-masks", "[wal]", "--overwrite")
+
+
+def test_recursive(run: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for place in ("a.png", "x/a.png", "x/y/b.png", "x/y/b.jpg", ".hidden/c.png"):
+        (photos / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(photos / place)
+
+    def predict(*flags: str) -> list[str]:
+        out = photos / "results"
+        argv = [str(photos), "--checkpoint", "m", "--out", str(out), "--overwrite", *flags]
+        commands.predict(argv)
+        return sorted(str(p.relative_to(out)) for p in out.rglob("*.json"))
+
+    assert predict() == ["a.json"]
+    expected = ["a.json", "x/a.json", "x/y/y_b_jpg.json", "x/y/y_b_png.json"]
+    assert predict("--recursive") == expected
+    assert predict("--recursive") == expected  # results are no inputs
+
+
+def test_resume(run: Run, tmp_path: Path, shapes: list) -> None:
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "b.png")
+    folder = run()
+    before = (folder / "a.json").read_text()
+    both = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--checkpoint", "m", "--resume"]
+    for _ in range(2):
+        shapes.clear()
+        commands.predict(both)
+        assert shapes == [(40, 40)]
+        assert (folder / "a.json").read_text() == before
+        (folder / "b.json").unlink()  # as if it was stopped before b was complete
+    commands.predict(both)
+    lines = (folder / "shares.csv").read_text().splitlines()
+    assert lines[0] == "input,width,height,mean_confidence,sky,wall,road"
+    assert [Path(line.split(",")[0]).name for line in lines[1:]] == ["a.png", "b.png"]
+    for other, message in (("--overwrite", "give one"), ("--polygons=coco", "one file")):
+        with pytest.raises(ValueError, match=f"--resume .*{message}"):
+            run("--resume", other)
+
+
 def test_overwrite(run: Run) -> None:
     run()
     with pytest.raises(ValueError, match="--overwrite"):

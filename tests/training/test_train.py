@@ -251,3 +251,12 @@ def test_random_numbers_differ_between_epochs(quick: Quick) -> None:
     prepared.trainer.callbacks.append(SeedsRecorded())
     fit(prepared)
     assert len(seeds) == len(set(seeds)) == 2
+
+
+def test_a_run_shows_itself_in_a_notebook(quick: Quick) -> None:
+    run = train(quick())
+    shown = run._repr_html_()
+    assert f"mIoU</th><td>{100 * run.scores.mean_iou:.1f} %" in shown
+    assert shown.count("<svg") == 2  # loss and score
+    assert "&lt;TrainingRun" in shown
+    assert "--series-1" in shown

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from tqdm import tqdm
 
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import make_loader
 from tiramisu.inference.tiles import DEFAULT_TILE, SMALLEST_TILE, Tile, with_smaller_tiles
 from tiramisu.models.network import Network
+from tiramisu.progress import track
 
 
 def recalibrate_batch_norm(
@@ -73,7 +73,7 @@ def _measure(model: ImageModel, dataset: ImageDataset, *, side: int | None) -> I
     if isinstance(model.network, Network):
         model.network.unfreeze()  # statistics of frozen parts would stay as they are
     loader = make_loader(dataset, batch_size=1, shuffle=False, num_workers=0, seed=0)
-    bar = tqdm(loader, desc="measuring batch norm", disable=None, leave=False)
+    bar = track(loader, doing="measuring batch norm", unit="images", total=len(loader))
     return _update(model, (part for batch in bar for part in cut(batch["image"], side=side)))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from tiramisu.atomic import make_folder
 from tiramisu.checkpoints.checkpoint import load_model
@@ -51,6 +50,7 @@ from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.inference.tiles import DEFAULT_TILE, Tile
 from tiramisu.inference.whole_images import check_batch
 from tiramisu.own_parts import as_list, find_part_by_name
+from tiramisu.progress import track
 from tiramisu.shipped import WEIGHTS
 
 UNCERTAINTY_NAME = "uncertainty.png"
@@ -233,7 +233,7 @@ def evaluate(
     classified: list[ClassifiedImage] = []
     finite = torch.ones((), dtype=torch.bool, device=model.device)
     with torch.inference_mode(), dropout:
-        for batch in tqdm(loader, desc="evaluating", disable=None, leave=False):
+        for batch in track(loader, doing="evaluating", unit="batches", total=len(loader)):
             images = batch["image"].to(model.device)  # (B, C, H, W)
             labels = batch["label"].to(model.device)  # (B, H, W), or (B,)
             # Collected on the device: to look at it after each batch is to wait for a GPU.

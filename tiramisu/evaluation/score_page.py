@@ -115,7 +115,7 @@ def write_score_page(
         "cells": list(_list_cells(scores.matrix)) if spec.num_classes <= _MOST_CELLS else [],
         "pairs": list(_list_pairs(scores.matrix, spec)),
         "figures": figures,
-        "curves": list(_plot_curves(history, task=spec.task)),
+        "curves": list(draw_curves(history, task=spec.task)),
         "images": images,
         "num_images": num_images,
         "has_pixels": spec.task == "segmentation",
@@ -258,7 +258,13 @@ def _plot_reliability(reliability: Reliability) -> str:
     return figure_svg(figure, title="Reliability: accuracy by confidence")
 
 
-def _plot_curves(rows: Sequence[Mapping[str, object]], *, task: str) -> Iterator[str]:
+def draw_curves(rows: Sequence[Mapping[str, object]], *, task: str) -> Iterator[str]:
+    """Loss and score over the epochs, as SVG elements.
+
+    Args:
+        rows: of metrics.csv, with a column `epoch`.
+        task: "segmentation" or "classification".
+    """
     score = FIGURES[task][0]
     panels = {
         "loss": {"train_loss": "training", "val_loss": "validation"},

@@ -50,6 +50,16 @@ class PredictConfig:
     unpainted: list[str] | None = None
     """Classes that overlays leave unpainted, such as [sky,road]; by default a class that is called
     background (or bg, or the first of two classes without names). [] paints all classes."""
+    probabilities: bool = False
+    """Write the probabilities of all classes too: an .npz for each image with probabilities,
+    float16 (C, H, W), and class_names."""
+    class_masks: list[str] | None = None
+    """Classes of which a mask of their own is written, such as [road,car]: white where the class
+    is, black elsewhere."""
+    recursive: bool = False
+    """Take the images in folders within a folder too; the results keep this structure."""
+    resume: bool = False
+    """Go on with a prediction that was stopped: leave out inputs whose results are complete."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
@@ -66,6 +76,15 @@ class PredictConfig:
             raise ValueError(explain("show_bands", self.show_bands, "one band, or three"))
         if self.mc_dropout is not None and not self.uncertainty:
             raise ValueError("--mc-dropout is the number of passes of --uncertainty: give both")
+        if self.probabilities and self.uncertainty:
+            raise ValueError("--probabilities and --uncertainty: give one of them")
+        if self.resume and self.overwrite:
+            raise ValueError("--resume keeps what is done and --overwrite replaces it: give one")
+        if self.resume and self.polygons == "coco":
+            raise ValueError(
+                "--resume with --polygons coco: the annotations of all images are one file, which "
+                "cannot go on; give --overwrite, or --polygons geojson"
+            )
         if self.tta and self.uncertainty:
             raise ValueError("--tta and --uncertainty are two ways to average; give one of them")
 

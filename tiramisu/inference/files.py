@@ -1,34 +1,41 @@
 """Prediction of many images, maps and videos, with all results written into a folder."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from PIL import Image
-from tqdm import tqdm
+from torch import Tensor
 
-from tiramisu.atomic import make_folder, write_file, write_then_rename
+from tiramisu.atomic import make_folder, write_file
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.readers.image_file import read_image
 from tiramisu.inference.averaging import random_dropout
 from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.image_results import (
+    PROBABILITIES,
+    TABLE_NAME,
+    check_class_masks,
+    check_table,
+    name_class_mask,
+    write_image,
+    write_table,
+)
 from tiramisu.inference.inputs import Input, describe_failure, find_inputs, raise_failures
 from tiramisu.inference.map_file import read_mask_rows, read_place
 from tiramisu.inference.maps import find_maps, predict_map
 from tiramisu.inference.polygon_files import IN_PIXELS, write_coco, write_geojson
-from tiramisu.inference.predict import Prediction, predict_pixels
+from tiramisu.inference.predict import Prediction, predict_pixels, predict_probabilities
 from tiramisu.inference.predictor import Predictor, check_model
 from tiramisu.inference.regions import Mask
 from tiramisu.inference.tester import as_tile
-from tiramisu.inference.uncertainty import UncertainPrediction, predict_pixels_uncertainty
+from tiramisu.inference.uncertainty import predict_pixels_uncertainty
 from tiramisu.inference.video import predict_video
+from tiramisu.progress import track
 from tiramisu.text import list_some, path_text, show_path
-from tiramisu.visual.heat import find_scale, heat_map_with_scale
-from tiramisu.visual.pictures import Picture, draw_legend, save_png, show_bands, stack
+from tiramisu.visual.pictures import show_bands
 
 ANNOTATIONS = "annotations.json"
 """The polygons of all images, in the format of COCO."""
@@ -48,7 +55,10 @@ def predict_files(
     made longer where two would be the same. A mask has the size and the orientation of its image as
     it is displayed: a rotation in EXIF is applied first. With `uncertainty` two heat maps are
     written too: `NAME_entropy.png` and `NAME_mutual_information.png`; with `polygons` the regions
-    of the masks, as `NAME.geojson`, or those of all images as `annotations.json`.
+    of the masks, as `NAME.geojson`, or those of all images as `annotations.json`; with
+    `probabilities` those of all classes, as `NAME_probabilities.npz`; with `class_masks` a black
+    and white mask of each of these classes. `shares.csv` has the shares of all
+    results in the folder.
 
     The sources are files, folders and patterns; see `find_inputs`. Returns the files written.
 
@@ -67,16 +77,21 @@ def predict_files(
             f"numbers from 1 to {channels}"
         )
     find_unpainted(model.info.class_names, config.unpainted)  # only to raise its error
-    inputs = find_inputs(sources)
+    check_class_masks(config.class_masks, model.info.class_names)
+    out = Path(config.out)
+    inputs = find_inputs(sources, recursive=config.recursive, without=out)
     maps = find_maps([item.path for item in inputs])
     _check_kinds(inputs, maps, config)
     if config.uncertainty:
         with random_dropout(model):
             pass  # only to raise the error of a model without dropout
-    out = Path(config.out)
     targets = {item: _targets(item, out, config, is_map=item.path in maps) for item in inputs}
     shared = [out / ANNOTATIONS] if config.polygons == "coco" else []
-    _check_targets(out, sources, targets, shared=shared, overwrite=config.overwrite)
+    # The JSON of an input is written last: where there is one, the input is done.
+    complete = [i for i in targets if config.resume and targets[i][".json"].exists()]
+    replace = config.overwrite or config.resume
+    _check_targets(out, sources, targets, shared=shared, overwrite=replace)
+    check_table(out / TABLE_NAME, overwrite=config.overwrite)
     make_folder(out)
     written: list[Path] = []
     failures: list[str] = []
@@ -86,7 +101,13 @@ def predict_files(
             if shared:
                 coco = opened.enter_context(write_coco(*shared, class_names=model.info.class_names))
             folder = _common_folder([item.path for item in inputs])
-            for item, files in tqdm(targets.items(), unit=" files", disable=None):
+            todo = [item for item in targets if item not in complete]
+            progress = track(
+                todo, doing="predicting", unit="files", total=len(inputs), done=len(complete)
+            )
+            for item in progress:
+                files = targets[item]
+                files[".json"].parent.mkdir(parents=True, exist_ok=True)
                 started = time.perf_counter()
                 try:
                     is_map = item.path in maps
@@ -107,15 +128,15 @@ def predict_files(
                     write_file(files[".json"], json.dumps(described, indent=2) + "\n")
                     written += files.values()
     except KeyboardInterrupt as interrupt:
-        done = sum(of_input[".json"] in written for of_input in targets.values())
+        done = len(complete) + sum(of_input[".json"] in written for of_input in targets.values())
         # What is done so far is not in the annotations of all images.
-        rest = "all" if shared else "the others, or all"
+        rest = "start again with --overwrite" if shared else "go on with --resume"
         raise type(interrupt)(
-            f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; "
-            f"give {rest} and --overwrite"
+            f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; {rest}"
         ) from None
+    write_table(out / TABLE_NAME, class_names=model.info.class_names)
     raise_failures(failures, total=len(inputs))
-    return written + shared
+    return [*written, *shared, out / TABLE_NAME]
 
 
 def _check_kinds(inputs: Sequence[Input], maps: set[Path], config: PredictConfig) -> None:
@@ -126,6 +147,10 @@ def _check_kinds(inputs: Sequence[Input], maps: set[Path], config: PredictConfig
         ("--uncertainty" if config.uncertainty else "", videos, "a video"),
         ("--uncertainty" if config.uncertainty else "", large, "a map, which is read by windows"),
         ("--polygons" if config.polygons else "", videos, "a video"),
+        ("--probabilities" if config.probabilities else "", videos, "a video"),
+        ("--probabilities" if config.probabilities else "", large, "a map, read by windows"),
+        ("--class-masks" if config.class_masks else "", videos, "a video"),
+        ("--class-masks" if config.class_masks else "", large, "a map, read by windows"),
     ):
         if flag and found:
             raise ValueError(
@@ -142,6 +167,9 @@ def _targets(item: Input, out: Path, config: PredictConfig, *, is_map: bool) -> 
         endings = ["_mask.tif" if is_map else "_mask.png", "_overlay.png"]
     if config.uncertainty:
         endings += ["_entropy.png", "_mutual_information.png"]
+    if config.probabilities:
+        endings.append(PROBABILITIES)
+    endings += [name_class_mask(name) for name in config.class_masks or ()]
     if config.polygons == "geojson":
         endings.append(".geojson")
     return {ending: out / f"{item.name}{ending}" for ending in (*endings, ".json")}
@@ -217,13 +245,17 @@ def _predict_one(
         )
         return summary, read_mask_rows(path)
     image = read_image(item.path, model.info.image_format)
-    prediction = (
-        predict_pixels_uncertainty(model, image, passes=config.passes, tile=tile)
-        if config.uncertainty
-        else predict_pixels(model, image, tile=tile, tta=config.tta)
-    )
+    probabilities: Tensor | None = None
+    if config.probabilities:
+        probabilities = predict_probabilities(model, image, tile=tile, tta=config.tta)
+        prediction = Prediction.of_probabilities(probabilities, model.info)
+    elif config.uncertainty:
+        prediction = predict_pixels_uncertainty(model, image, passes=config.passes, tile=tile)
+    else:
+        prediction = predict_pixels(model, image, tile=tile, tta=config.tta)
     picture = show_bands(image, value_range=model.info.value_range, bands=config.show_bands)
-    return _write_image(picture, prediction, files, config), [prediction.mask]
+    summary = write_image(picture, prediction, files, config, probabilities=probabilities)
+    return summary, [prediction.mask]
 
 
 def _common_folder(paths: Sequence[Path]) -> str:
@@ -232,46 +264,3 @@ def _common_folder(paths: Sequence[Path]) -> str:
         return os.path.commonpath([path.absolute().parent for path in paths])
     except ValueError:  # on several drives
         return os.curdir
-
-
-def _write_image(
-    image: Picture, prediction: Prediction, files: dict[str, Path], config: PredictConfig
-) -> dict[str, object]:
-    shares = prediction.shares
-    legend = draw_legend(
-        prediction.class_names,
-        prediction.colors,
-        size=image.shape[:2],
-        shares=shares,
-        unpainted=find_unpainted(prediction.class_names, config.unpainted),
-    )
-    painted = prediction.overlay(image, opacity=config.opacity, unpainted=config.unpainted)
-    save_png(files["_overlay.png"], stack([painted, legend]))
-    mask = Image.fromarray(prediction.mask)
-    mask.putpalette([value for color in prediction.colors for value in color])
-    with write_then_rename(files["_mask.png"]) as partial:
-        mask.save(partial)
-    means = {}
-    if isinstance(prediction, UncertainPrediction):
-        entropy, information = prediction.entropy, prediction.mutual_information
-        for ending, values, title, highest in (
-            ("_entropy.png", entropy, "entropy", math.log(len(prediction.class_names))),
-            (
-                "_mutual_information.png",
-                information,
-                "mutual information",
-                find_scale(information),
-            ),
-        ):
-            save_png(files[ending], heat_map_with_scale(values, title=title, highest=highest))
-        means = {
-            "mean_entropy": float(entropy.mean()),
-            "mean_mutual_information": float(information.mean()),
-        }
-    return {
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "shares": shares,
-        "mean_confidence": float(prediction.confidence.mean()),
-        **means,
-    }

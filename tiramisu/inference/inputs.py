@@ -4,9 +4,10 @@ import dataclasses
 import glob
 import logging
 import os
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
@@ -37,7 +38,9 @@ class Input:
         return self.path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
+def find_inputs(
+    sources: Sequence[str | Path], *, recursive: bool = False, without: Path | None = None
+) -> list[Input]:
     """Find images and videos.
 
     Args:
@@ -45,6 +48,9 @@ def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
             where `**` matches folders at any depth, but not through links. Folders and patterns
             are sorted; files in them that by their ending are neither images nor videos are
             skipped with a warning.
+        recursive: whether folders are taken with those within them, but for hidden ones and links;
+            the names of inputs then begin with their folders, separated by slashes.
+        without: a folder within others that is left out, such as that of the results.
 
     Raises:
         FileNotFoundError: a source does not exist or its pattern matches nothing.
@@ -52,16 +58,19 @@ def find_inputs(sources: Sequence[str | Path]) -> list[Input]:
     """
     most_megapixels()  # a wrong limit is one error, and not one for each file
     found: dict[str, Path] = {}
+    inside: dict[Path, str] = {}
     for source in sources:
-        for path in _expand(source):
-            found.setdefault(os.path.realpath(path), path)
+        is_tree = recursive and Path(source).is_dir()
+        for path in _walk(Path(source), without) if is_tree else _expand(source):
+            if found.setdefault(os.path.realpath(path), path) is path and is_tree:
+                inside[path] = path.parent.relative_to(source).as_posix()
     paths = list(found.values())
     if not paths:
         raise ValueError(
             f"no images or videos in {', '.join(map(show_path, sources)) or 'an empty list'}; "
             f"expected files that end in {' '.join(sorted(SUFFIXES))}"
         )
-    names = _distinct_names(paths)
+    names = _distinct_names(paths, [inside.get(path, ".") for path in paths])
     return [Input(path=path, name=name) for path, name in zip(paths, names, strict=True)]
 
 
@@ -122,6 +131,18 @@ def _expand(source: str | Path) -> list[Path]:
     return kept
 
 
+def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
+    """The images and videos in a folder and in those within it, sorted."""
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_dir():
+            if entry.suffix.lower() in SUFFIXES:
+                yield entry
+        elif not (entry.is_symlink() or entry.name.startswith(".")) and not (
+            without is not None and os.path.realpath(entry) == os.path.realpath(without)
+        ):
+            yield from _walk(entry, without)
+
+
 def _match(pattern: Path) -> list[Path]:
     """The files and folders that a pattern matches, sorted; hidden ones only if it names a dot."""
     parts = pattern.parts
@@ -140,11 +161,19 @@ def _match(pattern: Path) -> list[Path]:
     return [p for p in found if not any(n.startswith(".") for n in p.relative_to(base).parts)]
 
 
-def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each path: its stem, made longer where two would be the same."""
+def _distinct_names(paths: Sequence[Path], folders: Sequence[str]) -> list[str]:
+    """A name for each path: its stem, made longer where two would be the same.
+
+    Args:
+        paths: the files.
+        folders: in which of the results each one's results are; "." for the folder itself.
+    """
     levels = [0] * len(paths)
     while True:
-        names = [_name(path, i + 1, levels[i]) for i, path in enumerate(paths)]
+        names = [
+            posixpath.normpath(posixpath.join(folders[i], _name(path, i + 1, levels[i])))
+            for i, path in enumerate(paths)
+        ]
         # On some file systems a.png and A.PNG are the same file.
         counts = Counter(map(str.casefold, names))
         clashes = [i for i, name in enumerate(names) if counts[name.casefold()] > 1]

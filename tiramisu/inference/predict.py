@@ -5,6 +5,7 @@ softmax; then keep what the caller wants: the best class, or the probabilities o
 """
 
 import dataclasses
+import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import as_tensor
 from tiramisu.data.image_format import ImageFormat, as_format
@@ -25,13 +27,17 @@ from tiramisu.inference.predictor import MIN_SIDE, Predictor, check_finite, chec
 from tiramisu.inference.tester import keep_best, probability_rows
 from tiramisu.inference.tiles import Rows, Tile, with_smaller_tiles
 from tiramisu.inference.windows import Windows
-from tiramisu.visual.pictures import Picture, overlay
+from tiramisu.visual.page import data_uri, shrink
+from tiramisu.visual.pictures import Picture, draw_legend, overlay, show_bands, stack
 
 Pixels = npt.NDArray[Any]
 """An image (H, W, C) with the values of a file."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+_PREVIEW = 640
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Prediction:
     """The predicted class of every pixel of one image."""
 
@@ -43,6 +49,19 @@ class Prediction:
     """Name of each class in `mask`."""
     colors: tuple[tuple[int, int, int], ...]
     """RGB colour of each class."""
+    preview: Picture | None = None
+    """The image, RGB (h, w, 3), shrunk to sides of at most 640 pixels, for notebooks."""
+
+    @classmethod
+    def of_probabilities(cls, probabilities: Tensor, info: ModelInfo) -> "Prediction":
+        """The most probable classes of probabilities (C, H, W)."""
+        confidence, mask = probabilities.max(dim=0)
+        return cls(
+            mask=mask.to(torch.uint8).numpy(),
+            confidence=confidence.numpy(),
+            class_names=info.class_names,
+            colors=info.colors,
+        )
 
     @property
     def shares(self) -> dict[str, float]:
@@ -67,6 +86,29 @@ class Prediction:
         bare = find_unpainted(self.class_names, unpainted)
         return overlay(image, self.mask, self.colors, opacity=opacity, unpainted=bare)
 
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        shares = sorted(self.shares.items(), key=lambda share: -share[1])
+        shown = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares if share)
+        return f"<Prediction {height}x{width}: {shown}>"
+
+    def _repr_html_(self) -> str:
+        """The overlay with a legend, as a notebook shows it."""
+        image = self.preview
+        if image is None:
+            image = np.full((*self.mask.shape, 3), 255, np.uint8)
+            image = shrink(image, longest=_PREVIEW)
+        size = image.shape[1::-1]
+        small = cv2.resize(self.mask, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        opacity = 1.0 if self.preview is None else 0.5
+        bare = find_unpainted(self.class_names, None)
+        painted = overlay(image, small, self.colors, opacity=opacity, unpainted=bare)
+        legend = draw_legend(
+            self.class_names, self.colors, size=size[::-1], shares=self.shares, unpainted=bare
+        )
+        address = data_uri(stack([painted, legend]), longest=2 * _PREVIEW, quality=90)
+        return f'<img src="{address}" alt="{html.escape(repr(self))}">'
+
 
 def predict(
     model: Predictor,
@@ -82,7 +124,11 @@ def predict(
     a pixel, for any number of classes (without `tta`).
     """
     pixels = read_pixels(image, model.info.image_format)
-    return predict_pixels(model, pixels, tile=tile, overlap=overlap, tta=tta)
+    prediction = predict_pixels(model, pixels, tile=tile, overlap=overlap, tta=tta)
+    # Shrunk before values become colors: a large image has no second copy.
+    step = max(1, max(pixels.shape[:2]) // (2 * _PREVIEW))
+    picture = show_bands(pixels[::step, ::step], value_range=model.info.value_range)
+    return dataclasses.replace(prediction, preview=shrink(picture, longest=_PREVIEW))
 
 
 def predict_pixels(

@@ -21,7 +21,7 @@ from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile, join_rows, with_smaller_tiles
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class UncertainPrediction(Prediction):
     """The mean of several passes with random dropout, and its uncertainty."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.data.background import find_unpainted
@@ -15,6 +14,7 @@ from tiramisu.inference.predict import predict
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
 from tiramisu.inference.video_file import open_video
+from tiramisu.progress import track
 from tiramisu.text import path_text, show_path
 from tiramisu.visual.pictures import Picture, draw_legend, stack
 
@@ -60,7 +60,7 @@ def predict_video(
     ):
         opened.callback(writer.release)
         total = video.announced or None
-        for frame in tqdm(video.frames, total=total, unit=" frames", leave=False, disable=None):
+        for frame in track(video.frames, doing="predicting", unit="frames", total=total):
             prediction = predict(model, frame, tile=tile, tta=tta)
             shares.append(list(prediction.shares.values()))
             if legend is None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tiramisu.evaluation.metrics import Figure
+from tiramisu.progress import is_watched
 from tiramisu.training.history import History
 from tiramisu.training.task import TrainingTask
 
@@ -129,7 +130,7 @@ class Progress(Callback):
         self._bar = tqdm(
             total=int(trainer.estimated_stepping_batches),
             initial=trainer.global_step,
-            disable=not (trainer.is_global_zero and sys.stderr.isatty()),
+            disable=not (trainer.is_global_zero and is_watched()),
             dynamic_ncols=True,
             mininterval=0,
             miniters=0,

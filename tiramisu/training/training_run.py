@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import html
 import math
 from pathlib import Path
 
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.evaluation.metrics import FIGURES, Figure, Scores
+from tiramisu.evaluation.score_page import draw_curves
 from tiramisu.models.own_network import NetworkBuilder
 from tiramisu.training.history import Row
+from tiramisu.visual.page import NOTEBOOK_COLORS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -43,6 +46,19 @@ class TrainingRun:
             percent = score_percentages(self.scores, task=self.task)
             parts += [f"{figure.name} {value:.1f} %" for figure, value in percent.items()]
         return f"<TrainingRun {self.folder}: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """Table of scores and curves, as a notebook shows them."""
+        scores = {} if self.scores is None else score_percentages(self.scores, task=self.task)
+        rows = "".join(
+            f"<tr><th>{html.escape(figure.name)}</th><td>{value:.1f} %</td></tr>"
+            for figure, value in scores.items()
+        )
+        curves = draw_curves(self.history, task=self.task)
+        return (
+            f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+            f"<div style='{NOTEBOOK_COLORS}'>{''.join(curves)}</div>"
+        )
 
 
 def score_percentages(scores: Scores, *, task: str) -> dict[Figure, float]:

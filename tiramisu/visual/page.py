@@ -31,6 +31,13 @@ INK, LINE = "#0a0b0c", "#0a0b0d"
 SERIES = ("#0a0b11", "#0a0b12", "#0a0b13", "#0a0b14", "#0a0b15", "#0a0b16")
 """Colors of figures that become those of the page's first, second, ... series of data."""
 
+NOTEBOOK_COLORS = (
+    "--ink: currentColor; --line: #8a8f98; --series-1: #3b8bc2; --series-2: #d98032; "
+    "display: flex; flex-wrap: wrap; max-width: 60rem"
+)
+"""The style of an element with figures in a notebook, which has no style sheet of ours; its colors
+can be seen on light and dark paper."""
+
 _VARIABLES = {
     INK: "var(--ink)",
     LINE: "var(--line)",

@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tiramisu.data.checking.findings import DatasetReport, Finding, SplitReport
 from tiramisu.data.checking.image_findings import find_in_images, pick_compared
@@ -20,6 +19,7 @@ from tiramisu.data.readers.reader import format_of_files, reading_pool
 from tiramisu.data.readers.size_limit import most_megapixels
 from tiramisu.data.scaling import TYPE_RANGES, choose_scaling, describe_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
+from tiramisu.progress import track
 from tiramisu.text import list_some
 
 _MOST_FILES = 100  # damaged files of a split that are listed one by one
@@ -96,7 +96,7 @@ def _run(
     with reading_pool(drawn=drawn) as pool:
         scan = functools.partial(_call, format=format)
         scans = pool.map(scan, every, pick_compared(len(every)), chunksize=8)
-        scans = iter(tqdm(scans, total=len(every), desc="checking", disable=None, leave=False))
+        scans = track(scans, doing="checking", unit="samples", total=len(every))
         return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
 
 

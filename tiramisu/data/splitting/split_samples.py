@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from tiramisu.data.annotations.annotated_files import find_annotated
 from tiramisu.data.near_duplicates import SIDE, fingerprint
@@ -19,6 +18,7 @@ from tiramisu.data.readers.reader import label_of, reading_pool
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit, FolderSplit
 from tiramisu.data.task_specs import ClassificationSpec, SegmentationSpec
+from tiramisu.progress import track
 
 Print = npt.NDArray[np.float32]
 
@@ -78,8 +78,7 @@ def read_facts(readers: Sequence[Callable[[], SplitSample]]) -> list[SplitSample
     """Read all samples."""
     with reading_pool(drawn=False) as pool:
         read = pool.map(_call, readers)
-        bar = tqdm(read, total=len(readers), desc="reading labels", disable=None, leave=False)
-        return list(bar)
+        return list(track(read, doing="reading", unit="labels", total=len(readers)))
 
 
 def _call(reader: Callable[[], SplitSample]) -> SplitSample:

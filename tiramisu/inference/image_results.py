@@ -1,0 +1,153 @@
+"""The results of one image as files, and the shares of all images as a table."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from tiramisu.atomic import write_file, write_then_rename
+from tiramisu.data.background import find_unpainted
+from tiramisu.data.json_file import read_json
+from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.predict import Prediction
+from tiramisu.inference.uncertainty import UncertainPrediction
+from tiramisu.text import did_you_mean, list_some
+from tiramisu.visual.heat import find_scale, heat_map_with_scale
+from tiramisu.visual.pictures import Picture, draw_legend, save_png, stack
+
+PROBABILITIES = "_probabilities.npz"
+"""float16 (C, H, W) `probabilities`, and `class_names`."""
+TABLE_NAME = "shares.csv"
+_COLUMNS = ("input", "width", "height", "mean_confidence")
+
+
+def check_class_masks(names: Sequence[str] | None, class_names: Sequence[str]) -> None:
+    """Raise ValueError if there is no class of a name, or two would have the same file."""
+    files: dict[str, str] = {}
+    for name in names or ():
+        if name not in class_names:
+            raise ValueError(
+                f"--class-masks: there is no class {name}; the classes are "
+                f"{list_some(class_names, most=10)}{did_you_mean(name, class_names)}"
+            )
+        other = files.setdefault(name_class_mask(name).casefold(), name)
+        if other != name:
+            raise ValueError(
+                f"--class-masks: {other} and {name} would have the same file; give one of them"
+            )
+
+
+def name_class_mask(name: str) -> str:
+    """The ending of the file with the mask of a class."""
+    return f"_only_{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}.png"
+
+
+def check_table(path: Path, *, overwrite: bool) -> None:
+    """Raise ValueError if a table of the shares would replace a file of another kind."""
+    if path.exists() and not overwrite:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if not file.readline().startswith(",".join(_COLUMNS)):
+                raise ValueError(
+                    f"{path} is no table of an earlier prediction; give another folder, or replace "
+                    "it with --overwrite"
+                )
+
+
+def write_table(path: Path, *, class_names: Sequence[str]) -> None:
+    """Write a line for each result in a folder: size, confidence and the shares of the classes.
+
+    Args:
+        path: the file, in the folder of the results.
+        class_names: names of all classes.
+    """
+    rows = [[*_COLUMNS, *class_names]]
+    for file in sorted(path.parent.rglob("*.json")):
+        try:
+            content = read_json(file)
+        except ValueError:  # of someone else
+            continue
+        if isinstance(content, dict) and {"input", "shares"} <= content.keys():
+            values = [content.get(key, "") for key in _COLUMNS]
+            shares = [content["shares"].get(name, "") for name in class_names]
+            cells = [*values, *shares]
+            rows.append([f"{v:.6g}" if isinstance(v, float) else str(v) for v in cells])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_file(path, text.getvalue())
+
+
+def write_image(
+    image: Picture,
+    prediction: Prediction,
+    files: Mapping[str, Path],
+    config: PredictConfig,
+    *,
+    probabilities: Tensor | None,
+) -> dict[str, object]:
+    """Write mask, overlay and what else was asked for.
+
+    Args:
+        image: RGB (H, W, 3).
+        prediction: of this image.
+        files: where to, by the endings of their names.
+        config: the settings.
+        probabilities: (C, H, W), for --probabilities.
+
+    Returns:
+        What the JSON of the image holds.
+    """
+    shares = prediction.shares
+    legend = draw_legend(
+        prediction.class_names,
+        prediction.colors,
+        size=image.shape[:2],
+        shares=shares,
+        unpainted=find_unpainted(prediction.class_names, config.unpainted),
+    )
+    painted = prediction.overlay(image, opacity=config.opacity, unpainted=config.unpainted)
+    save_png(files["_overlay.png"], stack([painted, legend]))
+    mask = Image.fromarray(prediction.mask)
+    mask.putpalette([value for color in prediction.colors for value in color])
+    with write_then_rename(files["_mask.png"]) as partial:
+        mask.save(partial)
+    for name in config.class_masks or ():
+        is_class = prediction.mask == prediction.class_names.index(name)
+        with write_then_rename(files[name_class_mask(name)]) as partial:
+            Image.fromarray(is_class).save(partial)  # one bit a pixel
+    if probabilities is not None:
+        with write_then_rename(files[PROBABILITIES]) as partial, partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                probabilities=probabilities.half().numpy(),
+                class_names=np.array(prediction.class_names),
+            )
+    means = {}
+    if isinstance(prediction, UncertainPrediction):
+        entropy, information = prediction.entropy, prediction.mutual_information
+        for ending, values, title, highest in (
+            ("_entropy.png", entropy, "entropy", math.log(len(prediction.class_names))),
+            (
+                "_mutual_information.png",
+                information,
+                "mutual information",
+                find_scale(information),
+            ),
+        ):
+            save_png(files[ending], heat_map_with_scale(values, title=title, highest=highest))
+        means = {
+            "mean_entropy": float(entropy.mean()),
+            "mean_mutual_information": float(information.mean()),
+        }
+    return {
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "shares": shares,
+        "mean_confidence": float(prediction.confidence.mean()),
+        **means,
+    }

@@ -1,0 +1,55 @@
+"""Progress of long work: a bar in a terminal and in a notebook, lines in a log file."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+SECONDS_PER_LINE = 60.0
+"""Time between two lines in a log file."""
+
+T = TypeVar("T")
+
+
+def is_watched() -> bool:
+    """Whether someone sees a bar move: in a terminal, or in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def track(
+    items: Iterable[T], *, doing: str, unit: str, total: int | None, done: int = 0
+) -> Iterator[T]:
+    """The items one after another, while the progress is shown with its rate and the time left.
+
+    Args:
+        items: the items.
+        doing: what is done, such as "predicting".
+        unit: what they are, such as "images".
+        total: how many there are in all, with those that are done; None if that is not known.
+        done: how many were done before.
+    """
+    if is_watched():
+        yield from tqdm(
+            items,
+            desc=doing,
+            unit=f" {unit}",
+            total=total,
+            initial=done,
+            leave=False,
+            disable=False,
+        )
+        return
+    start = last = time.monotonic()
+    for number, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= SECONDS_PER_LINE:
+            last = now
+            rate = number / (now - start)
+            line = f"{doing}: {done + number}{f' of {total}' if total else ''} {unit}, "
+            line += f"{rate:.3g} {unit}/s"
+            if total:
+                line += f", {tqdm.format_interval((total - done - number) / rate)} left"
+            print(line, file=sys.stderr, flush=True)
