@@ -8,6 +8,7 @@ import dataclasses
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +19,19 @@ from PIL import Image
 from tiny_data import write_rectangles
 from torchvision.models import DenseNet121_Weights, densenet121
 
-from tiramisu import ModelInfo, SegmentationModel, draw_scene, export_model, load_spec, predict
-from tiramisu import load_exported as load_exported_model
+from tiramisu import (
+    ModelInfo,
+    PredictConfig,
+    SegmentationModel,
+    draw_scene,
+    export_model,
+    load_exported,
+    load_model,
+    load_spec,
+    predict,
+)
 from tiramisu.checkpoints.checkpoint import save_model
+from tiramisu.inference.files import predict_files
 from tiramisu.training import train as train_module
 
 WITH_PYTHON = [
@@ -29,12 +40,12 @@ WITH_PYTHON = [
 PLAIN_ONNX = "plain_onnx.py"
 
 
-def street_model(*, image_scale: float = 1.0) -> SegmentationModel:
+def street_model(*, arch: str = "fc56", image_scale: float = 1.0) -> SegmentationModel:
     """A network for the classes of `streets`, with random weights."""
     spec = load_spec("streets")
     torch.manual_seed(0)
     info = ModelInfo(
-        arch="fc56",
+        arch=arch,
         class_names=spec.class_names,
         colors=tuple(map(tuple, spec.colors.tolist())),
         dataset="streets",
@@ -53,10 +64,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(photo).save("photo.jpg", quality=95)
     for run in ("camvid_fc103", "streets_fc56"):
         save_model(street_model(), Path("runs", run))
-    Path("predictions").mkdir()
-    mask = Image.fromarray(np.uint8([[0, 3], [3, 255]]))
-    mask.putpalette(list(range(256)) * 3)
-    mask.save("predictions/photo_mask.png")
+    config = PredictConfig(checkpoint="runs/streets_fc56", probabilities=True)
+    predict_files(street_model(), ["photo.jpg"], config=config)
     for split in ("train", "val"):
         write_rectangles(Path("mydata"), split, count=2, seed=len(split), size=32)
     return tmp_path
@@ -87,11 +96,15 @@ def test_the_blocks_of_a_page_run_one_after_another(page: Path, folder: Path, qu
 
 
 def test_one_class_as_a_mask(folder: Path) -> None:
+    values: dict[str, Any] = {}
     for block in find_blocks(DOCS / "answers.md", "python"):
-        exec(block, {})
-    road = load_spec("streets").class_names.index("Road")
-    expected = 255 * (np.uint8([[0, 3], [3, 255]]) == road)
-    assert (np.asarray(Image.open("road.png")) == expected).all()
+        exec(block, values)
+    model = load_model("runs/streets_fc56")
+    expected = predict(model, "photo.jpg").mask
+    assert (values["mask"] == expected).all()
+    road = model.info.class_names.index("Road")
+    assert (np.asarray(Image.open("road.png")) == 255 * (expected == road)).all()
+    assert (values["found"]["probabilities"].argmax(0) == expected).mean() > 0.99
 
 
 def test_plain_onnx_predicts_as_the_package_does(
@@ -99,7 +112,7 @@ def test_plain_onnx_predicts_as_the_package_does(
 ) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    model = street_model(image_scale=0.5)
+    model = street_model(arch="tiny_parts:TinyNet", image_scale=0.5)
     with contextlib.redirect_stdout(sys.stderr):
         export_model(model, "model.onnx")
     (script,) = [
@@ -112,7 +125,7 @@ def test_plain_onnx_predicts_as_the_package_does(
     monkeypatch.setattr(sys, "argv", argv)
     capsys.readouterr()
     runpy.run_path(PLAIN_ONNX)
-    expected = predict(load_exported_model("model.onnx"), "photo.jpg").mask
+    expected = predict(load_exported("model.onnx"), "photo.jpg").mask
     mask = cv2.imread("mask.png", cv2.IMREAD_UNCHANGED)
     assert mask.shape == expected.shape == (96, 128)
     assert (mask == expected).mean() > 0.99
