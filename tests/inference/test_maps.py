@@ -67,7 +67,7 @@ def test_a_map_has_a_mask_in_its_place(channel_model: SegmentationModel, tmp_pat
     image[30:35, :, 1] = 0  # of one band only: that is data
     path = write_tiff(tmp_path / "in/a.tif", image, nodata=0, **UTM)
     written = run(channel_model, path, out=tmp_path / "out")
-    assert written == ["a.json", "a_mask.tif", "a_overlay.png"]
+    assert written == ["a.json", "a_mask.tif", "a_overlay.png", "shares.csv"]
     with rasterio.open(path) as source, rasterio.open(tmp_path / "out/a_mask.tif") as mask:
         assert mask.crs == source.crs
         assert mask.transform == source.transform
@@ -345,6 +345,7 @@ def test_maps_that_cannot_be_read_are_named(
         "a_mask.tif",
         "a_overlay.png",
         "annotations.json",
+        "shares.csv",
     ]
 
 

@@ -134,9 +134,11 @@ def predict_files(
         raise type(interrupt)(
             f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; {rest}"
         ) from None
-    write_table(out / TABLE_NAME, class_names=model.info.class_names)
+    if written:
+        write_table(out / TABLE_NAME, class_names=model.info.class_names)
+        written.append(out / TABLE_NAME)
     raise_failures(failures, total=len(inputs))
-    return [*written, *shared, out / TABLE_NAME]
+    return written + shared
 
 
 def _check_kinds(inputs: Sequence[Input], maps: set[Path], config: PredictConfig) -> None:

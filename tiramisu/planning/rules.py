@@ -253,9 +253,9 @@ class Rules:
         rounds = max(1.0, min(MOST_PASSES * covering, rounds))
         wanted = min(MOST_EPOCHS, max(validations, round(rounds / covering)))
         crops = max(1, int(rounds / wanted)) if cropped else 1
-        share = crops / covering
-        seen = "all pixels once" if share == 1 else f"{_show_number(share)} times the pixels"
-        self._set("crops_per_image", crops, f"so an epoch sees {seen} of the images")
+        share = f"{crops / covering:.2g}"
+        seen = "as many" if share == "1" else f"{share} times as many"
+        self._set("crops_per_image", crops, f"an epoch sees {seen} pixels as the images have")
         crops = self.settings["crops_per_image"]
         fitting = rounds / crops
         if start.max_steps is not None:
