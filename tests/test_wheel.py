@@ -22,7 +22,7 @@ FILES = (
     "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff",
     "CONTRIBUTING.md", "SECURITY.md", "hubconf.py", "mkdocs.yml",
 )  # fmt: skip
-FOLDERS = ("tiramisu", "datasets", "configs", "tests", "tools", "docs")
+FOLDERS = ("tiramisu", "datasets", "configs", "tests", "tools", "docs", "examples")
 BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 
 
