@@ -1,0 +1,110 @@
+"""A comparison of models as a page: tables, and the images that changed most."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiramisu.evaluation.gallery import show_photo
+from tiramisu.runs.comparing import CONFIDENCE, RESAMPLES, Comparison, Difference
+from tiramisu.visual.page import ShownPicture, write_page
+
+_MOST = 60
+"""Images that got worse, and that got better, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRow:
+    """A score of two models, in percent, and their difference."""
+
+    name: str
+    color: str
+    values: tuple[str, str]
+    difference: float
+    """In percentage points; NaN where one has no value."""
+    text: str
+    interval: str
+    is_certain: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownChange:
+    """An image that two models predict differently."""
+
+    name: str
+    note: str
+    values: str
+    """A JSON list: by how much its score, and that of each class, is better, in points."""
+    pictures: tuple[ShownPicture, ...]
+    """The image and, of a segmentation, its ground truth and both predictions."""
+
+
+def write_compare_page(path: Path, comparison: Comparison) -> None:
+    """Write a comparison as a page. Raises OSError if it cannot be written."""
+    spec = comparison.spec
+    parts = [
+        {
+            "name": other.model.name,
+            "rows": list(_list_rows(comparison, other)),
+            "images": list(_list_changes(comparison, other)),
+        }
+        for other in comparison.others
+    ]
+    values = {
+        "title": f"{comparison.first.name} and others on {comparison.title}",
+        "first": comparison.first.name,
+        "parts": parts,
+        "confidence": CONFIDENCE,
+        "resamples": RESAMPLES,
+        "has_pixels": spec.task == "segmentation",
+        "class_names": spec.class_names,
+    }
+    write_page(path, "compare.html", values)
+
+
+def _list_rows(comparison: Comparison, other: Difference) -> Iterator[ShownRow]:
+    colors = ["", *("#{:02x}{:02x}{:02x}".format(*color) for color in comparison.spec.colors)]
+    for i, (name, color) in enumerate(zip(comparison.row_names, colors, strict=True)):
+        low, high = 100 * other.low[i], 100 * other.high[i]
+        yield ShownRow(
+            name=name,
+            color=color,
+            values=(_show(comparison.first.values[i]), _show(other.model.values[i])),
+            difference=100 * float(other.difference[i]),
+            text=_show(other.difference[i], sign="+"),
+            interval="" if math.isnan(low) else f"{low:+.1f} to {high:+.1f}",
+            is_certain=bool(other.is_certain[i]),
+        )
+
+
+def _list_changes(comparison: Comparison, other: Difference) -> Iterator[ShownChange]:
+    order = comparison.rank_images(other)
+    if len(order) > 2 * _MOST:
+        order = [*order[:_MOST], *order[-_MOST:]]
+    change = other.model.of_images - comparison.first.of_images  # (N, 1 + C)
+    for place in order:
+        before, after = (m.of_images[place, 0] for m in (comparison.first, other.model))
+        row = [None if math.isnan(value) else round(100 * float(value), 1) for value in change[place]]
+        yield ShownChange(
+            name=comparison.image_names[place],
+            note=f"{_show(before)} to {_show(after)}",
+            values=json.dumps(row),
+            pictures=tuple(_show_pictures(comparison, other, place)),
+        )
+
+
+def _show_pictures(
+    comparison: Comparison, other: Difference, place: int
+) -> Iterator[ShownPicture]:
+    index, first = comparison.indices[place], comparison.first
+    photo, truth = first.gallery.read(index)
+    yield show_photo(photo, comparison.image_names[place])
+    if comparison.spec.task == "segmentation":
+        yield first.gallery.paint(truth, "ground truth")
+        for model in (first, other.model):
+            yield model.gallery.paint(model.gallery.prediction(index), model.name)
+
+
+def _show(share: float, *, sign: str = "") -> str:
+    return "-" if math.isnan(share) else f"{100 * share:{sign}.1f}"
