@@ -60,6 +60,15 @@ def test_device_of_a_setting() -> None:
         assert pick_device("auto").type == "cpu"
         with pytest.raises(ValueError, match="no GPU"):
             pick_device("gpu")
+        with pytest.raises(ValueError, match="--accelerator mps is for Macs"):
+            pick_device("mps")
+
+
+def test_apples_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("mps").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("gpu").type == pick_device("auto").type == "mps"
 
 
 @pytest.mark.parametrize("name", [*RANKS, "SLURM_NTASKS"])

@@ -40,10 +40,14 @@ def pick_device(accelerator: Accelerator) -> torch.device:
     """
     if accelerator == "cpu":
         return torch.device("cpu")
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and accelerator != "mps":
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
+    if accelerator == "mps":
+        raise ValueError(
+            "--accelerator mps is for Macs with Apple's processors, and torch sees none; use auto"
+        )
     if accelerator == "gpu":
         raise ValueError("--accelerator gpu: torch sees no GPU on this machine; use auto or cpu")
     return torch.device("cpu")

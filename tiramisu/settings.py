@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union
 
 from tiramisu.text import did_you_mean
 
-Accelerator = Literal["auto", "cpu", "gpu"]
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 
 MIN_CLASSES = 2
 """Smallest number of classes of data sets, of models with names for their logits, and of

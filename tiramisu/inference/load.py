@@ -33,8 +33,8 @@ def load_predictor(path: str | Path, *, accelerator: Accelerator) -> Predictor:
 def _load(path: str, *, accelerator: Accelerator) -> Predictor:
     if Path(path).suffix not in SUFFIXES:
         return load_model(path, device=pick_device(accelerator))
-    if accelerator == "gpu":
+    if accelerator in ("gpu", "mps"):
         raise ValueError(
-            f"--accelerator gpu: {path} runs on the CPU; for a GPU give the run's folder instead"
+            f"--accelerator {accelerator}: {path} runs on the CPU; for a GPU give the run's folder instead"
         )
     return load_exported(path)
