@@ -13,11 +13,15 @@ from typing import Any
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.background import find_unpainted
+from tiramisu.data.image_format import describe_bands
+from tiramisu.evaluation.metrics import FIGURES
 from tiramisu.export.web_runtime import BUILDS, WebRuntime
 from tiramisu.inference.predictor import MIN_SIDE
 from tiramisu.inference.tiles import DEFAULT_TILE, SMALLEST_TILE
 from tiramisu.visual.page import write_page
 
+RGB = (1, 2, 3)
+"""Numbers of the bands that photos have."""
 OVERLAP = 0.25
 """Part of a tile that it shares with the next, as in `predict`."""
 
@@ -35,11 +39,11 @@ class PackedPart:
 
 def check_web_model(info: ModelInfo) -> None:
     """Raise ValueError for a model whose images are no photos."""
-    if info.pixel_type != "uint8" or info.channels not in (1, 3) or info.bands is not None:
-        bands = "bands of its own choice" if info.bands is not None else f"{info.channels} bands"
+    if info.pixel_type != "uint8" or info.channels not in (1, 3) or info.bands not in (None, RGB):
         raise ValueError(
-            f"the model takes images of {bands} of the type {info.pixel_type}, and a browser gives "
-            "photos only: RGB or grey of 8 bits; export it as onnx"
+            f"the model takes images of the bands {describe_bands(info.image_format)} and the type "
+            f"{info.pixel_type}, and a browser gives photos only: RGB or grey of 8 bits; export it "
+            "as onnx"
         )
 
 
@@ -104,7 +108,9 @@ def _list_facts(info: ModelInfo) -> dict[str, str]:
     facts = {"Network": info.arch}
     if info.dataset:
         facts["Trained on"] = info.dataset
-    facts |= {f"{name} (validation)": f"{score:.2f} %" for name, score in info.metrics.items()}
+    names = {figure.attribute: figure.name for figure in FIGURES[info.task]}
+    for key, score in info.metrics.items():
+        facts[f"{names.get(key, key)} (validation)"] = f"{score:.2f} %"
     if info.image_size is not None:
         facts["Size of images"] = "{1} x {0} pixels".format(*info.image_size)
     elif info.image_scale != 1:

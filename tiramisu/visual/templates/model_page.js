@@ -39,9 +39,9 @@ async function startRuntime(name, parts) {
   const [glue, wasm] = [parts.glue.buffer, parts.wasm.buffer];
   const model = parts.model.slice().buffer;
   const provider = name === "gpu" ? "webgpu" : "wasm";
-  const { logits } = await call(
+  await call(
     { kind: "start", settings, provider, glue, wasm, model }, [glue, wasm, model]);
-  return { title: name === "gpu" ? "WebGPU" : "WebAssembly", call, logits, worker };
+  return { title: name === "gpu" ? "WebGPU" : "WebAssembly", call, worker };
 }
 
 function use(found) {
@@ -112,18 +112,22 @@ async function load() {
   await tryGpu(parts.model);
 }
 
-// Uses the graphics card if it gives what the processor gives.
+// Uses the graphics card if it gives what the processor gives, in less time.
 async function tryGpu(model) {
   let found = null;
   try {
     // The runtime waits for the card by WebAssembly.Suspending, which not all browsers have yet.
-    if (!window.WebAssembly.Suspending || !(await navigator.gpu?.requestAdapter())) return;
+    const adapter = window.WebAssembly.Suspending && (await navigator.gpu?.requestAdapter());
+    // A fallback adapter is no card, but a slow program.
+    if (!adapter || adapter.isFallbackAdapter || adapter.info?.isFallbackAdapter) return;
     const parts = await unpackAll(["gpu-script", "gpu-glue", "gpu-wasm"], () => {});
     found = await startRuntime("gpu", { ...parts, model });
-    const size = runtime.logits.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
-    const isEqual = runtime.logits.every(
-      (value, i) => Math.abs(value - found.logits[i]) < 0.01 * size);
-    if (!isEqual) throw new Error("its logits differ");
+    const [cpu, gpu] = [await runtime.call({ kind: "tryOut" }), await found.call({ kind: "tryOut" })];
+    const size = cpu.logits.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+    if (!cpu.logits.every((value, i) => Math.abs(value - gpu.logits[i]) < 0.01 * size)) {
+      throw new Error("its logits differ");
+    }
+    if (gpu.seconds > cpu.seconds) throw new Error(`it is slow (${gpu.seconds.toFixed(2)} s)`);
     fallback = runtime;
     use(found);
   } catch (error) {
@@ -355,6 +359,7 @@ async function startCamera() {
 function showCamera(isLive) {
   find("shoot").hidden = find("stop").hidden = !isLive;
   find("camera").disabled = isLive;
+  find("save-mask").hidden = find("save-overlay").hidden = isLive || isClassifier;
   find("longest-label").hidden = isLive || isClassifier || settings.size !== null;
   if (isLive) {
     document.body.classList.add("has-photo");

@@ -16,11 +16,18 @@ async function start(message) {
   ort.env.wasm.numThreads = self.crossOriginIsolated ? cores : 1;
   const executionProviders = [message.provider];
   session = await ort.InferenceSession.create(new Uint8Array(message.model), { executionProviders });
-  // Logits of a small image, by which two runtimes are compared.
-  const side = 2 * settings.smallestSide;
-  const noise = Float32Array.from(
+  return {};
+}
+
+// Logits of an image of noise, and the seconds that they take once all is warm.
+async function tryOut() {
+  const side = 4 * settings.smallestSide;
+  const noise = () => Float32Array.from(
     { length: settings.bands * side * side }, (_, i) => (i * 7919) % 256);
-  return { logits: (await run(noise, side, side)).values };
+  await run(noise(), side, side);
+  const started = performance.now();
+  const { values } = await run(noise(), side, side);
+  return { logits: values, seconds: (performance.now() - started) / 1000 };
 }
 
 // float32 (bands, height, width) -> logits {values, rows, columns, classes}.
@@ -107,7 +114,8 @@ async function answer(data) {
   const { id } = data;
   try {
     const tell = (share) => self.postMessage({ id, share });
-    const found = data.kind === "start" ? await start(data) : await predict(data, tell);
+    const work = { start, tryOut, predict }[data.kind];
+    const found = await work(data, tell);
     if (found.seen) found.seen = { height: found.seen.height, width: found.seen.width };
     const moved = found.mask ? [found.mask.buffer] : [];
     self.postMessage({ id, answer: found }, moved);

@@ -1,0 +1,371 @@
+"""A model as a web page, opened in Chromium: it predicts as ONNX Runtime does, and asks nothing."""
+
+import dataclasses
+import functools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from browser import open_chromium
+from PIL import Image
+from torch import nn
+
+from tiramisu.checkpoints.checkpoint import load_model
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import ClassificationModel, ImageModel, SegmentationModel
+from tiramisu.export import web_page
+from tiramisu.export.formats import export_model
+from tiramisu.export.web_page import write_model_page
+from tiramisu.export.web_runtime import WebRuntime, find_web_runtime
+from tiramisu.inference.classify import classify
+from tiramisu.inference.exported import ExportedModel, load_exported
+from tiramisu.inference.predict import predict
+from tiramisu.models import DenseNet
+from tiramisu.streets.scene import draw_scene
+
+EQUAL = 0.995
+"""Part of the pixels that must have the class that ONNX Runtime gives."""
+SIZES = ((96, 128), (97, 131), (144, 192), (150, 111), (40, 50))
+"""Heights and widths of the photos; the network of the first tests sees half of them."""
+WAIT = 240_000
+"""Milliseconds."""
+
+Build = Callable[[ImageModel], tuple[Path, ExportedModel]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    pytest.importorskip("onnxruntime", reason="pages are compared with ONNX Runtime")
+    with open_chromium(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def runtime(browser: Any) -> WebRuntime:
+    try:
+        return find_web_runtime()
+    except ValueError as error:
+        pytest.skip(f"no onnxruntime-web: {error}")
+
+
+@pytest.fixture(scope="module")
+def build(runtime: WebRuntime, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Writes a model as a page; returns it and the ONNX file within it, which ran natively."""
+
+    def build(model: ImageModel) -> tuple[Path, ExportedModel]:
+        folder = tmp_path_factory.mktemp("page")
+        graph = export_model(model.eval(), folder / "model.onnx")
+        page = folder / "model.html"
+        write_model_page(page, model=graph.read_bytes(), info=model.info, runtime=runtime)
+        return page, load_exported(graph)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def shipped(build: Build) -> tuple[Path, ExportedModel]:
+    return build(load_model("fc56_camvid_half"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for seed, (height, width) in enumerate(SIZES):
+        image, _ = draw_scene(seed, height=height, width=width)
+        paths.append(folder / f"photo{seed}.png")
+        Image.fromarray(np.asarray(image, np.uint8)).save(paths[-1])
+    return paths
+
+
+class OpenPage:
+    """A page in the browser, and all that it asked of any server."""
+
+    def __init__(self, browser: Any, address: str, *, before: str = "") -> None:
+        self.context = browser.new_context(accept_downloads=True)
+        self.page = self.context.new_page()
+        if before:
+            self.page.add_init_script(before)
+        self.requests: list[str] = []
+        self.problems: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.goto(address)
+
+    def wait(self, *states: str) -> None:
+        """Wait until the page is in one of these states."""
+        self.page.wait_for_selector(
+            ", ".join(f"body[data-state={state}]" for state in states), timeout=WAIT
+        )
+
+    def show(self, photo: Path) -> None:
+        self.page.set_input_files("#file", photo)
+        self.wait("done", "problem")
+        assert not self.page.is_visible("#trouble"), self.page.inner_text("#trouble")
+
+    def save(self, what: str) -> tuple[str, Image.Image]:
+        """Name and content of a saved file."""
+        with self.page.expect_download() as download:
+            self.page.click(f"#save-{what}")
+        return download.value.suggested_filename, Image.open(download.value.path())
+
+    def mask(self, photo: Path) -> np.ndarray:
+        self.show(photo)
+        return np.asarray(self.save("mask")[1])
+
+    def asked(self, address: str) -> list[str]:
+        """Requests besides that of the page; addresses of blobs hold their content."""
+        others = [url for url in self.requests if not url.startswith(("blob:", "data:"))]
+        assert others[0] == address
+        return others[1:]
+
+    def legend(self) -> dict[str, float]:
+        items = self.page.locator("#legend li")
+        shares = [item.get_attribute("data-share") for item in items.all()]
+        names = self.page.locator("#legend .name").all_inner_texts()
+        return dict(zip(names, map(float, shares), strict=True))
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., OpenPage]]:
+    opened: list[OpenPage] = []
+
+    def open_page(page: Path | str, **options: str) -> OpenPage:
+        address = page.as_uri() if isinstance(page, Path) else page
+        opened.append(OpenPage(browser, address, **options))
+        return opened[-1]
+
+    yield open_page
+    for page in opened:
+        page.context.close()
+
+
+@pytest.fixture
+def server(shipped: tuple[Path, ExportedModel]) -> Iterator[str]:
+    """The address of a page on a server."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(shipped[0].parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{shipped[0].name}"
+        server.shutdown()
+
+
+def test_from_a_file(
+    shipped: tuple[Path, ExportedModel],
+    photos: list[Path],
+    open_page: Callable[..., OpenPage],
+) -> None:
+    path, native = shipped
+    page = open_page(path)
+    page.wait("ready")
+    for photo in photos:
+        expected = predict(native, photo)
+        mask = page.mask(photo)
+        assert mask.shape == expected.mask.shape
+        assert (mask == expected.mask).mean() >= EQUAL
+        shares = page.legend()
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+        for name, share in expected.shares.items():
+            assert shares[name] == pytest.approx(share, abs=0.005)
+    assert page.asked(path.as_uri()) == []
+    assert page.problems == []
+
+
+def test_from_a_server(
+    server: str,
+    shipped: tuple[Path, ExportedModel],
+    photos: list[Path],
+    open_page: Callable[..., OpenPage],
+) -> None:
+    page = open_page(server)
+    page.wait("ready")
+    expected = predict(shipped[1], photos[0]).mask
+    assert (page.mask(photos[0]) == expected).mean() >= EQUAL
+    assert page.asked(server) == []
+    assert page.problems == []
+
+
+def test_what_can_be_seen_and_saved(
+    shipped: tuple[Path, ExportedModel],
+    photos: list[Path],
+    open_page: Callable[..., OpenPage],
+) -> None:
+    path, native = shipped
+    page = open_page(path)
+    page.wait("ready")
+    page.show(photos[2])
+    name, mask = page.save("mask")
+    assert name == "photo2_mask.png"
+    assert mask.mode == "P"
+    palette = np.reshape(mask.getpalette(), (-1, 3))[: len(native.info.colors)]
+    assert palette.tolist() == [list(color) for color in native.info.colors]
+    name, overlay = page.save("overlay")
+    assert name == "photo2_overlay.png"
+    image = np.asarray(Image.open(photos[2]))
+    prediction = predict(native, photos[2])
+    expected = prediction.overlay(image)
+    assert np.abs(np.asarray(overlay.convert("RGB")).astype(int) - expected).mean() < 2
+
+    page.page.evaluate(
+        "const slider = document.getElementById('opacity');"
+        "slider.value = 0; slider.dispatchEvent(new Event('input'))"
+    )
+    bare = np.asarray(page.save("overlay")[1].convert("RGB"))
+    assert (bare == image).all()
+
+    height, width = prediction.mask.shape
+    for row, column in ((10, 12), (height - 12, width // 2)):
+        box = page.page.locator("#canvas").bounding_box()
+        page.page.mouse.move(
+            box["x"] + (column + 0.5) * box["width"] / width,
+            box["y"] + (row + 0.5) * box["height"] / height,
+        )
+        expected_name = native.info.class_names[np.asarray(mask)[row, column]]
+        assert page.page.inner_text("#tip") == expected_name
+        assert page.page.inner_text("#legend .pointed .name") == expected_name
+
+
+def test_the_camera(
+    shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage]
+) -> None:
+    page = open_page(shipped[0])
+    page.wait("ready")
+    page.page.click("#camera")
+    page.wait("live")
+    page.page.click("#shoot")
+    page.wait("done")
+    assert page.save("mask")[1].size == (640, 480)  # of Chromium's stand-in for a camera
+    assert not page.page.is_visible("#shoot")
+    assert page.problems == []
+
+
+def test_a_file_that_is_no_picture(
+    shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    page = open_page(shipped[0])
+    page.wait("ready")
+    page.page.set_input_files("#file", tmp_path / "notes.png")
+    page.wait("problem")
+    assert "notes.png is no picture" in page.page.inner_text("#trouble")
+
+
+@pytest.mark.parametrize("name", ["DecompressionStream", "WebAssembly"])
+def test_a_browser_that_is_too_old(
+    shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage], name: str
+) -> None:
+    page = open_page(shipped[0], before=f"delete window.{name}")
+    text = page.page.inner_text("#trouble")
+    assert f"too old for this page (it has no {name})" in text
+    assert not page.page.is_visible("#loading")
+    assert page.problems == []
+
+
+def test_a_graphics_card_that_fails(
+    shipped: tuple[Path, ExportedModel],
+    photos: list[Path],
+    open_page: Callable[..., OpenPage],
+) -> None:
+    before = (
+        "Object.defineProperty(navigator, 'gpu', {value: {requestAdapter: async () => ({})}});"
+        "WebAssembly.Suspending ||= class {};"
+    )
+    page = open_page(shipped[0], before=before)
+    page.page.wait_for_selector("body[data-gpu=no]", timeout=WAIT)
+    expected = predict(shipped[1], photos[0]).mask
+    assert (page.mask(photos[0]) == expected).mean() >= EQUAL
+    assert "WebAssembly" in page.page.inner_text("#status")
+    assert page.problems == []
+
+
+def test_tiles(
+    photos: list[Path],
+    build: Build,
+    open_page: Callable[..., OpenPage],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web_page, "DEFAULT_TILE", 64)
+    path, native = build(load_model("fc56_camvid_half"))
+    page = open_page(path)
+    page.wait("ready")
+    expected = predict(native, photos[2], tile=64).mask
+    assert (expected != predict(native, photos[2]).mask).mean() > 0.005  # tiles do matter
+    assert (page.mask(photos[2]) == expected).mean() >= EQUAL
+
+
+def small_network(bands: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(bands, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, padding=2)
+    )
+
+
+INFO = ModelInfo(
+    arch="small", class_names=("a", "b", "c"), colors=((0, 0, 0), (9, 90, 9), (200, 9, 9))
+)
+GREY: dict[str, Any] = {"mean": (0.4,), "std": (0.2,), "value_range": ((0, 255),)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_scale": 1.0},
+        {"image_scale": 0.37, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.2)},
+        {"image_size": (64, 80)},  # smaller than most photos, and larger than one
+        {"image_size": (120, 70)},  # taller and narrower than some
+        {"image_scale": 0.5, **GREY},
+    ],
+    ids=["scale 1", "scale 0.37", "size", "tall", "grey"],
+)
+def test_images_as_the_network_sees_them(
+    photos: list[Path],
+    build: Build,
+    open_page: Callable[..., OpenPage],
+    changes: dict[str, Any],
+) -> None:
+    info = dataclasses.replace(INFO, **changes)
+    path, native = build(SegmentationModel(small_network(info.channels), info))
+    page = open_page(path)
+    page.wait("ready")
+    for photo in photos:
+        expected = predict(native, photo).mask
+        assert (page.mask(photo) == expected).mean() >= EQUAL
+        assert len(np.unique(expected)) > 1
+
+
+def test_a_classifier(photos: list[Path], build: Build, open_page: Callable[..., OpenPage]) -> None:
+    torch.manual_seed(0)
+    names = tuple(f"class {number}" for number in range(7))
+    info = ModelInfo(
+        arch="tiny",
+        task="classification",
+        class_names=names,
+        colors=((0, 0, 0),) * 7,
+        image_size=(64, 48),
+    )
+    network = DenseNet(growth_rate=4, block_config=(1, 1, 1, 1), stem_width=8, num_classes=7)
+    with torch.no_grad():
+        network.classifier.weight.mul_(10)
+    path, native = build(ClassificationModel(network, info))
+    page = open_page(path)
+    page.wait("ready")
+    for photo in photos:
+        page.show(photo)
+        expected = dict(classify(native, photo).top(5))
+        assert page.legend() == pytest.approx(expected, abs=1e-3)
+        assert list(page.legend()) == list(expected)
+    assert not page.page.is_visible("#save-mask")
+    assert json.loads(page.page.inner_html("#settings"))["size"] == [64, 48]
