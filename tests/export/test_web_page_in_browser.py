@@ -9,6 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,9 @@ from torch import nn
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, ImageModel, SegmentationModel
+from tiramisu.data.dataset import as_tensor
+from tiramisu.data.readers.image_file import read_image
+from tiramisu.data.resizing import resize_image
 from tiramisu.export import web_page
 from tiramisu.export.formats import export_model
 from tiramisu.export.web_page import write_model_page
@@ -28,6 +32,7 @@ from tiramisu.inference.exported import ExportedModel, load_exported
 from tiramisu.inference.predict import predict
 from tiramisu.models import DenseNet
 from tiramisu.streets.scene import draw_scene
+from tiramisu.visual.page import TEMPLATES
 
 EQUAL = 0.995
 """Part of the pixels that must have the class that ONNX Runtime gives."""
@@ -36,7 +41,7 @@ SIZES = ((96, 128), (97, 131), (144, 192), (150, 111), (40, 50))
 WAIT = 240_000
 """Milliseconds."""
 
-Build = Callable[[ImageModel], tuple[Path, ExportedModel]]
+Build = Callable[[ImageModel | ExportedModel], tuple[Path, ExportedModel]]
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +62,21 @@ def runtime(browser: Any) -> WebRuntime:
 
 
 @pytest.fixture(scope="module")
-def build(runtime: WebRuntime, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Writes a model as a page; returns it and the ONNX file within it, which ran natively."""
+def build(runtime: WebRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    """Writes a model as a page; returns it and the ONNX file within it, which runs natively."""
 
-    def build(model: ImageModel) -> tuple[Path, ExportedModel]:
+    def build(model: ImageModel | ExportedModel) -> tuple[Path, ExportedModel]:
         folder = tmp_path_factory.mktemp("page")
-        graph = export_model(model.eval(), folder / "model.onnx")
-        page = folder / "model.html"
-        write_model_page(page, model=graph.read_bytes(), info=model.info, runtime=runtime)
-        return page, load_exported(graph)
+        if not isinstance(model, ExportedModel):
+            model = load_exported(export_model(model.eval(), folder / "model.onnx"))
+        page, graph = folder / "model.html", model.path.read_bytes()
+        write_model_page(page, model=graph, info=model.info, runtime=runtime)
+        return page, model
 
-    return build
+    with pytest.MonkeyPatch.context() as patch:
+        # The runtime is the same in all pages.
+        patch.setattr(web_page, "_pack", functools.cache(web_page._pack))
+        yield build
 
 
 @pytest.fixture(scope="module")
@@ -291,14 +300,49 @@ def test_a_graphics_card_that_fails(
     assert page.problems == []
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted", "bands"),
+    [
+        ((100, 80), (50, 40), 3),
+        ((90, 60), (30, 20), 3),
+        ((97, 131), (36, 48), 3),
+        ((97, 131), (48, 66), 1),
+        ((40, 50), (64, 80), 3),
+        ((96, 128), (120, 70), 3),
+        ((60, 40), (30, 41), 3),
+        ((60, 40), (30, 40), 3),
+    ],
+)
+def test_images_are_resized_as_by_opencv(
+    browser: Any, size: tuple[int, int], wanted: tuple[int, int], bands: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (*size, bands)).astype(np.uint8)
+    image = cv2.GaussianBlur(noise, (5, 5), 1).reshape(noise.shape)
+    page = browser.new_page()
+    page.add_script_tag(path=TEMPLATES / "model_pixels.js")
+    values = page.evaluate(
+        """([values, height, width, bands, tall, wide]) => {
+            const image = { height, width, bands, values: Uint8Array.from(values) };
+            return Array.from(resizeImage(image, tall, wide).values);
+        }""",
+        [image.ravel().tolist(), *size, bands, *wanted],
+    )
+    page.close()
+    expected = resize_image(image, height=wanted[0], width=wanted[1]).ravel().astype(int)
+    difference = np.abs(values - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.001  # of rounding in float32
+
+
 def test_tiles(
+    shipped: tuple[Path, ExportedModel],
     photos: list[Path],
     build: Build,
     open_page: Callable[..., OpenPage],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(web_page, "DEFAULT_TILE", 64)
-    path, native = build(load_model("fc56_camvid_half"))
+    path, native = build(shipped[1])
     page = open_page(path)
     page.wait("ready")
     expected = predict(native, photos[2], tile=64).mask
@@ -306,11 +350,16 @@ def test_tiles(
     assert (page.mask(photos[2]) == expected).mean() >= EQUAL
 
 
-def small_network(bands: int) -> nn.Module:
+def small_model(info: ModelInfo, photo: Path) -> SegmentationModel:
+    """A random network that finds all three classes in a photo."""
     torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(bands, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, padding=2)
-    )
+    last = nn.Conv2d(4, 3, 5, padding=2)
+    first = nn.Conv2d(info.channels, 4, 5, padding=2)
+    model = SegmentationModel(nn.Sequential(first, nn.ReLU(), last), info).eval()
+    image = as_tensor(read_image(photo, info.image_format))[None]
+    with torch.no_grad():
+        last.bias.sub_(model(image).mean(dim=(0, 2, 3)))
+    return model
 
 
 INFO = ModelInfo(
@@ -337,7 +386,7 @@ def test_images_as_the_network_sees_them(
     changes: dict[str, Any],
 ) -> None:
     info = dataclasses.replace(INFO, **changes)
-    path, native = build(SegmentationModel(small_network(info.channels), info))
+    path, native = build(small_model(info, photos[0]))
     page = open_page(path)
     page.wait("ready")
     for photo in photos:

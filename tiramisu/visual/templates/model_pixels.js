@@ -25,38 +25,19 @@ function takeBands(rgba, height, width, bands) {
   return { height, width, bands, values };
 }
 
-// Which pixels of an axis are averaged for each new one, with their weights. The three ways are
-// OpenCV's INTER_AREA, what it does on an axis that grows while the other one shrinks, and
-// INTER_LINEAR.
-function findTaps(from, to, how) {
+// Which pixels of an axis are averaged for each new one, with their weights: OpenCV's INTER_AREA.
+function findTaps(from, to) {
   const scale = from / to;
   const taps = [];
   for (let i = 0; i < to; i++) {
     const own = [];
-    if (how === "area") {
-      const start = i * scale, end = start + scale;
-      const width = Math.min(scale, from - start);
-      const last = Math.min(Math.floor(end), from - 1);
-      const first = Math.min(Math.ceil(start), last);
-      if (first - start > 1e-3) own.push([first - 1, (first - start) / width]);
-      for (let at = first; at < last; at++) own.push([at, 1 / width]);
-      if (end - last > 1e-3) own.push([last, Math.min(end - last, 1, width) / width]);
-    } else {
-      let at, share;
-      if (how === "mixed") {
-        at = Math.floor(i * scale);
-        share = i + 1 - (at + 1) / scale;
-        share = share <= 0 ? 0 : share - Math.floor(share);
-      } else {
-        const center = (i + 0.5) * scale - 0.5;
-        at = Math.floor(center);
-        share = center - at;
-      }
-      if (at < 0) [at, share] = [0, 0];
-      if (at >= from - 1) [at, share] = [from - 1, 0];
-      own.push([at, 1 - share]);
-      if (share > 0) own.push([at + 1, share]);
-    }
+    const start = i * scale, end = start + scale;
+    const width = Math.min(scale, from - start);
+    const last = Math.min(Math.floor(end), from - 1);
+    const first = Math.min(Math.ceil(start), last);
+    if (first - start > 1e-3) own.push([first - 1, (first - start) / width]);
+    for (let at = first; at < last; at++) own.push([at, 1 / width]);
+    if (end - last > 1e-3) own.push([last, Math.min(end - last, 1, width) / width]);
     taps.push(own);
   }
   return taps;
@@ -65,12 +46,17 @@ function findTaps(from, to, how) {
 // An image in another size: averages where it shrinks.
 function resizeImage(image, height, width) {
   if (image.height === height && image.width === width) return image;
-  const { bands } = image;
   const shrinks = height * width < image.height * image.width;
-  const both = height <= image.height && width <= image.width;
-  const how = !shrinks ? "linear" : both ? "area" : "mixed";
-  const across = findTaps(image.width, width, how);
-  const down = findTaps(image.height, height, how);
+  if (!shrinks) return interpolate(image, height, width, false);
+  // OpenCV averages only where both sides shrink.
+  if (height > image.height || width > image.width) return interpolate(image, height, width, true);
+  return shrink(image, height, width);
+}
+
+function shrink(image, height, width) {
+  const { bands } = image;
+  const across = findTaps(image.width, width);
+  const down = findTaps(image.height, height);
   // OpenCV halves with whole numbers, and then rounds a half up.
   const isHalf = image.height === 2 * height && image.width === 2 * width;
   const round = isHalf ? (value) => Math.floor(value + 0.5) : roundEven;
@@ -95,6 +81,58 @@ function resizeImage(image, height, width) {
       for (let i = 0; i < row; i++) sums[i] += weight * narrow[at * row + i];
     }
     for (let i = 0; i < row; i++) values[y * row + i] = Math.min(255, round(sums[i]));
+  }
+  return { height, width, bands, values };
+}
+
+// The two pixels between which each new one lies, and their weights in 1/2048, as in OpenCV.
+//   asArea: what INTER_AREA does on an axis of an image whose other side grows
+function findPairs(from, to, asArea) {
+  const scale = from / to;
+  const pairs = [];
+  for (let i = 0; i < to; i++) {
+    let first, share;
+    if (asArea) {
+      first = Math.floor(i * scale);
+      share = Math.fround(i + 1 - (first + 1) / scale);
+      share = share <= 0 ? 0 : share - Math.floor(share);
+    } else {
+      const center = Math.fround((i + 0.5) * scale - 0.5);
+      first = Math.floor(center);
+      share = Math.fround(center - first);
+    }
+    const inside = (at) => Math.min(Math.max(at, 0), from - 1);
+    const weights = [roundEven((1 - share) * 2048), roundEven(share * 2048)];
+    pairs.push([inside(first), inside(first + 1), ...weights]);
+  }
+  return pairs;
+}
+
+// Bilinear interpolation in whole numbers, as OpenCV does it for 8 bits.
+function interpolate(image, height, width, asArea) {
+  const { bands } = image;
+  const across = findPairs(image.width, width, asArea);
+  const down = findPairs(image.height, height, asArea);
+  const row = width * bands;
+  const narrow = new Int32Array(image.height * row);
+  for (let y = 0, to = 0; y < image.height; y++) {
+    const start = y * image.width;
+    for (const [first, second, a, b] of across) {
+      for (let band = 0; band < bands; band++) {
+        narrow[to++] =
+          a * image.values[(start + first) * bands + band] +
+          b * image.values[(start + second) * bands + band];
+      }
+    }
+  }
+  const values = new Uint8Array(height * row);
+  for (let y = 0; y < height; y++) {
+    const [first, second, a, b] = down[y];
+    for (let i = 0; i < row; i++) {
+      const above = (a * (narrow[first * row + i] >> 4)) >> 16;
+      const below = (b * (narrow[second * row + i] >> 4)) >> 16;
+      values[y * row + i] = Math.min(255, (above + below + 2) >> 2);
+    }
   }
   return { height, width, bands, values };
 }

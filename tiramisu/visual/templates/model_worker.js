@@ -14,8 +14,10 @@ async function start(message) {
   // Threads share memory, which browsers allow only on pages that a server isolates.
   const cores = Math.min(8, navigator.hardwareConcurrency || 1);
   ort.env.wasm.numThreads = self.crossOriginIsolated ? cores : 1;
-  const executionProviders = [message.provider];
-  session = await ort.InferenceSession.create(new Uint8Array(message.model), { executionProviders });
+  session = await ort.InferenceSession.create(new Uint8Array(message.model), {
+    executionProviders: [message.provider],
+    logSeverityLevel: 3, // errors only
+  });
   return {};
 }
 
