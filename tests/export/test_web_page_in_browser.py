@@ -270,6 +270,9 @@ def test_a_file_that_is_no_picture(
     page.page.set_input_files("#file", tmp_path / "notes.png")
     page.wait("problem")
     assert "notes.png is no picture" in page.page.inner_text("#trouble")
+    page.page.click("#camera")
+    page.wait("live")
+    assert not page.page.is_visible("#trouble")
 
 
 @pytest.mark.parametrize("name", ["DecompressionStream", "WebAssembly"])

@@ -144,8 +144,8 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         order = np.random.default_rng(config.seed).permutation(len(train))[: config.samples]
         calibration = [train[int(index)]["image"][None] for index in sorted(order)]
 
-    make_folder(target.parent)
     runtime = find_web_runtime(config.runtime) if is_page else None
+    make_folder(target.parent)
     print(f"exporting {model.info.arch} to {target} ...", flush=True)
     with _draft_folder(target) as folder:
         graph = (folder / target.name).with_suffix(SUFFIX_OF[graph_format])

@@ -347,6 +347,7 @@ async function startCamera() {
   video.srcObject = stream;
   await video.play();
   showCamera(true);
+  document.body.dataset.state = "busy";
   // One picture after the other, each as soon as the last one is done.
   while (camera === stream && document.body.dataset.state !== "problem") {
     const scale = Math.min(1, CAMERA_SIDE / Math.max(video.videoWidth, video.videoHeight));
