@@ -26,9 +26,9 @@ from tiramisu.data.resizing import resize_image
 from tiramisu.export import web_page
 from tiramisu.export.formats import export_model
 from tiramisu.export.web_page import write_model_page
-from tiramisu.export.web_runtime import WebRuntime, find_web_runtime
+from tiramisu.export.web_runtime import BUILDS, WebRuntime, find_web_runtime
 from tiramisu.inference.classify import classify
-from tiramisu.inference.exported import ExportedModel, load_exported
+from tiramisu.inference.exported import Description, ExportedModel, load_exported
 from tiramisu.inference.predict import predict
 from tiramisu.models import DenseNet
 from tiramisu.streets.scene import draw_scene
@@ -38,6 +38,14 @@ EQUAL = 0.995
 """Part of the pixels that must have the class that ONNX Runtime gives."""
 SIZES = ((96, 128), (97, 131), (144, 192), (150, 111), (40, 50))
 """Heights and widths of the photos; the network of the first tests sees half of them."""
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+GRAPHICS_CARD = (
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--use-vulkan=swiftshader",
+    "--enable-features=Vulkan",
+)
+"""Flags for a program that stands in for a graphics card, which pages do not use by themselves."""
 WAIT = 240_000
 """Milliseconds."""
 
@@ -47,9 +55,7 @@ Build = Callable[[ImageModel | ExportedModel], tuple[Path, ExportedModel]]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     pytest.importorskip("onnxruntime", reason="pages are compared with ONNX Runtime")
-    with open_chromium(
-        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
-    ) as browser:
+    with open_chromium(*CAMERA, *GRAPHICS_CARD) as browser:
         yield browser
 
 
@@ -105,6 +111,8 @@ class OpenPage:
             self.page.add_init_script(before)
         self.requests: list[str] = []
         self.problems: list[str] = []
+        self.messages: list[str] = []
+        self.page.on("console", lambda message: self.messages.append(message.text))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.goto(address)
@@ -286,21 +294,105 @@ def test_a_browser_that_is_too_old(
     assert page.problems == []
 
 
+CLAIM = """
+    const ask = navigator.gpu?.requestAdapter.bind(navigator.gpu);
+    const claim = async () => (await ask?.()) && { isFallbackAdapter: false };
+    if (ask) navigator.gpu.requestAdapter = claim;
+"""
+"""A script with which a page takes the program for a graphics card."""
+
+
 def test_a_graphics_card_that_fails(
     shipped: tuple[Path, ExportedModel],
+    runtime: WebRuntime,
     photos: list[Path],
     open_page: Callable[..., OpenPage],
+    tmp_path: Path,
 ) -> None:
-    before = (
-        "Object.defineProperty(navigator, 'gpu', {value: {requestAdapter: async () => ({})}});"
-        "WebAssembly.Suspending ||= class {};"
-    )
-    page = open_page(shipped[0], before=before)
+    native = shipped[1]
+    files = runtime.files | {BUILDS["gpu"].wasm: b"\0asm damaged"}
+    broken = dataclasses.replace(runtime, files=files)
+    path = tmp_path / "page.html"
+    write_model_page(path, model=native.path.read_bytes(), info=native.info, runtime=broken)
+    page = open_page(path, before=CLAIM)
     page.page.wait_for_selector("body[data-gpu=no]", timeout=WAIT)
-    expected = predict(shipped[1], photos[0]).mask
+    expected = predict(native, photos[0]).mask
     assert (page.mask(photos[0]) == expected).mean() >= EQUAL
     assert "WebAssembly" in page.page.inner_text("#status")
     assert page.problems == []
+
+
+def test_a_program_is_no_graphics_card(
+    shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage]
+) -> None:
+    page = open_page(shipped[0])
+    page.page.wait_for_selector("body[data-gpu=no]", timeout=WAIT)
+    assert page.page.locator("#part-gpu-wasm").count() == 1  # it was not even unpacked
+
+
+def test_a_graphics_card(
+    photos: list[Path], build: Build, open_page: Callable[..., OpenPage]
+) -> None:
+    path, native = build(small_model(INFO, photos[0]))
+    page = open_page(path, before=CLAIM)
+    page.page.wait_for_selector("body[data-gpu]", timeout=WAIT)
+    if page.page.locator("#part-gpu-wasm").count():
+        pytest.skip("this Chromium has no WebGPU, not even by a program")
+    if page.page.get_attribute("body", "data-gpu") == "no":
+        assert any("no WebGPU: it is slow" in message for message in page.messages), page.messages
+        return
+    expected = predict(native, photos[0]).mask
+    assert (page.mask(photos[0]) == expected).mean() >= EQUAL
+    assert "WebGPU" in page.page.inner_text("#status")
+    assert page.asked(path.as_uri()) == []
+
+
+def test_the_limit_of_the_size(
+    photos: list[Path], build: Build, open_page: Callable[..., OpenPage]
+) -> None:
+    path, native = build(small_model(INFO, photos[0]))
+    page = open_page(path)
+    page.wait("ready")
+    assert page.page.input_value("#longest") == "1024"
+    page.show(photos[2])
+    assert "192 x 144 pixels, seen by the network as 192 x 144" in page.page.inner_text("#status")
+    page.page.evaluate("document.querySelector('#longest option').value = 48")
+    page.page.select_option("#longest", "48")
+    page.page.wait_for_selector("#status:text('48 x 36')", timeout=WAIT)
+    mask = np.asarray(page.save("mask")[1])
+    small = ExportedModel(
+        native._run,
+        Description(info=dataclasses.replace(INFO, image_scale=0.25), precision="fp32"),
+        path=path,
+    )
+    assert (mask == predict(small, photos[2]).mask).mean() >= EQUAL
+
+
+@pytest.mark.parametrize(("event", "field"), [("paste", "clipboardData"), ("drop", "dataTransfer")])
+def test_photos_are_pasted_and_dropped(
+    photos: list[Path],
+    build: Build,
+    open_page: Callable[..., OpenPage],
+    event: str,
+    field: str,
+) -> None:
+    path, native = build(small_model(INFO, photos[0]))
+    page = open_page(path)
+    page.wait("ready")
+    page.page.evaluate(
+        """([values, event, field]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([Uint8Array.from(values)], "given.png"));
+            const given = new Event(event, { bubbles: true, cancelable: true });
+            given[field] = data;
+            document.body.dispatchEvent(given);
+        }""",
+        [list(photos[0].read_bytes()), event, field],
+    )
+    page.wait("done")
+    name, mask = page.save("mask")
+    assert name == "given_mask.png"
+    assert (np.asarray(mask) == predict(native, photos[0]).mask).mean() >= EQUAL
 
 
 @pytest.mark.parametrize(
