@@ -322,6 +322,25 @@ def test_a_graphics_card_that_fails(
     assert page.problems == []
 
 
+def test_a_graphics_card_that_fails_later(
+    shipped: tuple[Path, ExportedModel],
+    photos: list[Path],
+    open_page: Callable[..., OpenPage],
+) -> None:
+    page = open_page(shipped[0])
+    page.wait("ready")
+    page.page.evaluate(
+        """() => {
+            const call = async () => { throw new Error("the device is lost"); };
+            fallback = runtime;
+            runtime = { title: "WebGPU", call, worker: { terminate() {} } };
+        }"""
+    )
+    expected = predict(shipped[1], photos[0]).mask
+    assert (page.mask(photos[0]) == expected).mean() >= EQUAL
+    assert "WebAssembly" in page.page.inner_text("#status")
+
+
 def test_a_program_is_no_graphics_card(
     shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage]
 ) -> None:
