@@ -96,13 +96,14 @@ def predict_classes(argv: Sequence[str]) -> None:
 
 
 def export(argv: Sequence[str]) -> None:
-    """Write a trained model for ONNX Runtime, OpenVINO or torch.export."""
+    """Write a trained model for ONNX Runtime, OpenVINO, torch.export or a browser."""
     parser = Parser(
         "export",
         description="Write a trained model as a file (two for openvino) that runs without its "
         "PyTorch code, and compare its outputs with those of PyTorch. `predict`, `eval`, "
-        "`predict_cls` and `eval_cls` take the file as --checkpoint.",
-        usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2] [--int8] [options]",
+        "`predict_cls` and `eval_cls` take the file as --checkpoint; html is a web page that runs "
+        "the model on photos of whoever opens it.",
+        usage="%(prog)s --checkpoint RUN [--format onnx|openvino|pt2|html] [--int8] [options]",
     )
     parser.add_config(ExportConfig)
     config = ExportConfig(**parser.parse_flags(argv))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from setting_tests import missing_tests
+from standin_runtime import standin_files, write_folder
 from torch import Tensor
 
 from tiramisu.checkpoints.checkpoint import load_model, save_model
@@ -97,6 +98,29 @@ def test_checkpoint(run: Run, calls: Calls, tmp_path: Path) -> None:
 def test_format(run: Run, calls: Calls, tmp_path: Path, name: str, suffix: str) -> None:
     assert run(format=name).format == name
     assert (tmp_path / "run" / f"model{suffix}").is_file()
+
+
+def test_runtime(run: Run, calls: Calls, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "runtime", standin_files("4.5.6"))
+    report = run(format="html", runtime=str(folder))
+    page = tmp_path / "run" / "model.html"
+    assert (report.format, report.file) == ("html", str(page))
+    assert report.bytes == page.stat().st_size
+    assert "ONNX Runtime Web 4.5.6" in page.read_text()
+    assert calls.path is not None
+    assert calls.path.suffix == ".onnx"
+    assert sorted(path.name for path in page.parent.glob("model.*")) == [
+        "model.html",
+        "model.html.json",
+        "model.json",
+        "model.safetensors",
+    ]
+    with pytest.raises(FileNotFoundError, match="--runtime"):
+        run(format="html", runtime=str(tmp_path / "nowhere"), overwrite=True)
+    with pytest.raises(ValueError, match="--runtime with --format onnx"):
+        run(runtime=str(folder))
+    with pytest.raises(ValueError, match="--int8 with --format html"):
+        run(format="html", int8=True)
 
 
 def test_int8(run: Run, calls: Calls, tmp_path: Path) -> None:

@@ -18,9 +18,13 @@ class ExportConfig(SourceOptions):
     checkpoint: str
     """Model: a run's folder, model.safetensors, a .ckpt, the name of a model that comes with the
     package, or hf://USER/NAME."""
-    format: Literal["onnx", "openvino", "pt2"] = "onnx"
+    format: Literal["onnx", "openvino", "pt2", "html"] = "onnx"
     """Format: onnx, for ONNX Runtime and many other programs; openvino, the fastest on Intel and
-    AMD processors; pt2, the format of torch.export."""
+    AMD processors; pt2, the format of torch.export; html, a web page that runs the model in the
+    browser."""
+    runtime: str | None = None
+    """For --format html: folder or .tgz archive with the files of the npm package onnxruntime-web;
+    by default a fixed version is downloaded once."""
     int8: bool = False
     """Compute in 8-bit integers, calibrated on images of the data set; only for onnx and
     openvino."""
@@ -41,8 +45,8 @@ class ExportConfig(SourceOptions):
     limit: Count | None = None
     """Compare them on this many images, evenly spread over the split; by default on all."""
     out: str | None = None
-    """File to write; by default model.onnx, model.xml or model.pt2 in the run's folder (with --int8
-    model_int8.onnx or model_int8.xml)."""
+    """File to write; by default model.onnx, model.xml model.pt2 or model.html in the run's folder
+    (with --int8 model_int8.onnx or model_int8.xml)."""
     overwrite: bool = False
     """Replace an earlier export."""
 
@@ -52,4 +56,13 @@ class ExportConfig(SourceOptions):
             raise ValueError(
                 "--int8 with --format pt2: torch runs int8 fast only after it was compiled on the "
                 "user's machine; export int8 as onnx or openvino"
+            )
+        if self.int8 and self.format == "html":
+            raise ValueError(
+                "--int8 with --format html: browsers compute int8 no faster; leave --int8 out"
+            )
+        if self.runtime is not None and self.format != "html":
+            raise ValueError(
+                f"--runtime with --format {self.format}: only a web page holds a runtime; expected "
+                "--format html"
             )

@@ -26,6 +26,8 @@ from tiramisu.evaluation.evaluate import evaluate
 from tiramisu.evaluation.metrics import FIGURES
 from tiramisu.export.config import ExportConfig
 from tiramisu.export.formats import check_packages, export_model, move_exported
+from tiramisu.export.web_page import check_web_model, write_model_page
+from tiramisu.export.web_runtime import find_web_runtime
 from tiramisu.inference.exported import SUFFIX_OF, ExportedModel, load_exported
 
 TOLERANCE = 1e-4
@@ -105,8 +107,12 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
     Raises:
         ValueError, FileNotFoundError: the user has to change something; the message says what.
     """
-    check_packages(config.format, int8=config.int8)
+    is_page = config.format == "html"
+    graph_format = "onnx" if is_page else config.format  # a page holds an ONNX file
+    check_packages(graph_format, int8=config.int8)
     model = load_model(config.checkpoint)
+    if is_page:
+        check_web_model(model.info)
     target = _target(config)
     report_path = target.with_name(f"{target.name}.json")
     if not config.overwrite:
@@ -138,10 +144,12 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
         order = np.random.default_rng(config.seed).permutation(len(train))[: config.samples]
         calibration = [train[int(index)]["image"][None] for index in sorted(order)]
 
+    runtime = find_web_runtime(config.runtime) if is_page else None
     make_folder(target.parent)
     print(f"exporting {model.info.arch} to {target} ...", flush=True)
     with _draft_folder(target) as folder:
-        draft = export_model(model, folder / target.name, calibration=calibration, int8=config.int8)
+        graph = (folder / target.name).with_suffix(SUFFIX_OF[graph_format])
+        draft = export_model(model, graph, calibration=calibration, int8=config.int8)
         exported = load_exported(draft)
         images = list(_parity_images(model.info))
         parity = tuple(compare(model, exported, batch) for batch in images)
@@ -170,6 +178,10 @@ def export_checkpoint(config: ExportConfig) -> ExportReport:
             )
         # OpenVINO keeps the file of the weights open as long as the model exists.
         del exported
+        if runtime is not None:
+            page = folder / target.name
+            write_model_page(page, model=graph.read_bytes(), info=model.info, runtime=runtime)
+            draft = page
         parts = [draft, draft.with_suffix(".bin")] if draft.suffix == ".xml" else [draft]
         report = ExportReport(
             file=str(target),
@@ -249,7 +261,7 @@ def format_report(report: ExportReport) -> str:
 
 def _target(config: ExportConfig) -> Path:
     """The file to write."""
-    suffix = SUFFIX_OF[config.format]
+    suffix = ".html" if config.format == "html" else SUFFIX_OF[config.format]
     if config.out is not None:
         if Path(config.out).suffix != suffix:
             raise ValueError(
