@@ -48,7 +48,9 @@ def test_models(models: list[str], rectangles: Path, tmp_path: Path) -> None:
     comparison = compare(models, rectangles)
     own = [
         evaluate_checkpoint(
-            EvalConfig(checkpoint=path, data=str(rectangles), out=str(tmp_path / str(n)), accelerator="cpu")
+            EvalConfig(
+                checkpoint=path, data=str(rectangles), out=str(tmp_path / str(n)), accelerator="cpu"
+            )
         )
         for n, path in enumerate(models)
     ]
@@ -141,9 +143,7 @@ def test_accelerator(models: list[str], rectangles: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("has a GPU")
     with pytest.raises(ValueError, match="--accelerator gpu"):
-        compare_models(
-            CompareConfig(models=models, data=str(rectangles), accelerator="gpu")
-        )
+        compare_models(CompareConfig(models=models, data=str(rectangles), accelerator="gpu"))
 
 
 def test_report(models: list[str], rectangles: Path, tmp_path: Path) -> None:
@@ -184,7 +184,9 @@ def test_the_split_is_that_of_the_evaluation(
     find = "tiramisu.runs.comparing.find_data"
     monkeypatch.setattr(find, lambda *_, options, **__: seen.append(options) or 1 / 0)
     value = {"val_fraction": 0.3, "split_seed": 4, "groups": "^.", "folds": 3, "fold": 2}.get(name)
-    settings = {name: "background" if name == "unlabelled" else "a.yaml" if value is None else value}
+    settings = {
+        name: "background" if name == "unlabelled" else "a.yaml" if value is None else value
+    }
     settings |= {"folds": 3} if name == "fold" else {}
     with pytest.raises(ZeroDivisionError):
         compare(models, rectangles, **settings)

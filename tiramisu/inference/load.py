@@ -35,6 +35,7 @@ def _load(path: str, *, accelerator: Accelerator) -> Predictor:
         return load_model(path, device=pick_device(accelerator))
     if accelerator in ("gpu", "mps"):
         raise ValueError(
-            f"--accelerator {accelerator}: {path} runs on the CPU; for a GPU give the run's folder instead"
+            f"--accelerator {accelerator}: {path} runs on the CPU; for a GPU give the run's folder "
+            "instead"
         )
     return load_exported(path)

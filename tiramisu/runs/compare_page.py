@@ -85,7 +85,9 @@ def _list_changes(comparison: Comparison, other: Difference) -> Iterator[ShownCh
     change = other.model.of_images - comparison.first.of_images  # (N, 1 + C)
     for place in order:
         before, after = (m.of_images[place, 0] for m in (comparison.first, other.model))
-        row = [None if math.isnan(value) else round(100 * float(value), 1) for value in change[place]]
+        row = [
+            None if math.isnan(value) else round(100 * float(value), 1) for value in change[place]
+        ]
         yield ShownChange(
             name=comparison.image_names[place],
             note=f"{_show(before)} to {_show(after)}",
@@ -94,9 +96,7 @@ def _list_changes(comparison: Comparison, other: Difference) -> Iterator[ShownCh
         )
 
 
-def _show_pictures(
-    comparison: Comparison, other: Difference, place: int
-) -> Iterator[ShownPicture]:
+def _show_pictures(comparison: Comparison, other: Difference, place: int) -> Iterator[ShownPicture]:
     index, first = comparison.indices[place], comparison.first
     photo, truth = first.gallery.read(index)
     yield show_photo(photo, comparison.image_names[place])
