@@ -92,7 +92,8 @@ def describe_machine(
     names = [platform.processor() or platform.machine()]
     with contextlib.suppress(OSError):  # Linux knows the full name
         names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) or names
-    installed = {found.name.replace("_", "-"): found.version for found in metadata.distributions()}
+    # What pip has left behind of a package may have no name.
+    installed = {d.name.replace("_", "-"): d.version for d in metadata.distributions() if d.name}
     now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "processor": names[0],

@@ -3,10 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from tiny_classes import write_classes
+from tiny_data import write_rectangles
 from web_page import Page
 
 from tiramisu import commands
@@ -15,12 +18,23 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.evaluation.evaluate import evaluate_checkpoint
 from tiramisu.evaluation.metrics import score
+from tiramisu.runs import comparing
 from tiramisu.runs.comparing import Comparison, compare_models, measure
 from tiramisu.runs.config import CompareConfig
-from tiramisu.training.config import TrainConfig
+from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.preparing import build_model_for
+from tiramisu.training.train import train
 
 FIELDS = {field.name for field in dataclasses.fields(CompareConfig)}
+
+
+@pytest.fixture(scope="module")
+def rectangles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images to compare on."""
+    root = tmp_path_factory.mktemp("rectangles")
+    write_rectangles(root, "train", count=12, seed=1)
+    write_rectangles(root, "val", count=2, seed=2)
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +53,7 @@ def models(rectangles: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
 
 
 def compare(models: list[str], data: Path, **settings: object) -> Comparison:
+    settings = {"split": "train"} | settings
     return compare_models(
         CompareConfig(models=models, data=str(data), accelerator="cpu", **settings)
     )
@@ -62,6 +77,7 @@ def test_models(models: list[str], rectangles: Path, tmp_path: Path) -> None:
         assert (other.difference <= other.high + 1e-9).all()
         images = zip(own[0].images, scores.images, strict=True)
         changes = [after.mean_iou - before.mean_iou for before, after in images]
+        assert all(changes)
         assert comparison.rank_images(other) == np.argsort(changes, kind="stable").tolist()
     assert all(other.difference[0] for other in comparison.others)
     text = str(comparison)
@@ -101,12 +117,50 @@ def test_an_interval_is_that_of_a_plain_resampling(models: list[str], rectangles
 
 def test_seed(models: list[str], rectangles: Path) -> None:
     lows = [compare(models[:2], rectangles, seed=seed).others[0].low[0] for seed in (1, 1, 2)]
-    assert lows[0] == lows[1]
+    assert lows[0] == lows[1] != lows[2]
+
+
+def test_few_images_have_no_interval(models: list[str], rectangles: Path) -> None:
+    for settings in ({"limit": 9}, {"together": r"^train[0-3]?"}):
+        (other,) = compare(models[:2], rectangles, **settings).others
+        assert np.isnan(other.low).all()
+        assert not other.is_certain.any()
+    assert "What is in fewer than 10 images has no interval" in str(
+        compare(models[:2], rectangles, limit=9)
+    )
+
+
+def test_equal_models_seldom_differ_by_more_than_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions that are right by the same chance, on images of two classes."""
+    monkeypatch.setattr(comparing, "count_images", lambda scores: scores.counts)
+    rng = np.random.default_rng(0)
+    certain = []
+    for _ in range(60):
+        model = [
+            SimpleNamespace(scores=FakeScores(rng.binomial(100, 0.7, (30, 2)))) for _ in range(2)
+        ]
+        groups = np.arange(30)
+        weights = comparing._resample(30, seed=1)
+        first, other = (comparing._score(weights, m, groups, task="segmentation") for m in model)
+        values = [measure(m.scores.counts.sum(axis=0), task="segmentation") for m in model]
+        for m, value in zip(model, values, strict=True):
+            m.values = value
+        difference = comparing._differ(model[1], model[0], other - first, groups)
+        certain.append(difference.is_certain[0])
+    assert np.mean(certain) < 0.17
+
+
+class FakeScores:
+    """Counts of two classes with 100 pixels each in every image."""
+
+    def __init__(self, right: np.ndarray) -> None:
+        wrong = 100 - right[:, ::-1]
+        self.counts = np.stack([right, np.full_like(right, 100), right + wrong], axis=1)
 
 
 def test_together(models: list[str], rectangles: Path) -> None:
-    """The first three images are drawn together, the others one by one."""
-    wide = compare(models[:2], rectangles, split="train", together="^(train)[0-2]")
+    """The first two images are drawn together, the others one by one."""
+    wide = compare(models[:2], rectangles, split="train", together="^(train)[01]$")
     plain = compare(models[:2], rectangles, split="train")
     assert (wide.others[0].low[0], wide.others[0].high[0]) != (
         plain.others[0].low[0],
@@ -121,8 +175,7 @@ def test_limit(models: list[str], rectangles: Path) -> None:
 
 
 def test_split(models: list[str], rectangles: Path) -> None:
-    comparison = compare(models[:2], rectangles, split="train")
-    assert comparison.title.endswith("train, 6 images")
+    assert compare(models[:2], rectangles, split="val").title.endswith("val, 2 images")
 
 
 def test_data(models: list[str], rectangles: Path) -> None:
@@ -134,9 +187,15 @@ def test_data_root(models: list[str], rectangles: Path) -> None:
         compare(models[:2], rectangles, data_root=str(rectangles / "gone"))
 
 
-def test_tile(models: list[str], rectangles: Path) -> None:
-    whole, tiled = (compare(models[:2], rectangles, tile=tile) for tile in ("off", 64))
-    assert whole.first.values == pytest.approx(tiled.first.values, abs=0.02)
+def test_tile(models: list[str], rectangles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    evaluate = comparing.evaluate
+    monkeypatch.setattr(
+        comparing, "evaluate", lambda *a, tile, **b: asked.append(tile) or evaluate(*a, **b)
+    )
+    for tile in ("off", 64, "auto"):
+        compare(models[:2], rectangles, tile=tile, split="val")
+    assert asked == [None, None, 64, 64, "auto", "auto"]
 
 
 def test_accelerator(models: list[str], rectangles: Path) -> None:
@@ -148,17 +207,17 @@ def test_accelerator(models: list[str], rectangles: Path) -> None:
 
 def test_report(models: list[str], rectangles: Path, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    argv = [*models, "--data", str(rectangles), "--accelerator", "cpu", "--report", str(path)]
+    argv = [*models, "--data", str(rectangles), "--split", "train", "--report", str(path)]
     commands.compare(argv)
     page = Page(path)
     figures = [attributes for tag, attributes in page.elements if tag == "figure"]
-    assert len(figures) == 2 * 3  # two models beside the first, three images
+    assert len(figures) == 2 * 12  # two models beside the first, twelve images
     assert page.count("img") == 4 * len(figures)
     comparison = compare(models, rectangles)
     for part, other in enumerate(comparison.others):
         order = comparison.rank_images(other)
         change = 100 * (other.model.of_images - comparison.first.of_images)[order]
-        shown = [json.loads(a["data-values"]) for a in figures[3 * part : 3 * part + 3]]
+        shown = [json.loads(a["data-values"]) for a in figures[12 * part :][:12]]
         for row, values in zip(shown, change, strict=True):
             assert row == [None if np.isnan(v) else round(float(v), 1) for v in values]
     assert "http" not in page.source
@@ -218,3 +277,40 @@ def test_values_of_a_split_and_of_its_classes() -> None:
     assert np.isnan(values[3])
     classes = measure(counts, task="classification")
     assert classes[:3] == pytest.approx([12 / 15, 5 / 6, 7 / 9])
+
+
+def test_classifiers(tmp_path: Path) -> None:
+    names = [f"{split}/{name}" for split in ("train", "val") for name in ("a", "b")]
+    data = write_classes(tmp_path / "data", dict.fromkeys(names, 6))
+    for seed in (1, 2):
+        config = ClassifierTrainConfig(
+            data=str(data), epochs=1, out=str(tmp_path / f"run{seed}"), seed=seed, batch_size=4
+        )
+        train(config)
+    path = tmp_path / "page.html"
+    commands.compare([str(tmp_path / f"run{n}") for n in (1, 2)] + ["--report", str(path)])
+    page = Page(path)
+    assert "top-1 and recall of each class" in page.text
+    assert page.count("img") == page.count("figure")
+
+
+def test_models_with_other_splits_are_named(
+    rectangles: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    write_rectangles(data, "train", count=12, seed=1)
+    for seed in (1, 2):
+        train(
+            TrainConfig(
+                data=str(data),
+                epochs=1,
+                max_steps=1,
+                keep="last",
+                crop=(32, 32),
+                split_seed=seed,
+                out=str(tmp_path / f"run{seed}"),
+                accelerator="cpu",
+            )
+        )
+    compare_models(CompareConfig(models=[str(tmp_path / "run1"), str(tmp_path / "run2")]))
+    assert "were trained with different splits" in caplog.text

@@ -70,7 +70,9 @@ def test_only_differing_settings_are_shown(trained: Path) -> None:
         assert list(differences) == ["lr"]
 
 
-def test_runs_that_are_not_complete(trained: Path, tmp_path: Path) -> None:
+def test_runs_that_are_not_complete(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     copy = shutil.copytree(trained / "first", tmp_path / "all" / "run")
     (copy / "scores/scores.json").write_text("{")
     (copy / "origin.json").unlink()
@@ -81,9 +83,14 @@ def test_runs_that_are_not_complete(trained: Path, tmp_path: Path) -> None:
     (run,) = find_runs(tmp_path / "all")
     assert run.seconds == 0
     assert not run.history
-    (copy / "config.yaml").write_text("[")
-    with pytest.raises(ValueError, match=r"config\.yaml.*: not YAML"):
-        find_runs(tmp_path / "all")
+    shutil.copytree(trained / "first", tmp_path / "all" / "other")
+    shutil.copytree(trained / "first", copy / "wandb" / "files")  # of a logger
+    (copy / "to_nothing").symlink_to(tmp_path / "gone")
+    assert [run.name for run in find_runs(tmp_path / "all")] == ["other", "run"]
+    for content, said in (("[", "not YAML"), ("[1]", "does not hold"), ("a: 1", "does not hold")):
+        (copy / "config.yaml").write_text(content)
+        assert [run.name for run in find_runs(tmp_path / "all")] == ["other"]
+        assert said in caplog.messages[-1]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def find_data(
             kept = [name for name in given if name not in SPLIT_OPTIONS]
         else:
             split_file = find_split_file(file)
-            _warn_of_other_splits(members)
+            warn_of_other_splits(members)
             kept = list(given)
         given |= {n: trained_with.get(n) for n in kept if given[n] is None}
     # Of other data all samples are evaluated, unless the options ask for a split.
@@ -76,8 +76,12 @@ def find_data(
     return data, spec, root
 
 
-def _warn_of_other_splits(members: Sequence[Path]) -> None:
-    """Say that the members of an ensemble have learnt what others are evaluated on."""
+def warn_of_other_splits(members: Sequence[Path]) -> None:
+    """Say that some of several models have learnt what others are evaluated on.
+
+    Args:
+        members: their files.
+    """
     files = [find_split_file(member) for member in members]
     vals = [None if file is None else sorted(read_record(file).val) for file in files]
     others = [member for member, val in zip(members, vals, strict=True) if val != vals[0]]

@@ -160,6 +160,8 @@ def evaluate_checkpoint(
     how += ["test-time augmentation"] if config.tta else []
     how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []
     title = f"{info.arch} on {spec.name} {config.split}"
+    save_scores(scores, spec, out, table=table, settings=settings)
+    print(f"\n{title}: {', '.join(how)} (in %)\n\n{table}\n\nwritten to {out}", flush=True)
     report = report or out / REPORT_NAME
     write_score_page(
         report,
@@ -174,11 +176,7 @@ def evaluate_checkpoint(
         settings=settings,
         origin=describe_origin(model.device),
     )
-    save_scores(scores, spec, out, table=table, settings=settings)
-    print(
-        f"\n{title}: {', '.join(how)} (in %)\n\n{table}\n\nwritten to {out}; {report} shows the "
-        "images, the worst first"
-    )
+    print(f"{report} shows the images, the worst first")
     return scores
 
 
@@ -337,6 +335,7 @@ def _choose_folder(config: EvalConfig, spec: DatasetSpec, *, batch_size: int) ->
     statistics = f"batch{batch_size}" if config.bn == "batch" else config.bn
     name = f"{spec.name}_{config.split}_{statistics}" + ("_tta" if config.tta else "")
     name += f"_mc{config.mc_dropout}" if config.mc_dropout else ""
+    name += f"_limit{config.limit}" if config.limit else ""
     members = list_members(config.checkpoint)
     file = find_model_file(members[0])
     if len(members) > 1:

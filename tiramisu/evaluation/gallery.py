@@ -107,11 +107,12 @@ class Gallery:
         )
 
     def read(self, index: int) -> tuple[Picture, Label]:
-        """An image and its ground truth, at the size of the pictures."""
+        """An image and its ground truth, at the size of the pictures; a class stays as it is."""
         image, label = self.dataset.read(index)
-        size = _fit(label.shape)
+        size = _fit(label.shape or image.shape[:2])
         picture = pictures.show_bands(image, value_range=self.value_range)
-        return pictures.resize(picture, size), resize_label(label, size)
+        truth = resize_label(label, size) if label.shape else label
+        return pictures.resize(picture, size), truth
 
     def prediction(self, index: int) -> Label:
         """The prediction of an image, at the size of the pictures."""
@@ -165,12 +166,13 @@ def pick_images(
     places.sort(key=lambda place: scores[place])
     if len(places) <= most:
         return places
-    picked: set[int] = set()
+    worst: dict[int, None] = {}
     num_classes = len(of_classes[0])
     for index in range(num_classes):
         there = [place for place in places if not math.isnan(of_classes[place][index])]
         there.sort(key=lambda place: of_classes[place][index])
-        picked.update(there[: max(1, min(_WORST_OF_CLASS, most // (2 * num_classes)))])
+        worst |= dict.fromkeys(there[: max(1, min(_WORST_OF_CLASS, most // (2 * num_classes)))])
+    picked = set(list(worst)[:most])  # of many classes, not all have room
     picked.update(places[: (most - len(picked)) // 2])
     rest = [place for place in places if place not in picked]
     even = np.linspace(0, len(rest) - 1, max(0, most - len(picked))).round()

@@ -22,8 +22,16 @@ from tiramisu.evaluation.metrics import (
     SegmentationScores,
 )
 from tiramisu.evaluation.plots import list_points
-from tiramisu.settings import show
-from tiramisu.visual.page import INK, LINE, SERIES, add_legend, figure_svg, new_axes, write_page
+from tiramisu.visual.page import (
+    INK,
+    LINE,
+    SERIES,
+    add_legend,
+    figure_svg,
+    hex_color,
+    new_axes,
+    write_page,
+)
 
 REPORT_NAME = "report.html"
 _MOST_CELLS = 40
@@ -119,8 +127,8 @@ def write_score_page(
         "images": images,
         "num_images": num_images,
         "has_pixels": spec.task == "segmentation",
-        "settings": {name: show(value) for name, value in settings.items()},
-        "origin": {name: show(value) for name, value in origin.items()},
+        "settings": settings,
+        "origin": origin,
     }
     write_page(path, "scores.html", values)
 
@@ -176,7 +184,7 @@ def _list_classes(
             values = [_percent(first), _percent(scores.precision[i]), str(counts[i])]
         yield ShownClass(
             name=name,
-            color="#{:02x}{:02x}{:02x}".format(*color),
+            color=hex_color(color),
             share=0 if math.isnan(first) else float(first),
             values=tuple(values),
         )
@@ -212,7 +220,7 @@ def _plot_distances(errors: ErrorAnalysis) -> str:
     known, wrong = errors.near_border
     return _plot_bars(
         _name_bins(DISTANCES),
-        100 * wrong / np.maximum(known, 1),
+        _percentages(wrong, known),
         label="distance to the nearest border, pixels",
         side="wrong pixels, %",
         title="Errors by their distance to borders",
@@ -223,11 +231,17 @@ def _plot_sizes(errors: ErrorAnalysis) -> str:
     _, pixels, wrong = errors.by_size
     return _plot_bars(
         _name_bins(SIDES),
-        100 * wrong / np.maximum(pixels, 1),
+        _percentages(wrong, pixels),
         label="size of the object (root of its area), pixels",
         side="wrong pixels, %",
         title="Errors by the size of objects",
     )
+
+
+def _percentages(part: Counts, whole: Counts) -> list[float]:
+    """NaN where there is nothing, which has no bar."""
+    with np.errstate(invalid="ignore"):
+        return list(100 * part / whole)
 
 
 def _name_bins(starts: Sequence[int]) -> list[str]:
@@ -239,7 +253,8 @@ def _plot_bars(
     names: Sequence[str], values: Sequence[float], *, label: str, side: str, title: str
 ) -> str:
     figure, axes = new_axes()
-    bars = axes.bar(range(len(names)), values, width=0.7, color=SERIES[0])
+    known = [place for place, value in enumerate(values) if not math.isnan(value)]
+    bars = axes.bar(known, [values[place] for place in known], width=0.7, color=SERIES[0])
     axes.bar_label(bars, fmt="%.0f", fontsize=8, color=INK, padding=1)
     axes.set_xticks(range(len(names)), names)
     axes.set(xlabel=label, ylabel=side)

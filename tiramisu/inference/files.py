@@ -19,6 +19,8 @@ from tiramisu.inference.image_results import (
     TABLE_NAME,
     check_class_masks,
     check_table,
+    describe_origin,
+    is_complete,
     name_class_mask,
     write_image,
     write_table,
@@ -87,14 +89,17 @@ def predict_files(
             pass  # only to raise the error of a model without dropout
     targets = {item: _targets(item, out, config, is_map=item.path in maps) for item in inputs}
     shared = [out / ANNOTATIONS] if config.polygons == "coco" else []
-    # The JSON of an input is written last: where there is one, the input is done.
-    complete = [i for i in targets if config.resume and targets[i][".json"].exists()]
-    replace = config.overwrite or config.resume
+    complete: set[Input] = set()
+    if config.resume:
+        complete = {i for i, files in targets.items() if is_complete(i, files, config)}
+    # Without a complete input nothing tells that files are those of a prediction that was stopped.
+    replace = config.overwrite or bool(complete)
     _check_targets(out, sources, targets, shared=shared, overwrite=replace)
     check_table(out / TABLE_NAME, overwrite=config.overwrite)
     make_folder(out)
     written: list[Path] = []
     failures: list[str] = []
+    done = len(complete)
     try:
         with ExitStack() as opened:
             coco = None
@@ -107,9 +112,10 @@ def predict_files(
             )
             for item in progress:
                 files = targets[item]
-                files[".json"].parent.mkdir(parents=True, exist_ok=True)
                 started = time.perf_counter()
                 try:
+                    if files[".json"].parent != out:
+                        make_folder(files[".json"].parent)
                     is_map = item.path in maps
                     summary, mask = _predict_one(model, item, files, config, is_map=is_map)
                     if ".geojson" in files:
@@ -124,18 +130,20 @@ def predict_files(
                     failures.append(describe_failure(item, error, smaller="--tile"))
                 else:
                     seconds = round(time.perf_counter() - started, 3)
-                    described = {"input": path_text(item.path), **summary, "seconds": seconds}
+                    described = describe_origin(item, config) | summary | {"seconds": seconds}
+                    # Last: it tells that the input is complete.
                     write_file(files[".json"], json.dumps(described, indent=2) + "\n")
                     written += files.values()
+                    done += 1
     except KeyboardInterrupt as interrupt:
-        done = len(complete) + sum(of_input[".json"] in written for of_input in targets.values())
         # What is done so far is not in the annotations of all images.
         rest = "start again with --overwrite" if shared else "go on with --resume"
         raise type(interrupt)(
             f"stopped: {done} of {len(inputs)} inputs are done, their results are in {out}; {rest}"
         ) from None
-    if written:
-        write_table(out / TABLE_NAME, class_names=model.info.class_names)
+    if done:
+        results = [files[".json"] for files in targets.values()]
+        write_table(out / TABLE_NAME, results, class_names=model.info.class_names)
         written.append(out / TABLE_NAME)
     raise_failures(failures, total=len(inputs))
     return written + shared

@@ -4,8 +4,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,9 +16,10 @@ from tiramisu.atomic import write_file, write_then_rename
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.json_file import read_json
 from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.inputs import Input
 from tiramisu.inference.predict import Prediction
 from tiramisu.inference.uncertainty import UncertainPrediction
-from tiramisu.text import did_you_mean, list_some
+from tiramisu.text import did_you_mean, list_some, path_text
 from tiramisu.visual.heat import find_scale, heat_map_with_scale
 from tiramisu.visual.pictures import Picture, draw_legend, save_png, stack
 
@@ -45,11 +47,33 @@ def check_class_masks(names: Sequence[str] | None, class_names: Sequence[str]) -
 
 def name_class_mask(name: str) -> str:
     """The ending of the file with the mask of a class."""
-    return f"_only_{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}.png"
+    plain = re.sub(r"[^\w.-]+", "-", name)
+    return f"_only_{plain}.png"
+
+
+def is_complete(item: Input, files: Mapping[str, Path], config: PredictConfig) -> bool:
+    """Whether an input has all its results, from this model and these settings."""
+    described = _read_result(files[".json"])
+    asked = describe_origin(item, config)
+    return all(described.get(name) == value for name, value in asked.items()) and all(
+        file.exists() for file in files.values()
+    )
+
+
+def describe_origin(item: Input, config: PredictConfig) -> dict[str, object]:
+    """From what a result comes: the first entries of its JSON."""
+    return {
+        "input": path_text(item.path),
+        "checkpoint": path_text(config.checkpoint),
+        "tta": config.tta,
+        "passes": config.passes,
+    }
 
 
 def check_table(path: Path, *, overwrite: bool) -> None:
-    """Raise ValueError if a table of the shares would replace a file of another kind."""
+    """Raise ValueError if a table of the shares would replace something of another kind."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give another folder for the results")
     if path.exists() and not overwrite:
         with path.open(encoding="utf-8", errors="replace") as file:
             if not file.readline().startswith(",".join(_COLUMNS)):
@@ -59,27 +83,41 @@ def check_table(path: Path, *, overwrite: bool) -> None:
                 )
 
 
-def write_table(path: Path, *, class_names: Sequence[str]) -> None:
-    """Write a line for each result in a folder: size, confidence and the shares of the classes.
+def write_table(path: Path, results: Iterable[Path], *, class_names: Sequence[str]) -> None:
+    """Write a line for each result: size, confidence and the shares of the classes.
+
+    Lines of earlier predictions of the same classes stay.
 
     Args:
-        path: the file, in the folder of the results.
+        path: the file.
+        results: the JSON of each input; those that are not there have failed.
         class_names: names of all classes.
     """
-    rows = [[*_COLUMNS, *class_names]]
-    for file in sorted(path.parent.rglob("*.json")):
-        try:
-            content = read_json(file)
-        except ValueError:  # of someone else
-            continue
-        if isinstance(content, dict) and {"input", "shares"} <= content.keys():
-            values = [content.get(key, "") for key in _COLUMNS]
+    heading = [*_COLUMNS, *class_names]
+    rows: dict[str, list[str]] = {}
+    if path.is_file():
+        lines = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
+        earlier = [line for line in lines if len(line) == len(heading)]
+        rows = {line[0]: line for line in earlier[1:]} if earlier[:1] == [heading] else {}
+    for file in results:
+        if content := _read_result(file):
             shares = [content["shares"].get(name, "") for name in class_names]
-            cells = [*values, *shares]
-            rows.append([f"{v:.6g}" if isinstance(v, float) else str(v) for v in cells])
+            cells = [*(content.get(key, "") for key in _COLUMNS), *shares]
+            line = [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
+            rows[line[0]] = line
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([heading, *sorted(rows.values())])
     write_file(path, text.getvalue())
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """The JSON of a result; empty if it is none."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    is_result = isinstance(content, dict) and isinstance(content.get("shares"), dict)
+    return content if is_result else {}
 
 
 def write_image(

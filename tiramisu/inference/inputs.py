@@ -135,7 +135,7 @@ def _walk(folder: Path, without: Path | None) -> Iterator[Path]:
     """The images and videos in a folder and in those within it, sorted."""
     for entry in sorted(folder.iterdir()):
         if not entry.is_dir():
-            if entry.suffix.lower() in SUFFIXES:
+            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
                 yield entry
         elif not (entry.is_symlink() or entry.name.startswith(".")) and not (
             without is not None and os.path.realpath(entry) == os.path.realpath(without)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiramisu.evaluation.gallery import show_photo
-from tiramisu.runs.comparing import CONFIDENCE, RESAMPLES, Comparison, Difference
-from tiramisu.visual.page import ShownPicture, write_page
+from tiramisu.runs.comparing import Comparison, Difference, signed
+from tiramisu.visual.page import ShownPicture, hex_color, write_page
 
 _MOST = 60
 """Images that got worse, and that got better, at most."""
@@ -55,8 +55,7 @@ def write_compare_page(path: Path, comparison: Comparison) -> None:
         "title": f"{comparison.first.name} and others on {comparison.title}",
         "first": comparison.first.name,
         "parts": parts,
-        "confidence": CONFIDENCE,
-        "resamples": RESAMPLES,
+        "explanation": comparison.explanation,
         "has_pixels": spec.task == "segmentation",
         "class_names": spec.class_names,
     }
@@ -64,16 +63,16 @@ def write_compare_page(path: Path, comparison: Comparison) -> None:
 
 
 def _list_rows(comparison: Comparison, other: Difference) -> Iterator[ShownRow]:
-    colors = ["", *("#{:02x}{:02x}{:02x}".format(*color) for color in comparison.spec.colors)]
+    colors = ["", *(hex_color(color) for color in comparison.spec.colors)]
     for i, (name, color) in enumerate(zip(comparison.row_names, colors, strict=True)):
-        low, high = 100 * other.low[i], 100 * other.high[i]
+        low, high = other.low[i], other.high[i]
         yield ShownRow(
             name=name,
             color=color,
             values=(_show(comparison.first.values[i]), _show(other.model.values[i])),
             difference=100 * float(other.difference[i]),
-            text=_show(other.difference[i], sign="+"),
-            interval="" if math.isnan(low) else f"{low:+.1f} to {high:+.1f}",
+            text=signed(other.difference[i]),
+            interval="" if math.isnan(low) else f"{signed(low)} to {signed(high)}",
             is_certain=bool(other.is_certain[i]),
         )
 
@@ -106,5 +105,5 @@ def _show_pictures(comparison: Comparison, other: Difference, place: int) -> Ite
             yield model.gallery.paint(model.gallery.prediction(index), model.name)
 
 
-def _show(share: float, *, sign: str = "") -> str:
-    return "-" if math.isnan(share) else f"{100 * share:{sign}.1f}"
+def _show(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"

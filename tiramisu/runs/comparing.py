@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.checkpoints.trained_on import find_data
+from tiramisu.checkpoints.model_files import find_model_file, list_members
+from tiramisu.checkpoints.trained_on import find_data, warn_of_other_splits
 from tiramisu.data.dataset import open_split
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.splitting.groups import name_groups
@@ -25,6 +26,8 @@ from tiramisu.text import format_table
 Values = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
+FEWEST = 10
+"""Images, or groups of them, below which no interval is given: it would be far too narrow."""
 CONFIDENCE = 95
 """Percent of the resamples whose differences lie within the interval."""
 _MOST_IMAGES = 5
@@ -79,31 +82,40 @@ class Comparison:
         """What the values are: of the split, and of each class."""
         return [_NAMES[self.spec.task][0], *self.spec.class_names]
 
+    @property
+    def explanation(self) -> str:
+        """What the tables show."""
+        whole, of_class = _NAMES[self.spec.task]
+        return (
+            f"{whole} and {of_class} of each class. {CONFIDENCE} % of {RESAMPLES} resamples of the "
+            "images lie in the interval; a difference is more than chance where zero lies outside "
+            f"of it. By chance this is so for 1 in {round(100 / (100 - CONFIDENCE))} classes of "
+            f"equal models. What is in fewer than {FEWEST} images has no interval."
+        )
+
     def rank_images(self, other: Difference) -> list[int]:
-        """The places of the images, from the one that got worse by most to the best one."""
+        """The places of the images that changed, the one that got worse by most first."""
         change = other.model.of_images[:, 0] - self.first.of_images[:, 0]
         order = np.argsort(change, kind="stable")
-        return [int(place) for place in order if not math.isnan(change[place])]
+        return [int(place) for place in order if abs(change[place]) > 0]  # not NaN
 
     def __str__(self) -> str:
         blocks = [f"{self.title} (in %)"]
         for other in self.others:
             blocks += [format_table(self._list_rows(other)), self._list_images(other)]
-        names = self.row_names
-        certain = f"{CONFIDENCE} % of {RESAMPLES} resamples of the images lie in the interval"
-        blocks.append(f"{names[0]} and {_NAMES[self.spec.task][1]} of each class; {certain}.")
+        blocks.append(self.explanation)
         return "\n\n".join(blocks)
 
     def _list_rows(self, other: Difference) -> list[list[str]]:
         rows = [["", self.first.name, other.model.name, "difference", "interval", ""]]
         for i, name in enumerate(self.row_names):
-            interval = f"{_signed(other.low[i])} to {_signed(other.high[i])}"
+            interval = f"{signed(other.low[i])} to {signed(other.high[i])}"
             rows.append(
                 [
                     name,
                     _percent(self.first.values[i]),
                     _percent(other.model.values[i]),
-                    _signed(other.difference[i]),
+                    signed(other.difference[i]),
                     "-" if math.isnan(other.low[i]) else interval,
                     "more than chance" if other.is_certain[i] else "",
                 ]
@@ -114,10 +126,10 @@ class Comparison:
         order = self.rank_images(other)
         change = other.model.of_images[:, 0] - self.first.of_images[:, 0]
         better, worse = (int(np.count_nonzero(part)) for part in (change > 0, change < 0))
-        lines = [f"{better} of {len(order)} images are better, {worse} worse."]
+        lines = [f"Of {len(change)} images {better} are better, {worse} worse."]
         for word, sign, places in (("Better", 1, order[::-1]), ("Worse", -1, order)):
             shown = [place for place in places[:_MOST_IMAGES] if sign * change[place] > 0]
-            names = (f"{self.image_names[place]} ({_signed(change[place])})" for place in shown)
+            names = (f"{self.image_names[place]} ({signed(change[place])})" for place in shown)
             if shown:
                 lines.append(f"{word}: {', '.join(names)}")
         return "\n".join(lines)
@@ -132,6 +144,9 @@ def compare_models(config: CompareConfig) -> Comparison:
         FileNotFoundError: there is no such model, or no such data.
     """
     models = [load_predictor(path, accelerator=config.accelerator) for path in config.models]
+    if config.data is None:
+        members = [member for path in config.models for member in list_members(path)]
+        warn_of_other_splits([find_model_file(member) for member in members])
     name, root = config.data, config.data_root
     specs: list[DatasetSpec] = []
     for model in models:  # those after the first must fit its data
@@ -151,8 +166,9 @@ def compare_models(config: CompareConfig) -> Comparison:
     dataset = first.gallery.dataset
     indices = pick_evenly(len(dataset), config.limit)
     names = [dataset.names[index] for index in indices]
-    weights = _resample(names, pattern=config.together, seed=config.seed)
-    resampled = _score(weights, first, task=spec.task)
+    groups = _number_groups(names, config.together)
+    weights = _resample(int(groups.max()) + 1, seed=config.seed)
+    resampled = _score(weights, first, groups, task=spec.task)
     return Comparison(
         title=f"{spec.name} {config.split}, {len(names)} images",
         spec=spec,
@@ -160,7 +176,9 @@ def compare_models(config: CompareConfig) -> Comparison:
         indices=indices,
         first=first,
         others=tuple(
-            _differ(other, first, _score(weights, other, task=spec.task) - resampled)
+            _differ(
+                other, first, _score(weights, other, groups, task=spec.task) - resampled, groups
+            )
             for other in others
         ),
     )
@@ -168,8 +186,10 @@ def compare_models(config: CompareConfig) -> Comparison:
 
 def _shorten(models: Sequence[str]) -> list[str]:
     """Names of models for tables: without the folders that all have in common."""
-    if len({str(Path(model).parent) for model in models}) == 1:
-        return [Path(model).name for model in models]
+    parts = [Path(model) for model in models]
+    alone = all("," not in model and path.name for model, path in zip(models, parts, strict=True))
+    if alone and len({path.parent for path in parts}) == 1:
+        return [path.name for path in parts]
     return list(models)
 
 
@@ -230,33 +250,53 @@ def measure(counts: npt.NDArray[Any], *, task: str) -> Values:
     return np.concatenate([whole[..., None], classes], axis=-1)
 
 
-def _resample(names: Sequence[str], *, pattern: str | None, seed: int) -> npt.NDArray[np.int64]:
-    """How often each image is in each resample, (RESAMPLES, N).
-
-    Images, or groups of them, are drawn with replacement, as many as there are.
-    """
+def _number_groups(names: Sequence[str], pattern: str | None) -> npt.NDArray[np.int64]:
+    """The number of the group of each image, (N,); each is alone without a pattern."""
     groups = name_groups(names, pattern, flag="--together")
-    members = np.unique(groups, return_inverse=True)[1]  # (N,)
-    number = int(members.max()) + 1
+    return np.asarray(np.unique(groups, return_inverse=True)[1], np.int64)
+
+
+def _resample(number: int, *, seed: int) -> Values:
+    """How often each of so many groups is in each resample, (RESAMPLES, number).
+
+    They are drawn with replacement, as many as there are.
+    """
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(number, np.full(number, 1 / number), size=RESAMPLES)
-    return np.asarray(drawn[:, members])  # (R, groups) -> (R, N)
+    shares = np.full(number, 1 / number)
+    return rng.multinomial(number, shares, size=RESAMPLES).astype(np.float64)
 
 
-def _score(weights: npt.NDArray[np.int64], model: Evaluated, *, task: str) -> Values:
-    """The values of each resample, (RESAMPLES, 1 + C)."""
+def _sum_groups(model: Evaluated, members: npt.NDArray[np.int64]) -> Values:
+    """The counts of each group, (groups, 3, C); sums below 2**53 are exact."""
     counts = count_images(model.scores)
-    sums = weights @ counts.reshape(len(counts), -1)  # (R, N) @ (N, 3 C) -> (R, 3 C)
-    return measure(sums.reshape(len(weights), *counts.shape[1:]), task=task)
+    sums = np.zeros((int(members.max()) + 1, *counts.shape[1:]))
+    np.add.at(sums, members, counts)
+    return sums
 
 
-def _differ(other: Evaluated, first: Evaluated, resampled: Values) -> Difference:
-    """A model beside the first; `resampled` (R, 1 + C) are the differences of the resamples."""
+def _score(
+    weights: Values, model: Evaluated, members: npt.NDArray[np.int64], *, task: str
+) -> Values:
+    """The values of each resample, (RESAMPLES, 1 + C)."""
+    groups = _sum_groups(model, members)
+    sums = weights @ groups.reshape(len(groups), -1)  # (R, G) @ (G, 3 C) -> (R, 3 C)
+    return measure(sums.reshape(len(weights), *groups.shape[1:]), task=task)
+
+
+def _differ(
+    other: Evaluated, first: Evaluated, resampled: Values, members: npt.NDArray[np.int64]
+) -> Difference:
+    """A model beside the first; `resampled` (R, 1 + C) are the differences of the resamples.
+
+    There is no interval for what is in fewer than `FEWEST` groups of images.
+    """
+    groups = [_sum_groups(model, members) for model in (first, other)]
+    is_there = np.any([counts[:, 1:].sum(axis=1) > 0 for counts in groups], axis=0)  # (G, C)
+    enough = np.concatenate([[len(is_there)], is_there.sum(axis=0)]) >= FEWEST
+    rest = (100 - CONFIDENCE) / 2
     low, high = np.full((2, resampled.shape[1]), np.nan)
-    for i, column in enumerate(resampled.T):
-        if len(known := column[~np.isnan(column)]):
-            rest = (100 - CONFIDENCE) / 2
-            low[i], high[i] = np.percentile(known, [rest, 100 - rest])
+    for i in np.flatnonzero(enough):
+        low[i], high[i] = np.nanpercentile(resampled[:, i], [rest, 100 - rest])
     return Difference(model=other, difference=other.values - first.values, low=low, high=high)
 
 
@@ -264,5 +304,6 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
-def _signed(share: float) -> str:
+def signed(share: float) -> str:
+    """A difference in percentage points, with its sign."""
     return "-" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f}"  # never -0.0

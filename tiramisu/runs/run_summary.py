@@ -1,6 +1,8 @@
 """What a run is, read from the files of its folder; no weights are loaded."""
 
+import contextlib
 import csv
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tiramisu.checkpoints.run_folder import CHECKPOINTS, CONFIG_NAME, ORIGIN_NAME
+from tiramisu.checkpoints.run_folder import CONFIG_NAME, ORIGIN_NAME
 from tiramisu.data.description.yaml_file import YamlFile
 from tiramisu.data.json_file import read_json
 from tiramisu.settings import show
+from tiramisu.text import path_text, show_path
+
+log = logging.getLogger(__name__)
 
 _DEPTH = 3
 """Folders within folders in which runs are looked for: such as those of a cross-validation."""
@@ -42,7 +47,7 @@ class RunSummary:
     origin: Mapping[str, Any]
     """Command, machine and versions of its last start; empty for runs of older versions."""
     date: datetime
-    """When it was last written to."""
+    """When it was started last."""
 
     @property
     def seconds(self) -> float:
@@ -52,7 +57,8 @@ class RunSummary:
     @property
     def data(self) -> str:
         """The name of its data set."""
-        return Path(str(self.settings.get("data", ""))).stem
+        path = Path(str(self.settings["data"]))
+        return path.stem if path.suffix in (".yaml", ".yml") else path.name
 
     @property
     def main_score(self) -> float:
@@ -65,13 +71,17 @@ def find_runs(folder: Path) -> list[RunSummary]:
 
     Raises:
         FileNotFoundError: there is no such folder, or no run in it.
-        ValueError: the settings of a run are damaged.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
             f"there is no folder {folder}; give the one in which the folders of runs are"
         )
-    runs = [_read_run(path, name=_name(path, folder)) for path in _find_folders(folder, _DEPTH)]
+    found = ((path, _read_settings(path)) for path in _find_folders(folder, _DEPTH))
+    runs = [
+        _read_run(path, settings, name=path_text(_name(path, folder)))
+        for path, settings in found
+        if settings is not None
+    ]
     if not runs:
         raise FileNotFoundError(f"there is no run in {folder}: no folder there has a {CONFIG_NAME}")
     return sorted(runs, key=lambda run: (run.data, -run.main_score, run.name))
@@ -81,7 +91,8 @@ def list_differences(runs: Sequence[RunSummary]) -> list[dict[str, str]]:
     """For each run the settings in which the runs of its data set differ, by name."""
     found: list[dict[str, str]] = []
     for run in runs:
-        others = [other.settings for other in runs if other.data == run.data]
+        data = run.settings["data"]
+        others = [other.settings for other in runs if other.settings["data"] == data]
         names = [name for name in run.settings if name not in (*_PLACES, *_SHOWN)]
         found.append(
             {
@@ -95,10 +106,11 @@ def list_differences(runs: Sequence[RunSummary]) -> list[dict[str, str]]:
 
 def _find_folders(folder: Path, depth: int) -> Iterator[Path]:
     if (folder / CONFIG_NAME).is_file():
-        yield folder
-    if depth:
-        for inner in sorted(folder.iterdir()):
-            if inner.is_dir() and not inner.is_symlink() and inner.name != CHECKPOINTS:
+        yield folder  # what lies in it is the run's, such as the files of a logger
+        return
+    with contextlib.suppress(OSError):  # a folder of someone else
+        for inner in sorted(folder.iterdir()) if depth else ():
+            if inner.is_dir() and not inner.is_symlink():
                 yield from _find_folders(inner, depth - 1)
 
 
@@ -106,15 +118,24 @@ def _name(path: Path, folder: Path) -> str:
     return str(path.relative_to(folder)) if path != folder else path.resolve().name
 
 
-def _read_run(folder: Path, *, name: str) -> RunSummary:
-    settings = YamlFile(folder / CONFIG_NAME, kind="settings of a run").content
-    if not isinstance(settings, dict):
-        raise ValueError(f"{folder / CONFIG_NAME} does not hold the settings of a run")
+def _read_settings(folder: Path) -> dict[str, Any] | None:
+    """The settings of a run; None, with a warning, for what is no run, or a damaged one."""
+    try:
+        settings = YamlFile(folder / CONFIG_NAME, kind="settings of a run").content
+    except (OSError, ValueError) as error:
+        log.warning("left out: %s", error)
+        return None
+    if isinstance(settings, dict) and {"data", "arch"} <= settings.keys():
+        return settings
+    log.warning("left out: %s does not hold the settings of a run", show_path(folder / CONFIG_NAME))
+    return None
+
+
+def _read_run(folder: Path, settings: Mapping[str, Any], *, name: str) -> RunSummary:
     starts = _read(folder / ORIGIN_NAME)
     origin = starts[-1] if isinstance(starts, list) and starts else {}
     scores = _read(folder / "scores" / "scores.json")
     known = {name: scores.get(name) for name in SCORES} if isinstance(scores, dict) else {}
-    newest = max(path.stat().st_mtime for path in folder.iterdir())
     return RunSummary(
         name=name,
         folder=folder,
@@ -122,8 +143,14 @@ def _read_run(folder: Path, *, name: str) -> RunSummary:
         history=_read_rows(folder / "metrics.csv"),
         scores={n: float(v) for n, v in known.items() if isinstance(v, int | float)},
         origin=origin if isinstance(origin, dict) else {},
-        date=datetime.fromtimestamp(newest).astimezone(),
+        date=_find_date(folder, origin),
     )
+
+
+def _find_date(folder: Path, origin: Any) -> datetime:
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        return datetime.fromisoformat(origin["date"]).astimezone()
+    return datetime.fromtimestamp((folder / CONFIG_NAME).stat().st_mtime).astimezone()
 
 
 def _read(path: Path) -> Any:

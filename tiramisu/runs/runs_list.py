@@ -8,7 +8,15 @@ from matplotlib.ticker import MaxNLocator
 from tiramisu.evaluation.plots import list_points
 from tiramisu.runs.run_summary import SCORES, RunSummary, list_differences
 from tiramisu.text import escape_controls, format_table
-from tiramisu.visual.page import LINE, SERIES, add_legend, figure_svg, new_axes, write_page
+from tiramisu.visual.page import (
+    LINE,
+    SERIES,
+    add_legend,
+    figure_svg,
+    legend_text,
+    new_axes,
+    write_page,
+)
 
 _CURVES = {
     "train_loss": "training loss",
@@ -78,7 +86,7 @@ def _plot(runs: Sequence[RunSummary], name: str, label: str) -> str | None:
             ms=2.5,
             lw=1.2 if is_named else 0.8,
             color=SERIES[number] if is_named else LINE,
-            label=run.name if is_named else None,
+            label=legend_text(run.name) if is_named else None,
             zorder=3 if is_named else 2,
         )
     axes.set(xlabel="epoch", ylabel=label)

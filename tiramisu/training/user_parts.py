@@ -101,7 +101,8 @@ def _find_or_service(name: str, *, flag: str) -> Any:
     """What MODULE:NAME stands for, or Lightning's logger of a service."""
     if name not in SERVICES:
         return find_part_by_name(name, flag=flag)
-    if importlib.util.find_spec(name) is None:
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:  # a folder of results has this name too
         raise ValueError(
             f'{flag} {name} needs the package {name}: pip install "tiramisu-seg[{name}]"'
         )

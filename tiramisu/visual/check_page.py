@@ -27,6 +27,7 @@ from tiramisu.visual.page import (
     add_legend,
     data_uri,
     figure_svg,
+    hex_color,
     new_axes,
     plot_histograms,
     write_page,
@@ -200,7 +201,7 @@ def _list_classes(report: DatasetReport, spec: DatasetSpec) -> Iterator[ShownCla
         counts = [(int(split.class_images[i]), split.num_samples) for split in splits]
         yield ShownClass(
             name=name,
-            color="#{:02x}{:02x}{:02x}".format(*color),
+            color=hex_color(color),
             side=_show_side(splits[0].object_sides[i]),
             shares=tuple((share / largest, f"{show_percent(share)} %") for share in shares),
             # Of images of one class each, no class has many: the longest bar is the largest share.

@@ -155,8 +155,20 @@ def new_axes(*, width: float = 3.4, height: float = 2.0) -> tuple[Figure, Axes]:
 
 
 def add_legend(axes: Axes) -> None:
-    """A legend in the page's colors."""
-    axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+    """A legend in the page's colors, whose texts may have any letters."""
+    legend = axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def legend_text(name: str) -> str:
+    """A name for a legend; Matplotlib leaves out those that begin with a line."""
+    return f" {name}" if name.startswith("_") else name
+
+
+def hex_color(color: Sequence[int]) -> str:
+    """An RGB color as pages write it."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def figure_svg(figure: Figure, *, title: str) -> str:
@@ -201,7 +213,7 @@ def plot_histograms(
         for (name, group), color in zip(finite.items(), SERIES, strict=False):
             shares = 100 * np.histogram(group, bins)[0] / len(group)
             axes.stairs(shares, bins, color=color, alpha=0.2, fill=True)
-            axes.stairs(shares, bins, color=color, lw=1.5, label=name)
+            axes.stairs(shares, bins, color=color, lw=1.5, label=legend_text(name))
         add_legend(axes)
     axes.set(xlabel=label, ylabel="% of images")
     axes.xaxis.set_major_locator(MaxNLocator(5))
