@@ -1,6 +1,7 @@
 """Which process of a run writes files, and which errors are about memory."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tiramisu import cli, commands
 from tiramisu.devices import (
     check_precision,
     count_devices,
+    describe_origin,
     is_main_process,
     is_out_of_memory,
     pick_device,
@@ -101,6 +103,14 @@ def test_a_working_folder_that_is_gone(
         f"tiramisu {command}: error: the working folder does not exist any more; change to another "
         "one by `cd`\n"
     )
+
+
+def test_what_pip_left_behind_of_a_package_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [SimpleNamespace(name=None, version=None), SimpleNamespace(name="torch", version="9")]
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: left)
+    origin = describe_origin(torch.device("cpu"))
+    assert origin["torch"] == "9"
+    assert str(origin["command"])
 
 
 def test_devices_of_a_cpu() -> None:

@@ -181,6 +181,8 @@ def test_limit(make: Make, tmp_path: Path) -> None:
     assert len((folder / "images.csv").read_text().splitlines()) == 3
     evaluate_checkpoint(make(out=str(folder), limit=200, overwrite=True))
     assert saved(folder)["images"] == 3
+    evaluate_checkpoint(make(limit=2))
+    evaluate_checkpoint(make())  # does not replace it
 
 
 def test_bn(make: Make, model: SegmentationModel) -> None:

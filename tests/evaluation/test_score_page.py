@@ -136,6 +136,19 @@ def test_published_scores_stand_beside_the_measured_ones(tmp_path: Path):
     assert page.count("script") == page.count("svg") == 0
 
 
+def test_scores_are_kept_where_the_page_fails(
+    saved: Path, rectangles: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("tiramisu.evaluation.evaluate.write_score_page", fail)
+    with pytest.raises(OSError, match="no space"):
+        show(saved, rectangles)
+    assert json.loads((saved / "shown/scores.json").read_text())["images"] == 3
+    assert (saved / "shown/images.csv").exists()
+
+
 def test_nothing_is_requested_and_names_are_escaped(saved: Path, rectangles: Path, tmp_path: Path):
     rectangles = shutil.copytree(rectangles, tmp_path / "copy")
     for kind in ("images", "masks"):
@@ -170,6 +183,8 @@ def test_of_many_images_the_worst_of_each_class_and_some_others_are_shown():
         assert int(np.nanargmin(np.where(np.arange(1000) == 3, 2, of_classes[:, index]))) in picked
     assert set(np.argsort(scores)[:10]) <= set(picked)
     assert int(np.nanargmax(scores)) in picked
+    many = rng.uniform(size=(900, 500))
+    assert len(pick_images(many.mean(axis=1), many, most=60)) == 60
     assert pick_images(scores[:50], of_classes[:50], most=60) == [
         place for place in np.argsort(scores[:50], kind="stable") if place != 3
     ]

@@ -14,6 +14,7 @@ from tiramisu import commands
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference import load as load_module
 from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.image_results import name_class_mask
 
 Run = Callable[..., Path]
 
@@ -148,13 +149,14 @@ def test_class_masks(run: Run) -> None:
         assert path.exists() == (name != "sky")
         if path.exists():
             assert (np.asarray(Image.open(path).convert("L")) == 255 * (mask == index)).all()
+    assert len({name_class_mask(name) for name in ("道路", "天空", "a b", "a/b/c")}) == 4
     with pytest.raises(ValueError, match=r"--class-masks: there is no class wal; .*mean wall"):
         run("--class-masks", "[wal]", "--overwrite")
 
 
 def test_recursive(run: Run, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    for place in ("a.png", "x/a.png", "x/y/b.png", "x/y/b.jpg", ".hidden/c.png"):
+    for place in ("a.png", "x/a.png", "x/y/b.png", "x/y/b.jpg", ".hidden/c.png", "x/._a.png"):
         (photos / place).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(photos / place)
 
@@ -171,10 +173,11 @@ def test_recursive(run: Run, tmp_path: Path) -> None:
 
 
 def test_resume(run: Run, tmp_path: Path, shapes: list) -> None:
+    (tmp_path / "mine").mkdir()
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "b.png")
     folder = run()
     before = (folder / "a.json").read_text()
-    both = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--checkpoint", "m", "--resume"]
+    both = [str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--checkpoint", "model", "--resume"]
     for _ in range(2):
         shapes.clear()
         commands.predict(both)
@@ -182,9 +185,16 @@ def test_resume(run: Run, tmp_path: Path, shapes: list) -> None:
         assert (folder / "a.json").read_text() == before
         (folder / "b.json").unlink()  # as if it was stopped before b was complete
     commands.predict(both)
+    with pytest.raises(ValueError, match="already holds results"):
+        commands.predict([*both, "--tta"])  # that is another prediction
+    (folder / "shares.csv").unlink()
+    commands.predict(both)
     lines = (folder / "shares.csv").read_text().splitlines()
     assert lines[0] == "input,width,height,mean_confidence,sky,wall,road"
     assert [Path(line.split(",")[0]).name for line in lines[1:]] == ["a.png", "b.png"]
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "mine" / "b.png")
+    with pytest.raises(ValueError, match=r"already holds results: b_mask\.png"):
+        commands.predict([str(tmp_path / "mine" / "b.png"), "--checkpoint", "m", "--resume"])
     for other, message in (("--overwrite", "give one"), ("--polygons=coco", "one file")):
         with pytest.raises(ValueError, match=f"--resume .*{message}"):
             run("--resume", other)

@@ -64,7 +64,11 @@ def test_models(models: list[str], rectangles: Path, tmp_path: Path) -> None:
     own = [
         evaluate_checkpoint(
             EvalConfig(
-                checkpoint=path, data=str(rectangles), out=str(tmp_path / str(n)), accelerator="cpu"
+                checkpoint=path,
+                data=str(rectangles),
+                split="train",
+                out=str(tmp_path / str(n)),
+                accelerator="cpu",
             )
         )
         for n, path in enumerate(models)

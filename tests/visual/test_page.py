@@ -55,6 +55,12 @@ def test_a_figure_takes_the_colors_of_the_page():
     assert svg.rstrip().endswith("</svg>")
 
 
+def test_names_in_legends_may_have_any_letters():
+    svg = plot_histograms({"x$y\\foo$z": [0.1, 0.2], "_first": [0.5, 0.6]}, label="x", title="t")
+    assert "x$y\\foo$z" in svg
+    assert " _first" in svg
+
+
 def test_figures_are_the_same_each_time_and_share_no_ids():
     def draw(title: str) -> str:
         return plot_histograms({"a": [0.1, 0.2], "b": [0.5]}, label="x", title=title)

@@ -1,4 +1,4 @@
-// Sorts the figures of a list by the number that each has for the chosen class.
+/* Sorts the figures of a list by the number that each has for the chosen class. */
 function arrangeBy(list, show) {
   const number = list.id.split("-")[1];
   const choice = document.getElementById("class-" + number);
