@@ -110,7 +110,7 @@ def test_files(model, image, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     written = predict_files(model, [tmp_path / "a.png"], config=config_for(tmp_path / "out"))
     names = ["a_mask.png", "a_overlay.png", "a_entropy.png", "a_mutual_information.png", "a.json"]
-    assert [path.name for path in written] == names
+    assert [path.name for path in written] == [*names, "shares.csv"]
     described = json.loads((tmp_path / "out/a.json").read_text())
     assert described["mean_entropy"] >= described["mean_mutual_information"] > 0
     entropy = cv2.imread(str(tmp_path / "out/a_entropy.png"))[..., ::-1]
@@ -125,7 +125,7 @@ def test_files_take_the_tile(make_model: Make, image, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.tile(image, (2, 2, 1)))  # 80 x 120
     config = dataclasses.replace(config_for(tmp_path / "out"), tile=64)
     limited = make_model(SizeLimited(network, limit=64**2))
-    assert len(predict_files(limited, [tmp_path / "a.png"], config=config)) == 5
+    assert len(predict_files(limited, [tmp_path / "a.png"], config=config)) == 6
 
 
 def test_files_are_refused_before_any_work(make_model: Make, model, image, tmp_path: Path) -> None:

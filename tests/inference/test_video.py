@@ -46,8 +46,8 @@ def test_video_round_trip(
     out = tmp_path / "out"
     config = PredictConfig(checkpoint="x", out=str(out))
     written = predict_files(channel_model, [tmp_path / name], config=config)
-    assert [path.name for path in written] == ["a_overlay.mp4", "a.json"]
-    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_overlay.mp4"]
+    assert [path.name for path in written] == ["a_overlay.mp4", "a.json", "shares.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_overlay.mp4", "shares.csv"]
 
     frames, rate = read_frames(out / "a_overlay.mp4")
     assert len(frames) == 5
@@ -244,7 +244,7 @@ def test_videos_of_any_name_are_predicted(
     (tmp_path / "in").mkdir()
     (tmp_path / "a.mp4").rename((tmp_path / "in" / name).with_suffix(".mp4"))
     config = PredictConfig(checkpoint="run", out=str(tmp_path / "out"))
-    video, described = predict_files(channel_model, [tmp_path / "in"], config=config)
+    video, described, _ = predict_files(channel_model, [tmp_path / "in"], config=config)
     assert len(read_frames(video)[0]) == 5
     assert json.loads(described.read_text())["frames"] == 5
 

@@ -140,6 +140,7 @@ def test_the_mean_of_random_passes_is_evaluated(quick) -> None:
         "scores.json",
         "confusion.png",
         "reliability.png",
+        "report.html",
     }
 
 
