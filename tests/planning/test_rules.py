@@ -133,6 +133,19 @@ def test_a_gpu_takes_larger_crops_and_batches():
     assert (settings["crop"], settings["batch_size"]) == ((256, 256), 8)
 
 
+def test_a_faster_network_is_named_where_time_is_short():
+    def reason(minutes: float, **changes: object) -> str:
+        limits = Limits(seconds=60 * minutes, memory=2**33)
+        start = TrainConfig(**changes)
+        rules = Rules(FACTS, SPEED, limits, given=set(changes), start=start, on_gpu=False)
+        rules.decide()
+        return rules.decisions[0].reason
+
+    assert "smp:unet/mobilenet_v2 learns faster" in reason(10)
+    assert "smp" not in reason(600)
+    assert reason(10, arch="fc67") == "given"
+
+
 def test_small_images_stay_as_they_are():
     small = dataclasses.replace(
         FACTS, num_train=5000, height=100, width=100, smallest=100, thickness=np.array([50.0, 50.0])
