@@ -1,6 +1,7 @@
 """Words and tables that many messages share. No torch in this file."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,6 +51,11 @@ def list_some(names: Sequence[object], *, most: int) -> str:
     shown = ", ".join(str(name) for name in names[:most])
     left_out = len(names) - most
     return f"{shown} and {left_out} more" if left_out > 0 else shown
+
+
+def in_percent(share: float) -> str:
+    """A share, 0..1, in percent with one digit after the point; a line where there is none."""
+    return "-" if math.isnan(share) else f"{100 * share:.1f}"
 
 
 def format_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

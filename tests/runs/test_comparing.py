@@ -101,10 +101,7 @@ def test_equal_models_do_not_differ(models: list[str], rectangles: Path) -> None
 def test_an_interval_is_that_of_a_plain_resampling(models: list[str], rectangles: Path) -> None:
     comparison = compare(models[:2], rectangles, split="train")
     (other,) = comparison.others
-    counts = [
-        np.stack([image.counts for image in model.scores.images])
-        for model in (comparison.first, other.model)
-    ]
+    counts = [comparison.first.counts, other.model.counts]
     rng = np.random.default_rng(5)
     differences = []
     for _ in range(2000):
@@ -134,19 +131,18 @@ def test_few_images_have_no_interval(models: list[str], rectangles: Path) -> Non
     )
 
 
-def test_equal_models_seldom_differ_by_more_than_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_models_seldom_differ_by_more_than_chance() -> None:
     """Predictions that are right by the same chance, on images of two classes."""
-    monkeypatch.setattr(comparing, "count_images", lambda scores: scores.counts)
     rng = np.random.default_rng(0)
     certain = []
     for _ in range(60):
         model = [
-            SimpleNamespace(scores=FakeScores(rng.binomial(100, 0.7, (30, 2)))) for _ in range(2)
+            SimpleNamespace(counts=count_right(rng.binomial(100, 0.7, (30, 2)))) for _ in range(2)
         ]
         groups = np.arange(30)
         weights = comparing._resample(30, seed=1)
         first, other = (comparing._score(weights, m, groups, task="segmentation") for m in model)
-        values = [measure(m.scores.counts.sum(axis=0), task="segmentation") for m in model]
+        values = [measure(m.counts.sum(axis=0), task="segmentation") for m in model]
         for m, value in zip(model, values, strict=True):
             m.values = value
         difference = comparing._differ(model[1], model[0], other - first, groups)
@@ -154,12 +150,10 @@ def test_equal_models_seldom_differ_by_more_than_chance(monkeypatch: pytest.Monk
     assert np.mean(certain) < 0.17
 
 
-class FakeScores:
-    """Counts of two classes with 100 pixels each in every image."""
-
-    def __init__(self, right: np.ndarray) -> None:
-        wrong = 100 - right[:, ::-1]
-        self.counts = np.stack([right, np.full_like(right, 100), right + wrong], axis=1)
+def count_right(right: np.ndarray) -> np.ndarray:
+    """Counts (N, 3, 2) of images with 100 pixels of each class, from the right ones (N, 2)."""
+    wrong = 100 - right[:, ::-1]
+    return np.stack([right, np.full_like(right, 100), right + wrong], axis=1)
 
 
 def test_together(models: list[str], rectangles: Path) -> None:

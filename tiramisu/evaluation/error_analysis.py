@@ -24,6 +24,12 @@ _LONGEST = 4096
 """Images with longer sides are analysed in parts of this side, which bounds memory."""
 
 
+def divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Shares:
+    """Quotients; 0 / 0 is NaN, which is left out of means."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.true_divide(part, whole))
+
+
 def mean_without_nan(values: Shares) -> float:
     """The mean of the values that are no NaN; NaN if there is none."""
     known = values[~np.isnan(values)]
@@ -83,12 +89,12 @@ class ErrorMeter:
             self._add_distances(truth, wrong)
             self._add_objects(truth, wrong)
         self.boundaries += boundaries
-        return _divide(boundaries)
+        return divide(*boundaries)
 
     def compute(self) -> ErrorAnalysis:
         """The analysis of all images."""
         return ErrorAnalysis(
-            boundary_iou=_divide(self.boundaries),
+            boundary_iou=divide(*self.boundaries),
             near_border=self.near_border,
             by_size=self.by_size,
         )
@@ -145,8 +151,3 @@ def _split(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
     for top in range(0, shape[0], _LONGEST):
         for left in range(0, shape[1], _LONGEST):
             yield slice(top, top + _LONGEST), slice(left, left + _LONGEST)
-
-
-def _divide(boundaries: Counts) -> Shares:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.true_divide(boundaries[0], boundaries[1]))

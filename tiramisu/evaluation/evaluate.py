@@ -28,7 +28,7 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import describe_origin, is_out_of_memory, pick_device
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.error_analysis import ErrorMeter
+from tiramisu.evaluation.error_analysis import ErrorMeter, Shares
 from tiramisu.evaluation.gallery import Gallery
 from tiramisu.evaluation.metrics import (
     ClassificationScores,
@@ -36,7 +36,6 @@ from tiramisu.evaluation.metrics import (
     Meter,
     Scores,
     SegmentationScores,
-    Shares,
     count_pixels,
     list_classified,
     score_images,

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.evaluation.error_analysis import Shares
 from tiramisu.evaluation.metrics import (
     ClassificationScores,
     ClassifiedImage,
     ImageScores,
     Scores,
     SegmentationScores,
-    Shares,
 )
 from tiramisu.evaluation.samples import mark_errors, resize_label
 from tiramisu.visual import pictures

@@ -23,12 +23,15 @@ from tiramisu.evaluation.calibration import (
     ReliabilityMeter,
     reliability,
 )
-from tiramisu.evaluation.error_analysis import ErrorAnalysis, mean_without_nan
+from tiramisu.evaluation.error_analysis import (
+    Counts,
+    ErrorAnalysis,
+    Shares,
+    divide,
+    mean_without_nan,
+)
 from tiramisu.evaluation.own_metrics import OwnMetrics
 from tiramisu.inference.tester import best_class, log_likelihood
-
-Counts = npt.NDArray[np.int64]
-Shares = npt.NDArray[np.float64]
 
 TOP = 5
 """Number of most likely classes among which top-5 accuracy looks for the right one."""
@@ -273,8 +276,8 @@ class Meter(nn.Module):
 def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
     """Scores from a confusion matrix (C, C); rows are ground truth, columns predictions."""
     matrix, correct, labelled, predicted = _count(matrix)
-    iou, recall = _divide(correct, labelled + predicted - correct), _divide(correct, labelled)
-    dice, precision = _divide(2 * correct, labelled + predicted), _divide(correct, predicted)
+    iou, recall = divide(correct, labelled + predicted - correct), divide(correct, labelled)
+    dice, precision = divide(2 * correct, labelled + predicted), divide(correct, predicted)
     return SegmentationScores(
         matrix=matrix,
         iou=iou,
@@ -284,7 +287,7 @@ def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
         mean_iou=mean_without_nan(iou),
         mean_dice=mean_without_nan(dice),
         mean_precision=mean_without_nan(precision),
-        pixel_accuracy=float(_divide(correct.sum(), matrix.sum())),
+        pixel_accuracy=float(divide(correct.sum(), matrix.sum())),
         mean_accuracy=mean_without_nan(recall),
     )
 
@@ -292,12 +295,12 @@ def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:
 def score_classes(matrix: Tensor | npt.NDArray[np.integer], *, top5: float) -> ClassificationScores:
     """Scores of a classification, like `score`; `top5` is its top-5 accuracy, 0..1."""
     matrix, correct, labelled, predicted = _count(matrix)
-    recall = _divide(correct, labelled)
+    recall = divide(correct, labelled)
     return ClassificationScores(
         matrix=matrix,
         recall=recall,
-        precision=_divide(correct, predicted),
-        top1=float(_divide(correct.sum(), matrix.sum())),
+        precision=divide(correct, predicted),
+        top1=float(divide(correct.sum(), matrix.sum())),
         top5=top5,
         mean_accuracy=mean_without_nan(recall),
     )
@@ -340,8 +343,8 @@ def score_images(
         ImageScores(
             name=name,
             counts=rows,
-            accuracy=float(_divide(rows[0].sum(), rows[1].sum())),
-            iou=_divide(rows[0], rows[1] + rows[2] - rows[0]),
+            accuracy=float(divide(rows[0].sum(), rows[1].sum())),
+            iou=divide(rows[0], rows[1] + rows[2] - rows[0]),
             boundary_iou=boundaries,
         )
         for name, rows, boundaries in zip(names, counts.cpu().numpy(), boundary_iou, strict=True)
@@ -372,9 +375,3 @@ def _count(matrix: Tensor | npt.NDArray[np.integer]) -> tuple[Counts, Counts, Co
     """The matrix (C, C) as int64, and each class's correct, labelled and predicted number, (C,)."""
     counts = np.asarray(matrix.cpu() if isinstance(matrix, Tensor) else matrix, dtype=np.int64)
     return counts, np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
-
-
-def _divide(part: npt.ArrayLike, whole: npt.ArrayLike) -> Shares:
-    """Quotients; 0 / 0 is NaN, which is left out of means."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.true_divide(part, whole))

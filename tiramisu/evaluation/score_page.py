@@ -12,16 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import PublishedIou, PublishedResult
 from tiramisu.evaluation.calibration import Reliability
-from tiramisu.evaluation.error_analysis import DISTANCES, SIDES, ErrorAnalysis
+from tiramisu.evaluation.error_analysis import DISTANCES, SIDES, Counts, ErrorAnalysis
 from tiramisu.evaluation.gallery import ShownImage
 from tiramisu.evaluation.metrics import (
     FIGURES,
     ClassificationScores,
-    Counts,
     Scores,
     SegmentationScores,
 )
 from tiramisu.evaluation.plots import list_points
+from tiramisu.text import in_percent
 from tiramisu.visual.page import (
     INK,
     LINE,
@@ -134,8 +134,8 @@ def write_score_page(
 
 
 def _list_scores(scores: Scores, published: Sequence[PublishedResult]) -> Iterator[ShownScore]:
-    ious = tuple(_number(r.mean_iou) if isinstance(r, PublishedIou) else "" for r in published)
-    accuracies = tuple(_number(row.accuracy) for row in published)
+    ious = tuple(_published(r.mean_iou) if isinstance(r, PublishedIou) else "" for r in published)
+    accuracies = tuple(_published(row.accuracy) for row in published)
     none = ("",) * len(published)
     rows: list[tuple[str, float, tuple[str, ...]]] = []
     if isinstance(scores, SegmentationScores):
@@ -153,7 +153,7 @@ def _list_scores(scores: Scores, published: Sequence[PublishedResult]) -> Iterat
         rows += [("calibration error (less is better)", error, none)]
     for name, value, others in rows:
         if not math.isnan(value):
-            yield ShownScore(name=name, value=_number(100 * value), published=others)
+            yield ShownScore(name=name, value=in_percent(value), published=others)
     for name, value in scores.own.items():
         yield ShownScore(name=name, value=f"{value:.4g}", published=none)
 
@@ -173,15 +173,15 @@ def _list_classes(
     for i, (name, color) in enumerate(zip(spec.class_names, spec.colors, strict=True)):
         if isinstance(scores, SegmentationScores):
             first = scores.iou[i]
-            values = [_percent(first)]
-            values += [_number(r.class_iou[i]) for r in published if isinstance(r, PublishedIou)]
+            values = [in_percent(first)]
+            values += [_published(r.class_iou[i]) for r in published if isinstance(r, PublishedIou)]
             if scores.errors is not None:
-                values.append(_percent(scores.errors.boundary_iou[i]))
-            values += map(_percent, (scores.dice[i], scores.precision[i], scores.recall[i]))
-            values.append(_percent(counts[i] / max(1, counts.sum())))
+                values.append(in_percent(scores.errors.boundary_iou[i]))
+            values += map(in_percent, (scores.dice[i], scores.precision[i], scores.recall[i]))
+            values.append(in_percent(counts[i] / max(1, counts.sum())))
         else:
             first = scores.recall[i]
-            values = [_percent(first), _percent(scores.precision[i]), str(counts[i])]
+            values = [in_percent(first), in_percent(scores.precision[i]), str(counts[i])]
         yield ShownClass(
             name=name,
             color=hex_color(color),
@@ -302,9 +302,6 @@ def draw_curves(rows: Sequence[Mapping[str, object]], *, task: str) -> Iterator[
         yield figure_svg(figure, title=f"{label} over the epochs of the training")
 
 
-def _percent(share: float) -> str:
-    return _number(100 * share)
-
-
-def _number(percent: float) -> str:
-    return "-" if math.isnan(percent) else f"{percent:.1f}"
+def _published(percent: float) -> str:
+    """A published score, which is in percent already."""
+    return in_percent(percent / 100)

@@ -19,7 +19,7 @@ from tiramisu.inference.image_results import (
     TABLE_NAME,
     check_class_masks,
     check_table,
-    describe_origin,
+    describe_source,
     is_complete,
     name_class_mask,
     write_image,
@@ -130,7 +130,7 @@ def predict_files(
                     failures.append(describe_failure(item, error, smaller="--tile"))
                 else:
                     seconds = round(time.perf_counter() - started, 3)
-                    described = describe_origin(item, config) | summary | {"seconds": seconds}
+                    described = describe_source(item, config) | summary | {"seconds": seconds}
                     # Last: it tells that the input is complete.
                     write_file(files[".json"], json.dumps(described, indent=2) + "\n")
                     written += files.values()

@@ -54,13 +54,13 @@ def name_class_mask(name: str) -> str:
 def is_complete(item: Input, files: Mapping[str, Path], config: PredictConfig) -> bool:
     """Whether an input has all its results, from this model and these settings."""
     described = _read_result(files[".json"])
-    asked = describe_origin(item, config)
+    asked = describe_source(item, config)
     return all(described.get(name) == value for name, value in asked.items()) and all(
         file.exists() for file in files.values()
     )
 
 
-def describe_origin(item: Input, config: PredictConfig) -> dict[str, object]:
+def describe_source(item: Input, config: PredictConfig) -> dict[str, object]:
     """From what a result comes: the first entries of its JSON."""
     return {
         "input": path_text(item.path),

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.data.background import find_unpainted
-from tiramisu.inference.predict import predict
+from tiramisu.inference.predict import predict_pixels, read_pixels
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile
 from tiramisu.inference.video_file import open_video
@@ -61,7 +61,8 @@ def predict_video(
         opened.callback(writer.release)
         total = video.announced or None
         for frame in track(video.frames, doing="predicting", unit="frames", total=total):
-            prediction = predict(model, frame, tile=tile, tta=tta)
+            pixels = read_pixels(frame, model.info.image_format)
+            prediction = predict_pixels(model, pixels, tile=tile, tta=tta)
             shares.append(list(prediction.shares.values()))
             if legend is None:
                 # All classes and no shares, so that the legend is the same for all frames.

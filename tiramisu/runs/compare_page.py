@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiramisu.evaluation.gallery import show_photo
-from tiramisu.runs.comparing import Comparison, Difference, signed
+from tiramisu.runs.comparing import Comparison, Difference, show_change
+from tiramisu.text import in_percent
 from tiramisu.visual.page import ShownPicture, hex_color, write_page
 
 _MOST = 60
@@ -65,14 +66,13 @@ def write_compare_page(path: Path, comparison: Comparison) -> None:
 def _list_rows(comparison: Comparison, other: Difference) -> Iterator[ShownRow]:
     colors = ["", *(hex_color(color) for color in comparison.spec.colors)]
     for i, (name, color) in enumerate(zip(comparison.row_names, colors, strict=True)):
-        low, high = other.low[i], other.high[i]
         yield ShownRow(
             name=name,
             color=color,
-            values=(_show(comparison.first.values[i]), _show(other.model.values[i])),
+            values=(in_percent(comparison.first.values[i]), in_percent(other.model.values[i])),
             difference=100 * float(other.difference[i]),
-            text=signed(other.difference[i]),
-            interval="" if math.isnan(low) else f"{signed(low)} to {signed(high)}",
+            text=show_change(other.difference[i]),
+            interval=other.show_interval(i),
             is_certain=bool(other.is_certain[i]),
         )
 
@@ -81,7 +81,7 @@ def _list_changes(comparison: Comparison, other: Difference) -> Iterator[ShownCh
     order = comparison.rank_images(other)
     if len(order) > 2 * _MOST:
         order = [*order[:_MOST], *order[-_MOST:]]
-    change = other.model.of_images - comparison.first.of_images  # (N, 1 + C)
+    change = comparison.changes(other)
     for place in order:
         before, after = (m.of_images[place, 0] for m in (comparison.first, other.model))
         row = [
@@ -89,7 +89,7 @@ def _list_changes(comparison: Comparison, other: Difference) -> Iterator[ShownCh
         ]
         yield ShownChange(
             name=comparison.image_names[place],
-            note=f"{_show(before)} to {_show(after)}",
+            note=f"{in_percent(before)} to {in_percent(after)}",
             values=json.dumps(row),
             pictures=tuple(_show_pictures(comparison, other, place)),
         )
@@ -103,7 +103,3 @@ def _show_pictures(comparison: Comparison, other: Difference, place: int) -> Ite
         yield first.gallery.paint(truth, "ground truth")
         for model in (first, other.model):
             yield model.gallery.paint(model.gallery.prediction(index), model.name)
-
-
-def _show(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"

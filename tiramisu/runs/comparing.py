@@ -21,7 +21,7 @@ from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tester import as_tile
 from tiramisu.runs.config import CompareConfig
-from tiramisu.text import format_table
+from tiramisu.text import format_table, in_percent
 
 Values = npt.NDArray[np.float64]
 
@@ -39,8 +39,8 @@ class Evaluated:
     """One of the models, and how it does."""
 
     name: str
-    arch: str
-    scores: Scores
+    counts: npt.NDArray[np.int64]
+    """Of each image, (N, 3, C); see `count_images`."""
     gallery: Gallery
     values: Values
     """Score of the split, then of each class, 0..1, (1 + C,); NaN for absent classes."""
@@ -63,6 +63,11 @@ class Difference:
     def is_certain(self) -> npt.NDArray[np.bool_]:
         """Whether the interval does not hold zero, bool (1 + C,)."""
         return np.asarray((self.low > 0) | (self.high < 0))
+
+    def show_interval(self, row: int) -> str:
+        """The interval of a value, in percentage points; a line where there is none."""
+        low, high = self.low[row], self.high[row]
+        return "-" if math.isnan(low) else f"{show_change(low)} to {show_change(high)}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,9 +98,13 @@ class Comparison:
             f"equal models. What is in fewer than {FEWEST} images has no interval."
         )
 
+    def changes(self, other: Difference) -> Values:
+        """By how much each image, and each class in it, is better, (N, 1 + C)."""
+        return np.asarray(other.model.of_images - self.first.of_images)
+
     def rank_images(self, other: Difference) -> list[int]:
         """The places of the images that changed, the one that got worse by most first."""
-        change = other.model.of_images[:, 0] - self.first.of_images[:, 0]
+        change = self.changes(other)[:, 0]
         order = np.argsort(change, kind="stable")
         return [int(place) for place in order if abs(change[place]) > 0]  # not NaN
 
@@ -109,27 +118,25 @@ class Comparison:
     def _list_rows(self, other: Difference) -> list[list[str]]:
         rows = [["", self.first.name, other.model.name, "difference", "interval", ""]]
         for i, name in enumerate(self.row_names):
-            interval = f"{signed(other.low[i])} to {signed(other.high[i])}"
             rows.append(
                 [
                     name,
-                    _percent(self.first.values[i]),
-                    _percent(other.model.values[i]),
-                    signed(other.difference[i]),
-                    "-" if math.isnan(other.low[i]) else interval,
+                    in_percent(self.first.values[i]),
+                    in_percent(other.model.values[i]),
+                    show_change(other.difference[i]),
+                    other.show_interval(i),
                     "more than chance" if other.is_certain[i] else "",
                 ]
             )
         return rows
 
     def _list_images(self, other: Difference) -> str:
-        order = self.rank_images(other)
-        change = other.model.of_images[:, 0] - self.first.of_images[:, 0]
+        order, change = self.rank_images(other), self.changes(other)[:, 0]
         better, worse = (int(np.count_nonzero(part)) for part in (change > 0, change < 0))
         lines = [f"Of {len(change)} images {better} are better, {worse} worse."]
         for word, sign, places in (("Better", 1, order[::-1]), ("Worse", -1, order)):
             shown = [place for place in places[:_MOST_IMAGES] if sign * change[place] > 0]
-            names = (f"{self.image_names[place]} ({signed(change[place])})" for place in shown)
+            names = (f"{self.image_names[place]} ({show_change(change[place])})" for place in shown)
             if shown:
                 lines.append(f"{word}: {', '.join(names)}")
         return "\n".join(lines)
@@ -212,8 +219,7 @@ def _evaluate(
     counts = count_images(scores)
     return Evaluated(
         name=name,
-        arch=info.arch,
-        scores=scores,
+        counts=counts,
         gallery=gallery,
         values=measure(counts.sum(axis=0), task=spec.task),
         of_images=measure(counts, task=spec.task),
@@ -268,9 +274,8 @@ def _resample(number: int, *, seed: int) -> Values:
 
 def _sum_groups(model: Evaluated, members: npt.NDArray[np.int64]) -> Values:
     """The counts of each group, (groups, 3, C); sums below 2**53 are exact."""
-    counts = count_images(model.scores)
-    sums = np.zeros((int(members.max()) + 1, *counts.shape[1:]))
-    np.add.at(sums, members, counts)
+    sums = np.zeros((int(members.max()) + 1, *model.counts.shape[1:]))
+    np.add.at(sums, members, model.counts)
     return sums
 
 
@@ -300,10 +305,6 @@ def _differ(
     return Difference(model=other, difference=other.values - first.values, low=low, high=high)
 
 
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"
-
-
-def signed(share: float) -> str:
+def show_change(share: float) -> str:
     """A difference in percentage points, with its sign."""
     return "-" if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f}"  # never -0.0

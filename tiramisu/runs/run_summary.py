@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, ORIGIN_NAME
 from tiramisu.data.description.yaml_file import YamlFile
 from tiramisu.data.json_file import read_json
+from tiramisu.evaluation.plots import list_points
 from tiramisu.settings import show
 from tiramisu.text import path_text, show_path
 
@@ -52,7 +52,7 @@ class RunSummary:
     @property
     def seconds(self) -> float:
         """Time of all epochs."""
-        return sum(_number(row.get("seconds")) for row in self.history)
+        return sum(value for _, value in list_points(self.history, "seconds"))
 
     @property
     def data(self) -> str:
@@ -166,11 +166,3 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, ValueError, csv.Error):
         return []
-
-
-def _number(value: object) -> float:
-    try:
-        number = float(str(value))
-    except ValueError:
-        return 0.0
-    return number if math.isfinite(number) else 0.0
