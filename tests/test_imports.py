@@ -24,7 +24,6 @@ LEVELS = [
     {"training", "export"},
     {"benchmark", "recipes"},
     {"planning", "runs"},
-    {"train_commands"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -13,10 +13,10 @@ from .data.loader import make_loader as make_loader
 from .data.transforms import TrainTransform as TrainTransform
 from .evaluation.config import EvalConfig as EvalConfig
 from .evaluation.evaluate import evaluate as evaluate
-from .evaluation.evaluate import evaluate_checkpoint as evaluate_checkpoint
-from .evaluation.metrics import ClassificationScores as ClassificationScores
-from .evaluation.metrics import SegmentationScores as SegmentationScores
-from .evaluation.metrics import score as score
+from .evaluation.evaluate_checkpoint import evaluate_checkpoint as evaluate_checkpoint
+from .evaluation.scores import ClassificationScores as ClassificationScores
+from .evaluation.scores import SegmentationScores as SegmentationScores
+from .evaluation.scores import score as score
 from .export.config import ExportConfig as ExportConfig
 from .export.exporting import export_checkpoint as export_checkpoint
 from .export.formats import export_model as export_model

@@ -15,10 +15,10 @@ from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ImageDataset
-from tiramisu.evaluation import evaluate as evaluating
+from tiramisu.evaluation import evaluate_checkpoint as evaluating
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.evaluation.metrics import SegmentationScores, score
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from tiramisu.evaluation.scores import SegmentationScores, score
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.preparing import build_model_for
 
@@ -225,7 +225,7 @@ def test_tile(
 
     assert sides() == {64}  # smaller than the usual tiles
     monkeypatch.setattr("tiramisu.inference.tester.DEFAULT_TILE", 48)
-    monkeypatch.setattr("tiramisu.evaluation.evaluate.DEFAULT_TILE", 48)
+    monkeypatch.setattr("tiramisu.evaluation.evaluate_checkpoint.DEFAULT_TILE", 48)
     assert sides(tile="auto") == {48}
     assert sides(tile="off") == {64}
     assert sides(tile="auto", bn="batch") == {64}
@@ -234,7 +234,7 @@ def test_tile(
 def test_whole_batches_that_cannot_fit_are_refused(
     make: Make, model: SegmentationModel, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr("tiramisu.evaluation.evaluate.DEFAULT_TILE", 48)
+    monkeypatch.setattr("tiramisu.evaluation.evaluate_checkpoint.DEFAULT_TILE", 48)
     evaluate_checkpoint(make(tile="auto", bn="batch"), model=model)
     said = "--bn batch, which predicts whole batches without tiles: 10 images of 64x64 pixels"
     assert said in capsys.readouterr().out

@@ -18,8 +18,9 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm, use_batch_statistics
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate, evaluate_checkpoint
-from tiramisu.evaluation.metrics import score
+from tiramisu.evaluation.evaluate import evaluate
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from tiramisu.evaluation.scores import score
 from tiramisu.inference import tester as tester_module
 from tiramisu.inference.averaging import Passes, augmented_logits
 from tiramisu.training.config import TrainConfig

@@ -6,7 +6,7 @@ import tiny_parts
 import torch
 from torchmetrics.classification import MulticlassF1Score
 
-from tiramisu.evaluation.metrics import Meter
+from tiramisu.evaluation.meter import Meter
 from tiramisu.evaluation.own_metrics import OwnMetrics, metric_names
 
 LABELS = torch.tensor([[[0, 0, 1, 255], [2, 2, 255, 1]]])

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from tiramisu.evaluation import plots
 from tiramisu.evaluation.calibration import BINS, ReliabilityMeter, reliability
-from tiramisu.evaluation.metrics import LOSS
-from tiramisu.evaluation.metrics import Figure as Figure_
 from tiramisu.evaluation.plots import plot_confusion, plot_curves, plot_reliability
+from tiramisu.evaluation.scores import LOSS
+from tiramisu.evaluation.scores import Figure as Figure_
 from tiramisu.inference.averaging import as_logits
 from tiramisu.inference.tester import best_class
 

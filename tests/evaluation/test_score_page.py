@@ -18,10 +18,10 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.evaluation.gallery import pick_images
-from tiramisu.evaluation.metrics import SegmentationScores, score
 from tiramisu.evaluation.score_page import write_score_page
+from tiramisu.evaluation.scores import SegmentationScores, score
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.train import train
 from tiramisu.visual import pictures
@@ -142,7 +142,7 @@ def test_scores_are_kept_where_the_page_fails(
     def fail(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("tiramisu.evaluation.evaluate.write_score_page", fail)
+    monkeypatch.setattr("tiramisu.evaluation.evaluate_checkpoint.write_score_page", fail)
     with pytest.raises(OSError, match="no space"):
         show(saved, rectangles)
     assert json.loads((saved / "shown/scores.json").read_text())["images"] == 3

@@ -13,7 +13,7 @@ from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import ClassificationModel, SegmentationModel
 from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.export import exporting
 from tiramisu.export.config import ExportConfig
 from tiramisu.export.exporting import export_checkpoint

@@ -19,7 +19,7 @@ from torch import Tensor
 from tiramisu.checkpoints.checkpoint import load_model, save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.evaluation.metrics import SegmentationScores, score
+from tiramisu.evaluation.scores import SegmentationScores, score
 from tiramisu.export import exporting
 from tiramisu.export.config import ExportConfig
 from tiramisu.export.exporting import ExportReport, export_checkpoint

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.export.config import ExportConfig
 from tiramisu.export.exporting import export_checkpoint
 from tiramisu.inference.exported import load_exported

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tiramisu.checkpoints.model import SegmentationModel
-from tiramisu.evaluation.metrics import Meter
+from tiramisu.evaluation.meter import Meter
 from tiramisu.inference import tester as tester_module
 from tiramisu.inference.averaging import Passes
 from tiramisu.inference.predict import predict
@@ -95,7 +95,7 @@ def test_a_meter_counts_tiles_as_it_counts_whole_images(make_model: MakeModel, m
         tested = PixelTester(model, tile=tile).test(images, size=(130, 170), labels=labels)
         assert tested.log_likelihood is not None
         meter = Meter("segmentation", 3, ignore_index=255)
-        monkeypatch.setattr("tiramisu.evaluation.metrics.COUNTED_AT_ONCE", 10**6 if tile else 999)
+        monkeypatch.setattr("tiramisu.evaluation.meter.COUNTED_AT_ONCE", 10**6 if tile else 999)
         meter.update(
             tested.classes,
             tested.confidence,

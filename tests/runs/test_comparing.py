@@ -16,8 +16,8 @@ from tiramisu import commands
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.data.catalog import load_spec
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.evaluation.metrics import score
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
+from tiramisu.evaluation.scores import score
 from tiramisu.runs import comparing
 from tiramisu.runs.comparing import Comparison, compare_models, measure
 from tiramisu.runs.config import CompareConfig

@@ -13,7 +13,7 @@ from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import build_image_model
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.export.formats import export_model
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.exported import load_exported

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.evaluation.batch_norm import cut, recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.training.callbacks import WeightAverage
 from tiramisu.training.config import TrainConfig

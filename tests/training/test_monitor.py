@@ -11,7 +11,7 @@ import torch
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.data.catalog import load_spec
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.evaluation.metrics import LOSS, score
+from tiramisu.evaluation.scores import LOSS, score
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import History, read_history, write_history
 from tiramisu.training.monitor import find_monitor

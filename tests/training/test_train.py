@@ -15,7 +15,7 @@ from torch import Tensor
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model_files import read_checkpoint
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.preparing import prepare
 from tiramisu.training.task import TrainingTask

@@ -18,7 +18,7 @@ from tiramisu.data.catalog import load_spec
 from tiramisu.data.dataset import open_split
 from tiramisu.evaluation.batch_norm import recalibrate_batch_norm
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.train import train
 

@@ -8,7 +8,7 @@ import torch
 
 from tiramisu import TrainingRun
 from tiramisu.checkpoints.checkpoint import load_model
-from tiramisu.evaluation.metrics import score, score_classes
+from tiramisu.evaluation.scores import score, score_classes
 from tiramisu.training.history import read_history
 from tiramisu.training.train import train
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.history import read_history
 from tiramisu.training.preparing import prepare

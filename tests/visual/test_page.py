@@ -10,7 +10,6 @@ from PIL import Image
 from tiramisu.visual.page import (
     INK,
     SERIES,
-    check_page_path,
     data_uri,
     figure_svg,
     new_axes,
@@ -18,6 +17,7 @@ from tiramisu.visual.page import (
     render_page,
     shrink,
 )
+from tiramisu.visual.page_path import check_page_path
 
 
 def test_a_picture_is_held_by_its_address(tmp_path: Path):
@@ -99,13 +99,13 @@ def test_wrong_paths(tmp_path: Path, name: str, message: str):
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "old.html").touch()
     with pytest.raises(ValueError, match=message) as error:
-        check_page_path(tmp_path / name, overwrite=False)
+        check_page_path(str(tmp_path / name), overwrite=False)
     assert "\n" not in str(error.value)
 
 
 def test_right_paths(tmp_path: Path):
     (tmp_path / "old.html").touch()
-    check_page_path(tmp_path / "old.html", overwrite=True)
+    check_page_path(str(tmp_path / "old.html"), overwrite=True)
     check_page_path(tmp_path / "NEW.HTML", overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
 

@@ -12,7 +12,7 @@ from browser import open_chromium
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.runs.compare_page import write_compare_page
 from tiramisu.runs.comparing import compare_models
 from tiramisu.runs.config import CompareConfig

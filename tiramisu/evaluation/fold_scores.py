@@ -15,7 +15,7 @@ from tiramisu.data.entry import NotNegative
 from tiramisu.data.json_file import read_json, validate
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.evaluation.calibration import BINS, Reliability
-from tiramisu.evaluation.metrics import (
+from tiramisu.evaluation.scores import (
     ClassificationScores,
     Scores,
     SegmentationScores,

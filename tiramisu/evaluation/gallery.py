@@ -17,14 +17,14 @@ import numpy.typing as npt
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.error_analysis import Shares
-from tiramisu.evaluation.metrics import (
+from tiramisu.evaluation.samples import mark_errors, resize_label
+from tiramisu.evaluation.scores import (
     ClassificationScores,
     ClassifiedImage,
     ImageScores,
     Scores,
     SegmentationScores,
 )
-from tiramisu.evaluation.samples import mark_errors, resize_label
 from tiramisu.visual import pictures
 from tiramisu.visual.page import ShownPicture, data_uri
 from tiramisu.visual.pictures import Label, Picture

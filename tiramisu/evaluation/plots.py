@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tiramisu.evaluation.calibration import BINS, Reliability
-from tiramisu.evaluation.metrics import FIGURES
-from tiramisu.evaluation.metrics import Figure as MonitoredFigure
+from tiramisu.evaluation.scores import FIGURES
+from tiramisu.evaluation.scores import Figure as MonitoredFigure
 from tiramisu.visual.figure import render
 from tiramisu.visual.pictures import Picture
 

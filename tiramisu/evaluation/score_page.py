@@ -14,13 +14,8 @@ from tiramisu.data.spec_parts import PublishedIou, PublishedResult
 from tiramisu.evaluation.calibration import Reliability
 from tiramisu.evaluation.error_analysis import DISTANCES, SIDES, Counts, ErrorAnalysis
 from tiramisu.evaluation.gallery import ShownImage
-from tiramisu.evaluation.metrics import (
-    FIGURES,
-    ClassificationScores,
-    Scores,
-    SegmentationScores,
-)
 from tiramisu.evaluation.plots import list_points
+from tiramisu.evaluation.scores import FIGURES, ClassificationScores, Scores, SegmentationScores
 from tiramisu.text import in_percent
 from tiramisu.visual.page import (
     INK,

@@ -23,7 +23,7 @@ from tiramisu.checkpoints.run_folder import CHECKPOINTS
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split
 from tiramisu.evaluation.evaluate import evaluate
-from tiramisu.evaluation.metrics import FIGURES
+from tiramisu.evaluation.scores import FIGURES
 from tiramisu.export.config import ExportConfig
 from tiramisu.export.formats import check_packages, export_model, move_exported
 from tiramisu.export.web_page import check_web_model, write_model_page

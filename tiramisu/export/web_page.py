@@ -14,7 +14,7 @@ from typing import Any
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.image_format import describe_bands
-from tiramisu.evaluation.metrics import FIGURES
+from tiramisu.evaluation.scores import FIGURES
 from tiramisu.export.web_runtime import BUILDS, WebRuntime
 from tiramisu.inference.predictor import MIN_SIDE
 from tiramisu.inference.tiles import DEFAULT_TILE, SMALLEST_TILE

@@ -16,7 +16,7 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.splitting.groups import name_groups
 from tiramisu.evaluation.evaluate import evaluate, pick_evenly
 from tiramisu.evaluation.gallery import Gallery
-from tiramisu.evaluation.metrics import ClassificationScores, Scores, SegmentationScores
+from tiramisu.evaluation.scores import ClassificationScores, Scores, SegmentationScores
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tester import as_tile

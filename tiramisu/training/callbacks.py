@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch import Tensor
 from tqdm import tqdm
 
-from tiramisu.evaluation.metrics import Figure
+from tiramisu.evaluation.scores import Figure
 from tiramisu.progress import is_watched
 from tiramisu.training.history import History
 from tiramisu.training.task import TrainingTask

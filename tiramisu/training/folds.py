@@ -12,8 +12,8 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.splitting.split_data import make_folds
 from tiramisu.data.splitting.split_record import read_record
 from tiramisu.evaluation.fold_scores import describe_spread, format_folds, join_scores, read_scores
-from tiramisu.evaluation.metrics import Scores
-from tiramisu.evaluation.report import JSON_NAME, TABLE_NAME, format_scores, save_scores
+from tiramisu.evaluation.score_files import JSON_NAME, TABLE_NAME, format_scores, save_scores
+from tiramisu.evaluation.scores import Scores
 from tiramisu.training.checks import check_machine, check_resume, check_task
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.run_settings import choose_folder, save_config, use_absolute_paths

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from tiramisu.atomic import write_then_rename
 from tiramisu.data.json_file import validate
-from tiramisu.evaluation.metrics import FIGURES, Figure
+from tiramisu.evaluation.scores import FIGURES, Figure
 from tiramisu.training.monitor import list_figures
 
 HISTORY_NAME = "metrics.csv"

@@ -1,7 +1,7 @@
 """The score on the validation split that decides which epoch is the best."""
 
 from tiramisu.data.spec import DatasetSpec
-from tiramisu.evaluation.metrics import FIGURES, LOSS, Figure
+from tiramisu.evaluation.scores import FIGURES, LOSS, Figure
 from tiramisu.settings import explain
 from tiramisu.text import did_you_mean, list_some
 

@@ -16,7 +16,8 @@ from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.loader import EpochSampler, make_loader
 from tiramisu.evaluation.batch_norm import refresh_batch_norm
-from tiramisu.evaluation.metrics import Figure, Meter
+from tiramisu.evaluation.meter import Meter
+from tiramisu.evaluation.scores import Figure
 from tiramisu.inference.tester import PixelTester, as_tile
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.monitor import list_figures

@@ -14,11 +14,11 @@ from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.run_folder import BEST, FOLDER_VARIABLE, LAST, SPLIT_NAME
 from tiramisu.devices import is_main_process, is_out_of_memory, pick_device
 from tiramisu.evaluation.config import EvalConfig
-from tiramisu.evaluation.evaluate import evaluate_checkpoint
-from tiramisu.evaluation.metrics import Scores
+from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.evaluation.plots import plot_curves
 from tiramisu.evaluation.samples import save_samples
 from tiramisu.evaluation.score_page import REPORT_NAME
+from tiramisu.evaluation.scores import Scores
 from tiramisu.inference.tester import as_tile
 from tiramisu.interrupts import Terminated, restored_handlers
 from tiramisu.training.config import TrainConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tiramisu.checkpoints.checkpoint import load_model
 from tiramisu.checkpoints.model import ImageModel
-from tiramisu.evaluation.metrics import FIGURES, Figure, Scores
 from tiramisu.evaluation.score_page import draw_curves
+from tiramisu.evaluation.scores import FIGURES, Figure, Scores
 from tiramisu.models.own_network import NetworkBuilder
 from tiramisu.training.history import Row
 from tiramisu.visual.page import NOTEBOOK_COLORS

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from tiramisu.atomic import make_folder, write_file
+from tiramisu.atomic import write_file
 from tiramisu.visual import pictures
 from tiramisu.visual.pictures import Picture
 
@@ -54,28 +54,7 @@ _STYLE: dict[str, Any] = {
     "ytick.color": INK,
     "grid.color": LINE,
 }
-_SUFFIX = ".html"
 _NO_METADATA: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-
-
-def check_page_path(path: Path, *, overwrite: bool) -> None:
-    """Raise ValueError unless a page can be written there.
-
-    Args:
-        path: the file.
-        overwrite: whether it may replace a file.
-    """
-    if path.suffix.lower() != _SUFFIX:
-        raise ValueError(f"{path} is no page; expected a file that ends in {_SUFFIX}")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; expected a file that ends in {_SUFFIX}")
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"there is no folder {path.parent} for {path.name}; make it, or give another"
-        )
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path} exists already; give --overwrite, or another file")
-    make_folder(path.parent, flag="file")  # it exists: this tries whether files can be made there
 
 
 def render_page(template: str, values: Mapping[str, object]) -> str:

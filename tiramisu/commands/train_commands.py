@@ -1,4 +1,4 @@
-"""The commands that train and plan; `tiramisu.commands` has all others."""
+"""The commands that train and plan."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,6 @@ from tiramisu.recipes import find_recipe, read_recipe, started_by_run
 from tiramisu.settings import Range
 from tiramisu.terminal import quieten_libraries
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig, settings_of
-
-# torch and Lightning are imported only when a command runs, so that --help is answered at once.
 
 
 def train(argv: Sequence[str]) -> None:

@@ -14,13 +14,8 @@ from tiramisu.atomic import write_file
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import PublishedIou
 from tiramisu.evaluation.error_analysis import DISTANCES, SIDES, mean_without_nan
-from tiramisu.evaluation.metrics import (
-    ClassificationScores,
-    ImageScores,
-    Scores,
-    SegmentationScores,
-)
 from tiramisu.evaluation.plots import plot_confusion, plot_reliability
+from tiramisu.evaluation.scores import ClassificationScores, ImageScores, Scores, SegmentationScores
 from tiramisu.text import path_text
 from tiramisu.visual.pictures import save_png
 

@@ -1,11 +1,10 @@
-"""The commands, one function each, which take their arguments as on the command line."""
+"""The commands that evaluate, predict, export, compare and describe networks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiramisu.benchmark.config import BenchmarkConfig
 from tiramisu.checkpoints.config import PublishConfig
-from tiramisu.data.config import CheckConfig, ConvertConfig, DownloadConfig
 from tiramisu.evaluation.config import EvalConfig
 from tiramisu.export.config import ExportConfig
 from tiramisu.flags import Parser
@@ -13,9 +12,7 @@ from tiramisu.inference.config import ClassifyConfig, PredictConfig
 from tiramisu.runs.config import CompareConfig, RunsConfig
 from tiramisu.summary.config import SummaryConfig
 from tiramisu.terminal import quieten_libraries
-from tiramisu.train_commands import folds, folds_classifier, plan, train, train_classifier
-
-# The commands import torch and Lightning only when they run, so that --help is answered at once.
+from tiramisu.visual.page_path import check_page_path
 
 
 def evaluate(argv: Sequence[str]) -> None:
@@ -37,7 +34,7 @@ def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
     parser.add_config(EvalConfig)
     config = EvalConfig(**parser.parse_flags(argv))
 
-    from tiramisu.evaluation.evaluate import evaluate_checkpoint
+    from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
     from tiramisu.inference.load import load_predictor
 
     quieten_libraries()
@@ -186,34 +183,6 @@ def summary(argv: Sequence[str]) -> None:
         print(f"{config.graph} written")
 
 
-def check(argv: Sequence[str]) -> None:
-    """Check all files of a data set, and list all problems."""
-    parser = Parser(
-        "check",
-        description="Read every image and label of a data set, and list all problems. Without "
-        "problems, print its counts and what is conspicuous, with a suggestion for each.",
-    )
-    parser.add_data()
-    parser.add_config(CheckConfig)
-    config = CheckConfig(**parser.parse_flags(argv))
-    _check_report(config.report, overwrite=config.overwrite)
-
-    from tiramisu.data.catalog import load_spec
-    from tiramisu.data.checking.check import check_dataset
-
-    is_whole = config.splits is not None and "val" not in config.splits
-    root = Path(config.data_root) if config.data_root else None
-    val_split = None if is_whole else "val"
-    spec = load_spec(config.data, config, root=root, val_split=val_split)
-    report = check_dataset(spec, root=root, splits=config.splits)
-    print(report)
-    if config.report is not None:
-        from tiramisu.visual.check_page import write_check_page
-
-        write_check_page(report, spec, Path(config.report), root=root)
-        print(f"{config.report} written")
-
-
 def list_runs(argv: Sequence[str]) -> None:
     """List runs: scores, time, and the settings in which they differ."""
     parser = Parser(
@@ -231,7 +200,7 @@ def list_runs(argv: Sequence[str]) -> None:
     )
     parser.add_config(RunsConfig)
     config = RunsConfig(**parser.parse_flags(argv))
-    _check_report(config.report, overwrite=config.overwrite)
+    check_page_path(config.report, overwrite=config.overwrite)
 
     from tiramisu.runs.run_summary import find_runs
     from tiramisu.runs.runs_list import format_runs, write_runs_page
@@ -254,7 +223,7 @@ def compare(argv: Sequence[str]) -> None:
     parser.add_argument("models", nargs="+", metavar="RUN", help="Models, as --checkpoint")
     parser.add_config(CompareConfig)
     config = CompareConfig(**parser.parse_flags(argv))
-    _check_report(config.report, overwrite=config.overwrite)
+    check_page_path(config.report, overwrite=config.overwrite)
 
     from tiramisu.runs.compare_page import write_compare_page
     from tiramisu.runs.comparing import compare_models
@@ -265,84 +234,3 @@ def compare(argv: Sequence[str]) -> None:
     if config.report is not None:
         write_compare_page(Path(config.report), comparison)
         print(f"\n{config.report} written")
-
-
-def _check_report(report: str | None, *, overwrite: bool) -> None:
-    """Raise ValueError if there cannot be a page where --report says."""
-    if report is not None:
-        from tiramisu.visual.page import check_page_path
-
-        check_page_path(Path(report), overwrite=overwrite)
-
-
-def convert(argv: Sequence[str]) -> None:
-    """Write a data set as a folder of images and masks."""
-    parser = Parser(
-        "convert",
-        description="Write a data set for segmentation, such as the annotations of a labelling "
-        "tool, as a folder: images/SPLIT, masks/SPLIT, classes.txt and a YAML file. Every command "
-        "takes the folder, and the source itself, as --data.",
-    )
-    parser.add_argument(
-        "data",
-        type=str,
-        metavar="SRC",
-        help="Data set: a folder, a file of annotations, a YAML file, or a name that comes with "
-        "the package",
-    )
-    parser.add_argument("out", type=str, metavar="DST", help="Folder to write")
-    parser.add_config(ConvertConfig)
-    config = ConvertConfig(**parser.parse_flags(argv))
-
-    from tiramisu.data.catalog import load_spec
-    from tiramisu.data.converting import convert_dataset
-
-    spec = load_spec(config.data, config, root=config.data_root)
-    written = convert_dataset(
-        spec, Path(config.out), root=config.data_root, overwrite=config.overwrite
-    )
-    print(f"{written} images and masks written to {config.out}")
-
-
-def download(argv: Sequence[str]) -> None:
-    """Download a data set and verify every file."""
-    parser = Parser(
-        "download",
-        description="Download a data set, and verify every file by its checksum. If it is "
-        "interrupted, the same command continues.",
-    )
-    parser.add_argument(
-        "data",
-        type=str,
-        metavar="DATA",
-        help="Data set: a name that comes with the package, or a YAML file with a source",
-    )
-    parser.add_config(DownloadConfig)
-    config = DownloadConfig(**parser.parse_flags(argv))
-
-    from tiramisu.data.catalog import load_spec
-    from tiramisu.data.downloading.download import download_dataset
-
-    download_dataset(load_spec(config.data), config.data_root)
-
-
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "train": train,
-    "plan": plan,
-    "eval": evaluate,
-    "predict": predict,
-    "folds": folds,
-    "train_cls": train_classifier,
-    "folds_cls": folds_classifier,
-    "eval_cls": evaluate_classifier,
-    "predict_cls": predict_classes,
-    "export": export,
-    "publish": publish,
-    "benchmark": benchmark,
-    "summary": summary,
-    "runs": list_runs,
-    "compare": compare,
-    "check": check,
-    "convert": convert,
-    "download": download,
-}
