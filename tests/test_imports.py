@@ -23,7 +23,7 @@ LEVELS = [
     {"evaluation"},
     {"training", "export"},
     {"benchmark", "recipes"},
-    {"planning", "runs"},
+    {"jobs", "planning", "runs"},
     {"commands"},
     {"cli"},
     {"__main__"},

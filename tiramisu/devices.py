@@ -66,6 +66,12 @@ def count_devices(device: torch.device) -> int:
     return 1 if device.type == "mps" else max(2, os.cpu_count() or 1)
 
 
+def count_cores() -> int:
+    """The cores that this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return allowed or 1
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that prints and writes files.
 

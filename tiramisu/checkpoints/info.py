@@ -166,15 +166,23 @@ def read_info(folder: Path) -> ModelInfo:
         FileNotFoundError: there is neither.
         ValueError: the file is damaged or does not describe a model.
     """
-    path = folder / INFO_NAME
-    if not path.is_file():
-        path = folder / HUB_CONFIG_NAME
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder / INFO_NAME} is missing; the weights cannot be used without it, so copy it "
-            "from the folder that they came from"
-        )
+    path = find_info(folder)
     return ModelInfo.from_dict(read_json(path), origin=str(path))
+
+
+def find_info(folder: Path) -> Path:
+    """The `model.json` of a folder, or else its `config.json`.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    for name in (INFO_NAME, HUB_CONFIG_NAME):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"{folder / INFO_NAME} is missing; the weights cannot be used without it, so copy it "
+        "from the folder that they came from"
+    )
 
 
 def write_info(info: ModelInfo, folder: Path) -> None:

@@ -61,6 +61,14 @@ def predict(argv: Sequence[str]) -> None:
     inputs = values.pop("inputs")
     config = PredictConfig(**values)
 
+    from tiramisu.jobs.predict_job import needs_job, predict_job
+
+    if needs_job(inputs, config):
+        summary = predict_job(inputs, config=config)
+        print(summary)
+        summary.raise_failures()
+        return
+
     from tiramisu.inference.files import predict_files
     from tiramisu.inference.load import load_predictor
 

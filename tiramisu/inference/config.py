@@ -60,6 +60,13 @@ class PredictConfig:
     """Take the images in folders within a folder too; the results keep this structure."""
     resume: bool = False
     """Go on with a prediction that was stopped: leave out inputs whose results are complete."""
+    workers: Annotated[int, Range(at_least=1, at_most=1000)] | None = None
+    """Processes of this machine that share the work, and its cores or GPUs. The same command goes
+    on where it was stopped."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers do the work, such as tcp://HOST:8786."""
+    retry_failed: bool = False
+    """With --workers, --scheduler or URLs: try those again that are in failed.csv."""
     overwrite: bool = False
     """Replace earlier predictions in the folder."""
     accelerator: Accelerator = "auto"
@@ -84,6 +91,10 @@ class PredictConfig:
             raise ValueError(
                 "--resume with --polygons coco: the annotations of all images are one file, which "
                 "cannot go on; give --overwrite, or --polygons geojson"
+            )
+        if self.workers is not None and self.scheduler is not None:
+            raise ValueError(
+                "--workers starts processes here and --scheduler joins others: give one"
             )
         if self.tta and self.uncertainty:
             raise ValueError("--tta and --uncertainty are two ways to average; give one of them")

@@ -54,16 +54,21 @@ def name_class_mask(name: str) -> str:
 def is_complete(item: Input, files: Mapping[str, Path], config: PredictConfig) -> bool:
     """Whether an input has all its results, from this model and these settings."""
     described = _read_result(files[".json"])
-    asked = describe_source(item, config)
+    asked = describe_source(item.path, config)
     return all(described.get(name) == value for name, value in asked.items()) and all(
         file.exists() for file in files.values()
     )
 
 
-def describe_source(item: Input, config: PredictConfig) -> dict[str, object]:
-    """From what a result comes: the first entries of its JSON."""
+def describe_source(place: str | Path, config: PredictConfig) -> dict[str, object]:
+    """From what a result comes: the first entries of its JSON.
+
+    Args:
+        place: path or URL of the input.
+        config: the settings.
+    """
     return {
-        "input": path_text(item.path),
+        "input": path_text(place),
         "checkpoint": path_text(config.checkpoint),
         "tta": config.tta,
         "passes": config.passes,
@@ -93,21 +98,35 @@ def write_table(path: Path, results: Iterable[Path], *, class_names: Sequence[st
         results: the JSON of each input; those that are not there have failed.
         class_names: names of all classes.
     """
-    heading = [*_COLUMNS, *class_names]
-    rows: dict[str, list[str]] = {}
-    if path.is_file():
-        lines = csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines())
-        earlier = [line for line in lines if len(line) == len(heading)]
-        rows = {line[0]: line for line in earlier[1:]} if earlier[:1] == [heading] else {}
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    rows = read_rows(text, class_names=class_names)
     for file in results:
         if content := _read_result(file):
-            shares = [content["shares"].get(name, "") for name in class_names]
-            cells = [*(content.get(key, "") for key in _COLUMNS), *shares]
-            line = [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
-            rows[line[0]] = line
+            row = list_cells(content, class_names=class_names)
+            rows[row[0]] = row
+    write_file(path, format_rows(rows.values(), class_names=class_names))
+
+
+def read_rows(text: str, *, class_names: Sequence[str]) -> dict[str, list[str]]:
+    """The lines of a table of shares, by their inputs; none of a table of other classes."""
+    heading = [*_COLUMNS, *class_names]
+    lines = [line for line in csv.reader(text.splitlines()) if len(line) == len(heading)]
+    return {line[0]: line for line in lines[1:]} if lines[:1] == [heading] else {}
+
+
+def list_cells(content: Mapping[str, Any], *, class_names: Sequence[str]) -> list[str]:
+    """The line of a table of shares, from the JSON of a result."""
+    shares = [content["shares"].get(name, "") for name in class_names]
+    cells = [*(content.get(key, "") for key in _COLUMNS), *shares]
+    return [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
+
+
+def format_rows(rows: Iterable[list[str]], *, class_names: Sequence[str]) -> str:
+    """A table of shares as CSV, sorted by the inputs."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([heading, *sorted(rows.values())])
-    write_file(path, text.getvalue())
+    heading = [*_COLUMNS, *class_names]
+    csv.writer(text, lineterminator="\n").writerows([heading, *sorted(rows)])
+    return text.getvalue()
 
 
 def _read_result(path: Path) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""Dask's workers: started on this machine or joined, and the tasks for them.
+
+Dask is imported only when it is used: it is an extra.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from tiramisu.devices import count_cores
+from tiramisu.inference.packages import require_package
+from tiramisu.text import in_one_line
+
+EXTRA = "cluster"
+WAITING = 2
+"""Tasks at a worker: one that it computes, and one for which it reads already."""
+_LEAST = 8
+"""Tasks that are out in any case, so that a cluster that grows with its work sees some."""
+_TIMEOUT = 20
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Workers:
+    """Processes that work for us.
+
+    Args:
+        client: Dask's client.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @property
+    def number(self) -> int:
+        """How many there are now."""
+        return len(self._client.nthreads())
+
+    @property
+    def dashboard(self) -> str | None:
+        """The address of Dask's page of what its workers do, if it is there."""
+        return self._client.dashboard_link or None
+
+    def set_up(self, function: Callable[[], None], *, name: str) -> None:
+        """Call a function once in each worker, also in those that come later.
+
+        Args:
+            function: it can be pickled.
+            name: what was set up under this name already is not again.
+        """
+        from distributed import WorkerPlugin
+
+        class SetUp(WorkerPlugin):  # type: ignore[misc]  # without types
+            idempotent = True
+
+            def setup(self, worker: object) -> None:
+                function()
+
+        self._client.register_plugin(SetUp(), name=name)
+
+    def run(
+        self, function: Callable[[T], R], tasks: Iterator[T]
+    ) -> Iterator[tuple[T, R | None, str | None]]:
+        """Do tasks, of which only a few are out at any time.
+
+        Yields:
+            In any order: the task, and its result; or None and why there is none, if it ended the
+            processes of several workers.
+
+        Raises:
+            OSError: the scheduler cannot be reached any more.
+            Exception: what the function raises.
+        """
+        from distributed import KilledWorker, as_completed
+
+        out: dict[Any, T] = {}
+        submit = functools.partial(self._client.submit, function, pure=False)
+
+        def send(number: int) -> list[Any]:
+            sent = []
+            for task in (task for _, task in zip(range(number), tasks, strict=False)):
+                future = submit(task)
+                out[future.key] = task
+                sent.append(future)
+            return sent
+
+        done = as_completed(send(self._most()))
+        for future in done:
+            if future.status == "cancelled":
+                raise OSError("the connection to the scheduler is lost")
+            task = out.pop(future.key)
+            try:
+                yield task, future.result(), None
+            except KilledWorker:
+                yield task, None, "the worker's process was killed, such as for want of memory"
+            future.release()
+            for more in send(self._most() - len(out)):
+                done.add(more)
+
+    def _most(self) -> int:
+        return max(_LEAST, WAITING * self.number)
+
+
+@contextmanager
+def open_workers(*, number: int | None, scheduler: str | None) -> Iterator[Workers]:
+    """Start workers on this machine, or join those of a scheduler.
+
+    Args:
+        number: of processes to start. They share the cores, and the GPUs, of this machine.
+        scheduler: the address of Dask's scheduler, such as tcp://HOST:8786.
+
+    Raises:
+        ValueError: Dask is not installed.
+        OSError: there is no such scheduler.
+    """
+    flag = "--workers" if scheduler is None else "--scheduler"
+    require_package("distributed", purpose=flag, extra=EXTRA)
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=_TIMEOUT)
+        except (OSError, ValueError) as error:
+            raise OSError(
+                f"cannot reach the scheduler {scheduler} ({in_one_line(error)})"
+            ) from None
+        with client:
+            yield Workers(client)
+        return
+    assert number is not None
+    with (
+        LocalCluster(
+            n_workers=number,
+            threads_per_worker=max(1, count_cores() // number),
+            memory_limit=None,  # it does not know the memory of torch
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield Workers(client)
+
+
+def divide_into_chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    """Chunks of `size` items; the last one may be smaller."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

@@ -1,0 +1,77 @@
+"""A model's files on their way to workers, which may have no disk in common with us."""
+
+import atexit
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+from tiramisu.checkpoints.info import find_info
+from tiramisu.checkpoints.model_files import find_model_file, list_members
+from tiramisu.inference.load import load_predictor
+from tiramisu.inference.predictor import Predictor
+from tiramisu.settings import Accelerator
+
+COMPUTING = Lock()
+"""Held by the one thread of a process that computes: a network is not for several at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedModel:
+    """The files of a model, or of those of an ensemble."""
+
+    members: tuple[dict[str, bytes], ...]
+    """The content of each one's files, by their names; the first is that to load."""
+
+    @classmethod
+    def of(cls, checkpoint: str) -> "PackedModel":
+        """Read the files of what --checkpoint names."""
+        return cls(
+            members=tuple(
+                {file.name: file.read_bytes() for file in _list_files(member)}
+                for member in list_members(checkpoint)
+            )
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all files."""
+        total = hashlib.sha256()
+        for files in self.members:
+            for name, content in sorted(files.items()):
+                total.update(f"{name} {len(content)} ".encode())
+                total.update(content)
+        return total.hexdigest()
+
+    def unpack(self) -> None:
+        """Write the files into a folder of this process, for `load_unpacked`."""
+        folder = Path(tempfile.mkdtemp(prefix="tiramisu-model-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        paths = []
+        for number, files in enumerate(self.members):
+            inside = folder / str(number)
+            inside.mkdir()
+            for name, content in files.items():
+                (inside / name).write_bytes(content)
+            paths.append(str(inside / next(iter(files))))
+        _UNPACKED[self.fingerprint] = ",".join(paths)
+
+
+_UNPACKED: dict[str, str] = {}
+"""What --checkpoint names in this process, by the fingerprint of the model."""
+
+
+@lru_cache(maxsize=1)
+def load_unpacked(fingerprint: str, accelerator: Accelerator) -> Predictor:
+    """The model that a worker has got; it is loaded once."""
+    return load_predictor(_UNPACKED[fingerprint], accelerator=accelerator)
+
+
+def _list_files(checkpoint: str) -> list[Path]:
+    """The files of one model, that to load first."""
+    file = find_model_file(checkpoint)
+    beside = {".safetensors": find_info(file.parent), ".xml": file.with_suffix(".bin")}
+    return [file, *filter(None, [beside.get(file.suffix)])]

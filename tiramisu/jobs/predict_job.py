@@ -1,0 +1,266 @@
+"""`tiramisu predict` by many processes, from and to object storage; the same command goes on."""
+
+import dataclasses
+import functools
+import os
+import posixpath
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.files import check_settings
+from tiramisu.inference.inputs import find_inputs
+from tiramisu.inference.load import load_predictor
+from tiramisu.inference.predictor import Predictor
+from tiramisu.jobs.cluster import Workers, divide_into_chunks, open_workers
+from tiramisu.jobs.journal import FAILED_NAME, Journal, Outcome
+from tiramisu.jobs.packed_model import PackedModel
+from tiramisu.jobs.storage import Store, find_urls, is_url
+from tiramisu.jobs.stored_input import Source, Work, longer_name, predict_chunk, predict_sources
+from tiramisu.progress import track
+from tiramisu.text import in_percent, path_text
+
+LIST_SUFFIX = ".txt"
+CHUNK = 16
+"""Files in a task: a worker that is lost has at most these to do again."""
+SETTINGS = (
+    *("tile", "tta", "uncertainty", "mc_dropout", "polygons", "show_bands", "opacity"),
+    *("unpainted", "probabilities", "class_masks"),
+)
+"""The settings on which results depend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSummary:
+    """What a job has done. str() gives it in two lines."""
+
+    done: int
+    """Files that it predicted."""
+    skipped: int
+    """Files whose results were there already."""
+    failed: Mapping[str, str]
+    """Why files have failed, now or before, by their paths or URLs."""
+    seconds: float
+    shares: Mapping[str, float]
+    """Share of each class in the pixels of all results, 0..1."""
+
+    def __str__(self) -> str:
+        rate = f", {self.done / self.seconds:.3g} a second" if self.done else ""
+        skipped = f", {self.skipped} were done before" if self.skipped else ""
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        shares = ", ".join(f"{name} {in_percent(part)}" for name, part in self.shares.items())
+        return f"{self.done} files predicted{rate}{skipped}{failed}\nshares of all (in %): {shares}"
+
+    def raise_failures(self) -> None:
+        """Raise ValueError if a file has failed."""
+        if self.failed:
+            place, reason = next(iter(self.failed.items()))
+            raise ValueError(
+                f"{len(self.failed)} of {self.done + self.skipped + len(self.failed)} files "
+                f"failed, the others are done; {FAILED_NAME} has all reasons, such as {place}: "
+                f"{reason}. --retry-failed tries them again"
+            )
+
+
+def needs_job(sources: Sequence[str], config: PredictConfig) -> bool:
+    """Whether a prediction is a job: by several processes, or with URLs or lists of files."""
+    places = (*sources, config.out)
+    is_shared = config.workers is not None or config.scheduler is not None
+    is_list = any(source.lower().endswith(LIST_SUFFIX) for source in sources)
+    return is_shared or is_list or any(is_url(place) for place in places)
+
+
+def predict_job(sources: Sequence[str], *, config: PredictConfig) -> JobSummary:
+    """Predict images, maps and videos by workers, and write the results into a folder or a bucket.
+
+    The results of each file are those of `predict_files`. The same call goes on where an earlier
+    one was stopped, whatever stopped it; files in failed.csv are left out, unless `retry_failed`.
+
+    Args:
+        sources: files, folders, patterns, lists of files (.txt), and URLs of such; see
+            `find_sources`.
+        config: the settings. Without `workers` and `scheduler` this process does the work.
+
+    Raises:
+        FileNotFoundError: a source does not exist.
+        ValueError: model and settings do not fit together, or the folder holds the results of
+            others.
+        OSError: storage or scheduler cannot be reached, or results cannot be written.
+    """
+    if config.polygons == "coco":
+        raise ValueError(
+            "--polygons coco with workers or URLs: the annotations of all images are one file; "
+            "give --polygons geojson"
+        )
+    if not is_url(config.out):  # workers may have another working folder
+        config = dataclasses.replace(config, out=os.path.abspath(config.out))
+    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
+    check_settings(model, config)
+    packed = PackedModel.of(config.checkpoint)
+    store = Store(place=config.out)
+    found = find_sources(sources, recursive=config.recursive, out=config.out)
+    store.prepare()
+    class_names = model.info.class_names
+    journal = Journal(
+        store,
+        fingerprint={
+            "model": packed.fingerprint,
+            **{name: getattr(config, name) for name in SETTINGS},
+        },
+        class_names=class_names,
+        overwrite=config.overwrite,
+    )
+    work = Work(job=journal.job, fingerprint=packed.fingerprint, config=config)
+    skip = {source.place for source in found if path_text(source.place) in journal.rows}
+    if not config.retry_failed:
+        skip |= {source.place for source in found if path_text(source.place) in journal.failed}
+    todo = [source for source in found if source.place not in skip]
+    start, done = time.monotonic(), 0
+    is_local = config.workers is None and config.scheduler is None
+    opened = (
+        nullcontext(None)
+        if is_local or not todo
+        else open_workers(number=config.workers, scheduler=config.scheduler)
+    )
+    try:
+        with opened as workers:
+            outcomes = (
+                _run_here(model, todo, work)
+                if workers is None
+                else _run_workers(workers, packed, todo, work)
+            )
+            for outcome in track(
+                outcomes, doing="predicting", unit="files", total=len(found), done=len(skip)
+            ):
+                journal.add(outcome)
+                done += outcome.row is not None and not outcome.was_done
+    except KeyboardInterrupt as interrupt:
+        journal.flush()
+        raise type(interrupt)(
+            f"stopped: {len(journal.rows)} of {len(found)} files are done, their results are in "
+            f"{config.out}; the same command goes on"
+        ) from None
+    except OSError as error:
+        journal.flush()
+        raise OSError(
+            f"{error}; {len(journal.rows)} of {len(found)} files are done: the same command goes on"
+        ) from None
+    journal.finish()
+    places = [path_text(source.place) for source in found]
+    failed = {place: journal.failed[place] for place in places if place in journal.failed}
+    return JobSummary(
+        done=done,
+        skipped=len(found) - done - len(failed),
+        failed=failed,
+        seconds=time.monotonic() - start,
+        shares=journal.shares(),
+    )
+
+
+def find_sources(sources: Sequence[str], *, recursive: bool, out: str) -> list[Source]:
+    """The files to predict, with the names of their results.
+
+    Args:
+        sources: paths and URLs of files, of folders, and patterns, and lists: text files with a
+            path or a URL in each line. A folder of object storage is taken with all that is in it.
+        recursive: whether folders of this machine are too.
+        out: the folder of the results, which is left out.
+    """
+    names: dict[str, str] = {}  # by the places
+    local: list[str] = []
+    for source in sources:
+        if source.lower().endswith(LIST_SUFFIX):
+            names |= _name_below(_read_list(source))
+        elif is_url(source):
+            names |= _name_below(find_urls(source))
+        else:
+            local.append(source)
+    if local:
+        items = find_inputs(local, recursive=recursive, without=Path(out))
+        names |= {str(item.path): item.name for item in items}
+    taken: set[str] = set()
+    return [
+        _distinct(
+            Source(place=place if is_url(place) else os.path.abspath(place), name=name), taken
+        )
+        for place, name in names.items()
+    ]
+
+
+def _name_below(places: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Places and names for their results: paths within the folder that all have in common."""
+    folders = {posixpath.dirname(place.partition("?")[0]) for place in places}
+    # All that two paths have in common, those between them in their order have too.
+    first, last = min(folders).split("/"), max(folders).split("/")
+    same = 0
+    while same < min(len(first), len(last)) and first[same] == last[same]:
+        same += 1
+    for place in places:
+        inside = place.partition("?")[0].split("/")[same:]
+        yield place, posixpath.splitext("/".join(inside))[0]
+
+
+def _read_list(source: str) -> list[str]:
+    """The lines of a list of files, here or at a URL."""
+    if is_url(source):
+        store = Store(place=posixpath.dirname(source))
+        content = store.read(posixpath.basename(source))
+    else:
+        content = Path(source).read_bytes() if Path(source).is_file() else None
+    if content is None:
+        raise FileNotFoundError(f"there is no list {source}")
+    try:
+        lines = [line.strip() for line in content.decode().splitlines()]
+    except UnicodeDecodeError:
+        raise ValueError(f"{source} is no text; expected a path or a URL in each line") from None
+    places = [line for line in lines if line]
+    if not places:
+        raise ValueError(f"{source} is empty; expected a path or a URL in each line")
+    return places
+
+
+def _distinct(source: Source, taken: set[str]) -> Source:
+    """The source, with a longer name if another source has its name already."""
+    if source.name.casefold() in taken:
+        source = Source(place=source.place, name=longer_name(source))
+    taken.add(source.name.casefold())
+    return source
+
+
+def _run_here(model: Predictor, sources: Sequence[Source], work: Work) -> Iterator[Outcome]:
+    for chunk in divide_into_chunks(sources, CHUNK):
+        yield from predict_sources(model, chunk, work=work)
+
+
+def _run_workers(
+    workers: Workers, packed: PackedModel, sources: Sequence[Source], work: Work
+) -> Iterator[Outcome]:
+    """The outcomes of all files, in any order.
+
+    A chunk that ends the processes of several workers is done file by file, to find out which one
+    it was.
+    """
+    workers.set_up(packed.unpack, name=f"tiramisu-{packed.fingerprint}")
+    run = functools.partial(predict_chunk, work=work)
+    alone: list[list[Source]] = []
+    for chunk, outcomes, reason in workers.run(run, divide_into_chunks(sources, CHUNK)):
+        if reason is None:
+            assert outcomes is not None
+            yield from outcomes
+        elif len(chunk) > 1:
+            alone += [[source] for source in chunk]
+        else:
+            yield _lost(chunk[0], reason)
+    for chunk, outcomes, reason in workers.run(run, iter(alone)):
+        if reason is None:
+            assert outcomes is not None
+            yield from outcomes
+        else:
+            yield _lost(chunk[0], reason)
+
+
+def _lost(source: Source, reason: str) -> Outcome:
+    return Outcome(source=path_text(source.place), row=None, reason=reason)
