@@ -69,6 +69,12 @@ _SHOWN = 200
 """Characters of a value that an error shows."""
 
 
+def check_workers(workers: int | None, scheduler: str | None) -> None:
+    """Raise ValueError if workers are to be both started and joined."""
+    if workers is not None and scheduler is not None:
+        raise ValueError("--workers starts processes here, --scheduler joins others: give one")
+
+
 def check_ranges(settings: Any) -> None:
     """Raise ValueError, in the words of the command line, if a field has a value it may not have.
 

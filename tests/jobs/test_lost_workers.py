@@ -15,7 +15,7 @@ import pytest
 from object_storage import serve_s3
 from PIL import Image
 
-from tiramisu.jobs.predict_job import CHUNK
+from tiramisu.jobs.cluster import CHUNK
 
 FRAMES = 200
 PORT_FILE = "scheduler.json"

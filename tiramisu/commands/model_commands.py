@@ -34,6 +34,13 @@ def _evaluate(command: str, argv: Sequence[str], *, measures: str) -> None:
     parser.add_config(EvalConfig)
     config = EvalConfig(**parser.parse_flags(argv))
 
+    if config.workers is not None or config.scheduler is not None:
+        from tiramisu.jobs.evaluate_job import evaluate_job
+
+        quieten_libraries()
+        evaluate_job(config)
+        return
+
     from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
     from tiramisu.inference.load import load_predictor
 

@@ -2,7 +2,8 @@
 
 evaluate             the scores of a model on a data set
 evaluate_checkpoint  `tiramisu eval`: the same for the model of a run, with all files
-meter, scores        what is counted over a split, and the scores that follow from it
+tally, meter         what is counted over images, in one process or several
+scores               the scores that follow from it
 error_analysis       boundary IoU, and where the errors lie
 calibration          how far predicted probabilities can be trusted
 batch_norm           the statistics of batch norm: recalibrated, or of each batch

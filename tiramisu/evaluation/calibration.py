@@ -49,6 +49,7 @@ class ReliabilityMeter(Metric):
         shared: whether several processes share the split; their counts are then added up.
     """
 
+    full_state_update = False  # else torchmetrics does not add up two meters
     counts: Tensor  # count, correct predictions and summed confidence of each bin, (3, BINS)
 
     def __init__(self, *, ignore_index: int, shared: bool = False) -> None:
@@ -82,6 +83,7 @@ class CrossEntropyMeter(Metric):
         shared: whether several processes share the split; their sums are then added up.
     """
 
+    full_state_update = False
     sums: Tensor  # number of pixels, and their summed cross-entropy in units of _UNIT, (2,)
 
     def __init__(self, *, ignore_index: int, shared: bool = False) -> None:

@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 from tiramisu.data.config import SourceOptions
 from tiramisu.own_parts import OwnName
-from tiramisu.settings import Accelerator, BatchSize, Count, Range, TileSide
+from tiramisu.settings import (
+    Accelerator,
+    BatchSize,
+    Count,
+    Processes,
+    Range,
+    TileSide,
+    check_workers,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,11 +62,16 @@ class EvalConfig(SourceOptions):
     """Folder for table, JSON and pictures; by default eval/DATA_SPLIT_BN in the run's folder."""
     overwrite: bool = False
     """Replace an earlier evaluation in that folder."""
+    workers: Processes | None = None
+    """Processes of this machine that share the images, and its cores or GPUs."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers do the work, such as tcp://HOST:8786."""
     accelerator: Accelerator = "auto"
     """Device to compute on; auto takes a GPU if there is one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_workers(self.workers, self.scheduler)
         if self.tta and self.mc_dropout:
             raise ValueError("--tta and --mc-dropout are two ways to average; give one of them")
         if self.bn == "batch" and self.mc_dropout:

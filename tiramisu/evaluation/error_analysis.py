@@ -91,6 +91,12 @@ class ErrorMeter:
         self.boundaries += boundaries
         return divide(*boundaries)
 
+    def merge(self, other: "ErrorMeter") -> None:
+        """Add what another one has added up."""
+        self.boundaries += other.boundaries
+        self.near_border += other.near_border
+        self.by_size += other.by_size
+
     def compute(self) -> ErrorAnalysis:
         """The analysis of all images."""
         return ErrorAnalysis(

@@ -28,6 +28,7 @@ from tiramisu.evaluation.score_page import REPORT_NAME, write_score_page
 from tiramisu.evaluation.scores import (
     Scores,
 )
+from tiramisu.evaluation.tally import CountImages, count_images
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tester import as_tile
@@ -48,6 +49,7 @@ def evaluate_checkpoint(
     metrics: Sequence[Any] = (),
     history: Sequence[Mapping[str, object]] = (),
     report: Path | None = None,
+    count: CountImages = count_images,
 ) -> Scores:
     """Evaluate a trained model; print the scores and write them as a table, JSON and a page.
 
@@ -58,6 +60,7 @@ def evaluate_checkpoint(
         metrics: of one's own, as objects, beside those that `config.metrics` names.
         history: the rows of the training's metrics.csv, for the page.
         report: the file of the page; None for report.html beside the table.
+        count: predicts and counts the images; by default this process does.
 
     Raises:
         ValueError: model, data and settings do not fit together, or there are results already.
@@ -113,6 +116,7 @@ def evaluate_checkpoint(
             limit=config.limit,
             metrics=metrics,
             gallery=gallery,
+            count=count,
         )
     indices = pick_evenly(len(dataset), config.limit)
 

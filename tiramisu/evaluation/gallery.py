@@ -52,8 +52,14 @@ class ShownImage:
     """The image and, of a segmentation, its ground truth, the prediction, and the errors."""
 
 
+def shrink_prediction(prediction: Label) -> npt.NDArray[Any]:
+    """A predicted mask (H, W) at the size of the pictures, as the bytes of a PNG."""
+    small = resize_label(prediction, _fit(prediction.shape))
+    return cv2.imencode(".png", small)[1]
+
+
 class Gallery:
-    """Keeps the predictions of a segmentation while it is evaluated, and shows them.
+    """Shows images of a split with their predictions.
 
     Args:
         dataset: the split.
@@ -66,12 +72,8 @@ class Gallery:
         self.dataset = dataset
         self.value_range = value_range
         self.predictions: dict[int, npt.NDArray[Any]] = {}
+        """Of `shrink_prediction`, by the indices of the images."""
         self.unpainted = find_unpainted(dataset.spec.class_names, None)
-
-    def add(self, index: int, prediction: Label) -> None:
-        """Keep the prediction (H, W) of an image."""
-        small = resize_label(prediction, _fit(prediction.shape))
-        self.predictions[index] = cv2.imencode(".png", small)[1]
 
     def show(self, scores: Scores, indices: Sequence[int]) -> list[ShownImage]:
         """The images that matter most, the worst first.

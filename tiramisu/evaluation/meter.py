@@ -114,6 +114,12 @@ class Meter(nn.Module):
             own=self.own.compute(scores.matrix),
         )
 
+    def merge(self, other: "Meter") -> None:
+        """Add what another meter of the same kind has collected."""
+        for name in ("confusion", "reliability", "cross_entropy", "top5"):
+            getattr(self, name).merge_state(getattr(other, name))
+        self.own.merge(other.own)
+
     def reset(self) -> None:
         """Forget all that was added."""
         self.confusion.reset()

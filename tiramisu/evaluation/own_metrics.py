@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from tiramisu.own_parts import accepted, call, describe_error, describe_part, name_of
+from tiramisu.text import in_one_line
 
 Matrix = npt.NDArray[np.int64]
 
@@ -82,6 +83,21 @@ class OwnMetrics(nn.Module):
         for name, metric in self.metrics.items():
             values[name] = float(metric.compute())  # type: ignore[operator]
         return values
+
+    def merge(self, other: "OwnMetrics") -> None:
+        """Add what others of the same kind have collected.
+
+        Raises:
+            ValueError: a metric cannot be added up.
+        """
+        for name, metric in self.metrics.items():
+            try:
+                metric.merge_state(other.metrics[name])  # type: ignore[operator]
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"--metrics {name} cannot be added up over processes ({in_one_line(error)}); "
+                    "evaluate in one process"
+                ) from None
 
     def reset(self) -> None:
         """Forget all that was added."""

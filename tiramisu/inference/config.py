@@ -7,10 +7,12 @@ from tiramisu.settings import (
     Accelerator,
     BatchSize,
     Count,
+    Processes,
     Range,
     Share,
     TileSide,
     check_ranges,
+    check_workers,
     explain,
 )
 
@@ -60,7 +62,7 @@ class PredictConfig:
     """Take the images in folders within a folder too; the results keep this structure."""
     resume: bool = False
     """Go on with a prediction that was stopped: leave out inputs whose results are complete."""
-    workers: Annotated[int, Range(at_least=1, at_most=1000)] | None = None
+    workers: Processes | None = None
     """Processes of this machine that share the work, and its cores or GPUs. The same command goes
     on where it was stopped."""
     scheduler: str | None = None
@@ -92,10 +94,7 @@ class PredictConfig:
                 "--resume with --polygons coco: the annotations of all images are one file, which "
                 "cannot go on; give --overwrite, or --polygons geojson"
             )
-        if self.workers is not None and self.scheduler is not None:
-            raise ValueError(
-                "--workers starts processes here and --scheduler joins others: give one"
-            )
+        check_workers(self.workers, self.scheduler)
         if self.tta and self.uncertainty:
             raise ValueError("--tta and --uncertainty are two ways to average; give one of them")
 

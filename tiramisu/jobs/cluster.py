@@ -14,6 +14,8 @@ from tiramisu.inference.packages import require_package
 from tiramisu.text import in_one_line
 
 EXTRA = "cluster"
+CHUNK = 16
+"""Items in a task at most: a worker that is lost has these to do again."""
 WAITING = 2
 """Tasks at a worker: one that it computes, and one for which it reads already."""
 _LEAST = 8
@@ -43,6 +45,16 @@ class Workers:
     def dashboard(self) -> str | None:
         """The address of Dask's page of what its workers do, if it is there."""
         return self._client.dashboard_link or None
+
+    def chunk_size(self, number: int, *, unit: int = 1) -> int:
+        """How many of so many items make a task: few of few items, so that all workers have some.
+
+        Args:
+            number: of the items.
+            unit: items that stay together.
+        """
+        fair = number // (4 * max(1, self.number))
+        return -(-min(max(fair, 1), CHUNK) // unit) * unit
 
     def set_up(self, function: Callable[[], None], *, name: str) -> None:
         """Call a function once in each worker, also in those that come later.
@@ -149,3 +161,10 @@ def divide_into_chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
     """Chunks of `size` items; the last one may be smaller."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+def count_threads() -> int:
+    """Threads of the worker in which this is called, as it was started."""
+    from distributed import get_worker
+
+    return int(get_worker().state.nthreads)

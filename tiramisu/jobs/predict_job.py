@@ -15,7 +15,7 @@ from tiramisu.inference.files import check_settings
 from tiramisu.inference.inputs import find_inputs
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
-from tiramisu.jobs.cluster import Workers, divide_into_chunks, open_workers
+from tiramisu.jobs.cluster import CHUNK, Workers, divide_into_chunks, open_workers
 from tiramisu.jobs.journal import FAILED_NAME, Journal, Outcome
 from tiramisu.jobs.packed_model import PackedModel
 from tiramisu.jobs.storage import Store, find_urls, is_url
@@ -24,8 +24,6 @@ from tiramisu.progress import track
 from tiramisu.text import in_percent, path_text
 
 LIST_SUFFIX = ".txt"
-CHUNK = 16
-"""Files in a task: a worker that is lost has at most these to do again."""
 SETTINGS = (
     *("tile", "tta", "uncertainty", "mc_dropout", "polygons", "show_bands", "opacity"),
     *("unpainted", "probabilities", "class_masks"),
@@ -246,7 +244,8 @@ def _run_workers(
     workers.set_up(packed.unpack, name=f"tiramisu-{packed.fingerprint}")
     run = functools.partial(predict_chunk, work=work)
     alone: list[list[Source]] = []
-    for chunk, outcomes, reason in workers.run(run, divide_into_chunks(sources, CHUNK)):
+    chunks = divide_into_chunks(sources, workers.chunk_size(len(sources)))
+    for chunk, outcomes, reason in workers.run(run, chunks):
         if reason is None:
             assert outcomes is not None
             yield from outcomes

@@ -17,6 +17,7 @@ from tiramisu.inference.maps import find_maps
 from tiramisu.inference.overlapping import overlap
 from tiramisu.inference.predict_input import InputPrediction, check_kind, result_files
 from tiramisu.inference.predictor import Predictor
+from tiramisu.jobs.cluster import count_threads
 from tiramisu.jobs.journal import Outcome
 from tiramisu.jobs.packed_model import COMPUTING, load_unpacked
 from tiramisu.jobs.storage import Store, fetch, is_url
@@ -51,7 +52,7 @@ def predict_chunk(sources: Sequence[Source], *, work: Work) -> list[Outcome]:
         OSError: results cannot be written.
     """
     model = load_unpacked(work.fingerprint, work.config.accelerator)
-    torch.set_num_threads(_count_threads())
+    torch.set_num_threads(count_threads())
     return predict_sources(model, sources, work=work)
 
 
@@ -173,10 +174,3 @@ def longer_name(source: Source) -> str:
     """The name of the results of an input whose own name another one has."""
     digest = hashlib.sha1(source.place.encode(errors="surrogateescape")).hexdigest()
     return f"{source.name}-{digest[:8]}"
-
-
-def _count_threads() -> int:
-    """Threads of the worker that this code runs in, as it was started; of Dask's workers."""
-    from distributed import get_worker
-
-    return int(get_worker().state.nthreads)
