@@ -50,7 +50,9 @@ def list_results(client: Any) -> dict[str, str]:
 
 
 def count_done(client: Any) -> int:
-    return sum(name.startswith("out/drive") and name.endswith(".json") for name in list_results(client))
+    return sum(
+        name.startswith("out/drive") and name.endswith(".json") for name in list_results(client)
+    )
 
 
 def wait_for(client: Any, number: int, process: "subprocess.Popen[str]") -> None:

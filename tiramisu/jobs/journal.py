@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tiramisu.inference.image_results import TABLE_NAME, format_rows, read_rows
 from tiramisu.jobs.storage import Store
+from tiramisu.text import list_some
 
 JOB_NAME, FAILED_NAME = "job.json", "failed.csv"
 PARTS = "parts"
@@ -46,6 +47,7 @@ class Journal:
         store: the folder of the results.
         fingerprint: what results depend on, by name: the model and the settings.
         class_names: names of all classes.
+        targets: names of files that the job will write: a new job replaces none.
         overwrite: whether to begin anew where another job, or this one, has results.
 
     Raises:
@@ -59,6 +61,7 @@ class Journal:
         *,
         fingerprint: Mapping[str, Any],
         class_names: Sequence[str],
+        targets: Collection[str] = (),
         overwrite: bool = False,
     ) -> None:
         self._store = store
@@ -70,7 +73,7 @@ class Journal:
             self.failed: dict[str, str] = {}
             if overwrite:
                 store.remove(PARTS)
-            self._refuse_others(overwrite=overwrite)
+            self._refuse_others(targets, overwrite=overwrite)
             described = {"job": self.job, **fingerprint}
             store.write(JOB_NAME, json.dumps(described, indent=2) + "\n")
         else:
@@ -138,11 +141,13 @@ class Journal:
             )
         return job
 
-    def _refuse_others(self, *, overwrite: bool) -> None:
-        if not overwrite and self._store.read(TABLE_NAME) is not None:
+    def _refuse_others(self, targets: Collection[str], *, overwrite: bool) -> None:
+        existing = [] if overwrite else self._store.list("")
+        lost = [name for name in existing if name in targets or name == TABLE_NAME]
+        if lost:
             raise ValueError(
-                f"{self._store.place} holds the {TABLE_NAME} of another prediction; give another "
-                "--out, or replace it with --overwrite"
+                f"{self._store.place} already holds results: {list_some(lost, most=5)}; give "
+                "another --out, or replace them with --overwrite"
             )
 
     def _read_tables(self) -> tuple[dict[str, list[str]], dict[str, str]]:

@@ -109,6 +109,11 @@ def predict_job(sources: Sequence[str], *, config: PredictConfig) -> JobSummary:
             **{name: getattr(config, name) for name in SETTINGS},
         },
         class_names=class_names,
+        targets={
+            f"{source.name}{ending}"
+            for source in found
+            for ending in ("_mask.png", "_mask.tif", "_overlay.png", "_overlay.mp4", ".json")
+        },
         overwrite=config.overwrite,
     )
     work = Work(job=journal.job, fingerprint=packed.fingerprint, config=config)

@@ -1,0 +1,248 @@
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tiramisu.checkpoints.checkpoint import save_model
+from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.checkpoints.model import SegmentationModel
+from tiramisu.inference.config import PredictConfig
+from tiramisu.inference.files import predict_files
+from tiramisu.jobs import packed_model, predict_job, stored_input
+from tiramisu.jobs.predict_job import JobSummary, find_sources, needs_job
+from tiramisu.jobs.predict_job import predict_job as run_job
+from tiramisu.models import build_model
+
+COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+
+
+class Pretended:
+    """Workers in this process; what they get and give is pickled, as Dask does."""
+
+    number = 2
+
+    def __init__(self, *, deadly: tuple[str, ...] = ()) -> None:
+        self.deadly = deadly
+        self.chunks: list[int] = []
+
+    def chunk_size(self, number: int, *, unit: int = 1) -> int:
+        return 2 * unit
+
+    def set_up(self, function: Callable[[], None], *, name: str) -> None:
+        pickle.loads(pickle.dumps(function))()
+
+    def run(self, function: Callable[[Any], Any], tasks: Iterator[Any]) -> Iterator[Any]:
+        for task in tasks:
+            self.chunks.append(len(task))
+            if any(source.place.endswith(self.deadly) for source in task if self.deadly):
+                yield task, None, "the worker's process was killed"
+            else:
+                yield task, pickle.loads(pickle.dumps(function))(task), None
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Pretended:
+    pretended = Pretended()
+
+    @contextmanager
+    def open_workers(**_: object) -> Iterator[Pretended]:
+        yield pretended
+
+    monkeypatch.setattr(predict_job, "open_workers", open_workers)
+    monkeypatch.setattr(stored_input, "count_threads", lambda: 1)
+    packed_model.load_unpacked.cache_clear()
+    return pretended
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "x/a.png", "x/b.png", "y/c.png", "y/d.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "in" / name)
+    return tmp_path / "in"
+
+
+@pytest.fixture(scope="module")
+def tiny_model() -> SegmentationModel:
+    torch.manual_seed(0)
+    info = ModelInfo(arch="fc56", class_names=("sky", "wall", "road"), colors=COLORS)
+    return SegmentationModel(build_model("fc56", num_classes=3), info).eval()
+
+
+@pytest.fixture
+def checkpoint(tiny_model: SegmentationModel, tmp_path: Path) -> str:
+    save_model(tiny_model, tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+@pytest.fixture
+def start(checkpoint: str, photos: Path, tmp_path: Path) -> Callable[..., JobSummary]:
+    def run(*sources: object, **changes: Any) -> JobSummary:
+        changes = {"out": str(tmp_path / "out"), "recursive": True, **changes}
+        config = PredictConfig(checkpoint=checkpoint, **changes)
+        return run_job([str(source) for source in sources or (photos,)], config=config)
+
+    return run
+
+
+def masks_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): np.asarray(Image.open(path)).tobytes()
+        for path in sorted(folder.rglob("*_mask.png"))
+    }
+
+
+@pytest.fixture
+def expected(tiny_model: SegmentationModel, photos: Path, tmp_path: Path) -> dict[str, bytes]:
+    out = tmp_path / "alone"
+    config = PredictConfig(checkpoint="x", out=str(out), recursive=True)
+    predict_files(tiny_model, [photos], config=config)
+    return masks_in(out)
+
+
+def test_masks_are_those_of_a_single_process(
+    start: Callable[..., JobSummary], workers: Pretended, expected: dict, tmp_path: Path
+) -> None:
+    summary = start(workers=2)
+    assert (summary.done, summary.skipped, summary.failed) == (5, 0, {})
+    assert masks_in(tmp_path / "out") == expected
+    assert len(expected) == 5
+    assert workers.chunks == [2, 2, 1]
+    assert sum(summary.shares.values()) == pytest.approx(1)
+    with_shares = (tmp_path / "out/shares.csv").read_text().splitlines()
+    assert with_shares[1:] == sorted(with_shares[1:])
+    assert len(with_shares) == 6
+
+
+def test_object_storage_holds_the_same(
+    start: Callable[..., JobSummary], expected: dict, photos: Path, tmp_path: Path
+) -> None:
+    bucket = f"memory://{tmp_path}/bucket"
+    memory = fsspec.filesystem("memory")
+    memory.put(str(photos), f"{bucket}/in", recursive=True)
+    summary = start(f"{bucket}/in", out=f"{bucket}/out")
+    assert summary.done == 5
+    memory.get(f"{bucket}/out", str(tmp_path / "back"), recursive=True)
+    assert masks_in(tmp_path / "back") == expected
+    assert json.loads((tmp_path / "back/x/b.json").read_text())["input"].startswith("memory://")
+    assert start(f"{bucket}/in", out=f"{bucket}/out").skipped == 5
+
+
+def test_the_same_command_does_only_what_is_missing(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    start(photos / "x")
+    before = (tmp_path / "out/b.json").read_text()
+    for name in ("job.json", "shares.csv"):
+        assert (tmp_path / "out" / name).is_file()
+    # As after SIGKILL: the results are there, and no table of them.
+    (tmp_path / "out/shares.csv").unlink()
+    (tmp_path / "out/a.json").unlink()
+    summary = start(photos / "x")
+    assert (summary.done, summary.skipped) == (1, 1)
+    assert (tmp_path / "out/b.json").read_text() == before
+    assert len((tmp_path / "out/shares.csv").read_text().splitlines()) == 3
+
+
+def test_another_input_of_the_same_name_gets_a_longer_one(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    start(photos / "x" / "a.png")
+    before = (tmp_path / "out/a_mask.png").read_bytes()
+    assert start(photos / "a.png").done == 1
+    assert (tmp_path / "out/a_mask.png").read_bytes() == before
+    assert len(list((tmp_path / "out").glob("a-*_mask.png"))) == 1
+    assert start(photos / "a.png").skipped == 1
+
+
+def test_what_fails_is_listed_and_tried_again_when_told(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    whole = (photos / "a.png").read_bytes()
+    (photos / "a.png").write_bytes(whole[:30])
+    summary = start()
+    assert summary.done == 4
+    assert list(summary.failed) == [str(photos / "a.png")]
+    with pytest.raises(ValueError, match=r"1 of 5 files failed.*failed\.csv.*--retry-failed"):
+        summary.raise_failures()
+    assert "a.png is damaged" in (tmp_path / "out/failed.csv").read_text()
+    (photos / "a.png").write_bytes(whole)
+    again = start()
+    assert (again.done, again.skipped, len(again.failed)) == (0, 4, 1)
+    assert (tmp_path / "out/failed.csv").read_text().count("\n") == 2
+    last = start(retry_failed=True)
+    assert (last.done, last.skipped, last.failed) == (1, 4, {})
+    assert (tmp_path / "out/failed.csv").read_text() == "input,reason\n"
+
+
+def test_an_image_that_ends_its_worker_is_found(
+    start: Callable[..., JobSummary], workers: Pretended, tmp_path: Path
+) -> None:
+    workers.deadly = ("y/c.png",)
+    summary = start(workers=2)
+    assert summary.done == 4
+    assert {Path(place).name: reason for place, reason in summary.failed.items()} == {
+        "c.png": "the worker's process was killed"
+    }
+
+
+def test_other_settings_are_refused_before_any_work(
+    start: Callable[..., JobSummary], tmp_path: Path
+) -> None:
+    start()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    with pytest.raises(ValueError, match="another opacity"):
+        start(opacity=0.25)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    assert start(opacity=0.25, overwrite=True).done == 5
+
+
+def test_files_that_are_no_results_of_the_job_are_kept(
+    start: Callable[..., JobSummary], tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a_mask.png").write_text("mine")
+    with pytest.raises(ValueError, match=r"already holds results: a_mask\.png"):
+        start()
+    assert (tmp_path / "out/a_mask.png").read_text() == "mine"
+
+
+def test_lists_name_files_and_urls(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    url = f"memory://{tmp_path}/z/e.png"
+    fsspec.filesystem("memory").put(str(photos / "a.png"), url)
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{photos}/x/b.png\n\n{photos}/y/c.png\n")
+    found = find_sources([str(listed), url], recursive=False, out="out")
+    assert [source.name for source in found] == ["x/b", "y/c", "e"]
+    assert start(listed, url).done == 3
+    assert (tmp_path / "out/x/b_mask.png").is_file()
+    with pytest.raises(FileNotFoundError, match=r"there is no list .*none\.txt"):
+        find_sources([str(tmp_path / "none.txt")], recursive=False, out="out")
+    listed.write_text("\n")
+    with pytest.raises(ValueError, match="is empty; expected a path or a URL in each line"):
+        find_sources([str(listed)], recursive=False, out="out")
+    listed.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="is no text"):
+        find_sources([str(listed)], recursive=False, out="out")
+
+
+def test_what_needs_a_job() -> None:
+    config = PredictConfig(checkpoint="x")
+    assert not needs_job(["a.png", "folder"], config)
+    assert needs_job(["list.TXT"], config)
+    assert needs_job(["s3://bucket"], config)
+    assert needs_job(["a.png"], PredictConfig(checkpoint="x", out="gs://bucket/out"))
+    assert needs_job(["a.png"], PredictConfig(checkpoint="x", workers=1))
+    assert needs_job(["a.png"], PredictConfig(checkpoint="x", scheduler="tcp://a:1"))
