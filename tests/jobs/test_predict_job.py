@@ -1,7 +1,5 @@
 import json
-import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pretended_workers import Pretended, pretend_workers
 
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
-from tiramisu.jobs import packed_model, predict_job, stored_input
+from tiramisu.jobs import predict_job, stored_input
 from tiramisu.jobs.predict_job import JobSummary, find_sources, needs_job
 from tiramisu.jobs.predict_job import predict_job as run_job
 from tiramisu.models import build_model
@@ -24,42 +23,9 @@ from tiramisu.models import build_model
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
-class Pretended:
-    """Workers in this process; what they get and give is pickled, as Dask does."""
-
-    number = 2
-
-    def __init__(self, *, deadly: tuple[str, ...] = ()) -> None:
-        self.deadly = deadly
-        self.chunks: list[int] = []
-
-    def chunk_size(self, number: int, *, unit: int = 1) -> int:
-        return 2 * unit
-
-    def set_up(self, function: Callable[[], None], *, name: str) -> None:
-        pickle.loads(pickle.dumps(function))()
-
-    def run(self, function: Callable[[Any], Any], tasks: Iterator[Any]) -> Iterator[Any]:
-        for task in tasks:
-            self.chunks.append(len(task))
-            if any(source.place.endswith(self.deadly) for source in task if self.deadly):
-                yield task, None, "the worker's process was killed"
-            else:
-                yield task, pickle.loads(pickle.dumps(function))(task), None
-
-
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    pretended = Pretended()
-
-    @contextmanager
-    def open_workers(**_: object) -> Iterator[Pretended]:
-        yield pretended
-
-    monkeypatch.setattr(predict_job, "open_workers", open_workers)
-    monkeypatch.setattr(stored_input, "count_threads", lambda: 1)
-    packed_model.load_unpacked.cache_clear()
-    return pretended
+    return pretend_workers(monkeypatch, predict_job, stored_input)
 
 
 @pytest.fixture
