@@ -1,11 +1,16 @@
 """The commands that read, convert and download data sets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiramisu.data.config import CheckConfig, ConvertConfig, DownloadConfig
 from tiramisu.flags import Parser
 from tiramisu.visual.page_path import check_page_path
+
+if TYPE_CHECKING:
+    from tiramisu.data.readers.reader import Pool
 
 
 def check(argv: Sequence[str]) -> None:
@@ -27,7 +32,8 @@ def check(argv: Sequence[str]) -> None:
     root = Path(config.data_root) if config.data_root else None
     val_split = None if is_whole else "val"
     spec = load_spec(config.data, config, root=root, val_split=val_split)
-    report = check_dataset(spec, root=root, splits=config.splits)
+    with _open_pool(config) as pool:
+        report = check_dataset(spec, root=root, splits=config.splits, pool=pool)
     print(report)
     if config.report is not None:
         from tiramisu.visual.check_page import write_check_page
@@ -59,9 +65,9 @@ def convert(argv: Sequence[str]) -> None:
     from tiramisu.data.converting import convert_dataset
 
     spec = load_spec(config.data, config, root=config.data_root)
-    written = convert_dataset(
-        spec, Path(config.out), root=config.data_root, overwrite=config.overwrite
-    )
+    root, out = config.data_root, Path(config.out)
+    with _open_pool(config) as pool:
+        written = convert_dataset(spec, out, root=root, overwrite=config.overwrite, pool=pool)
     print(f"{written} images and masks written to {config.out}")
 
 
@@ -85,3 +91,15 @@ def download(argv: Sequence[str]) -> None:
     from tiramisu.data.downloading.download import download_dataset
 
     download_dataset(load_spec(config.data), config.data_root)
+
+
+@contextmanager
+def _open_pool(config: CheckConfig | ConvertConfig) -> "Iterator[Pool | None]":
+    """The workers that were asked for; None for a pool of this machine."""
+    if config.workers is None and config.scheduler is None:
+        yield None
+        return
+    from tiramisu.jobs.cluster import open_workers
+
+    with open_workers(number=config.workers, scheduler=config.scheduler) as workers:
+        yield workers

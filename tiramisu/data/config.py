@@ -4,7 +4,7 @@ import dataclasses
 import re
 from typing import Annotated, Literal
 
-from tiramisu.settings import Range, Seed, check_ranges, explain
+from tiramisu.settings import Processes, Range, Seed, check_ranges, check_workers, explain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,15 @@ class CheckConfig(ImageOptions):
     """HTML file to write: the same with distributions, and pictures of what was found."""
     overwrite: bool = False
     """Replace the file of --report if it exists."""
+    workers: Processes | None = None
+    """Processes of this machine that share the work; by default threads do."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers do the work, such as tcp://HOST:8786. They find the
+    files by the same paths."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_workers(self.workers, self.scheduler)
         if self.report is not None and not self.report.lower().endswith(".html"):
             raise ValueError(explain("report", self.report, "a file that ends in .html"))
         if self.splits is not None and (
@@ -132,6 +138,15 @@ class ConvertConfig(SourceOptions):
     """Folder of the files; by default the root in its YAML, or data/NAME."""
     overwrite: bool = False
     """Replace what an earlier conversion wrote there."""
+    workers: Processes | None = None
+    """Processes of this machine that share the work; by default threads do."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler whose workers do the work, such as tcp://HOST:8786. They find the
+    files by the same paths."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_workers(self.workers, self.scheduler)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

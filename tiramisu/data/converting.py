@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 from PIL import Image
-from tqdm import tqdm
 
 from tiramisu.atomic import DISK_ERRORS, PARTIAL, WriteError, make_folder
 from tiramisu.data.annotations.annotated_files import find_annotated
@@ -22,10 +22,11 @@ from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.data.readers.file_split import Pair
 from tiramisu.data.readers.image_file import IMAGE_SUFFIXES
 from tiramisu.data.readers.pixel_samples import explain_no_sample, find_samples
-from tiramisu.data.readers.reader import label_of, reading_pool
+from tiramisu.data.readers.reader import Pool, label_of, reading_pool
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, FileSplit
 from tiramisu.data.task_specs import SegmentationSpec
+from tiramisu.progress import track
 from tiramisu.text import list_some, show_path
 
 _VOID_COLOR = (224, 224, 192)  # as in the masks of PASCAL VOC
@@ -42,7 +43,12 @@ class _Job:
 
 
 def convert_dataset(
-    spec: DatasetSpec, out: Path, *, root: str | Path | None = None, overwrite: bool = False
+    spec: DatasetSpec,
+    out: Path,
+    *,
+    root: str | Path | None = None,
+    overwrite: bool = False,
+    pool: Pool | None = None,
 ) -> int:
     """Write a data set for segmentation as a folder that needs no description.
 
@@ -56,6 +62,7 @@ def convert_dataset(
         out: the folder to write.
         root: folder of the files; None for the spec's own, or data/<name>.
         overwrite: whether to replace what an earlier conversion wrote there.
+        pool: reads and writes the samples; None for a pool of this machine.
 
     Returns:
         The number of samples.
@@ -79,9 +86,11 @@ def convert_dataset(
             for part in _PARTS:
                 (partial_folder / part / name).mkdir(parents=True)
             write = partial(_write, spec=spec, folder=partial_folder, split=name)
-            with reading_pool(drawn=False) as pool:
-                written = pool.map(write, split_jobs)
-                list(tqdm(written, total=len(split_jobs), desc=name, disable=None, leave=False))
+            opened: AbstractContextManager[Pool]
+            opened = nullcontext(pool) if pool else reading_pool(drawn=False)
+            with opened as writing:
+                written = writing.map(write, split_jobs)
+                list(track(written, doing=name, unit="samples", total=len(split_jobs)))
         _describe(spec, jobs, partial_folder, name=name_of_folder(out))
         _move(partial_folder, out)
     except OSError as error:

@@ -5,7 +5,7 @@ Dask is imported only when it is used: it is an extra.
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -112,8 +112,33 @@ class Workers:
             for more in send(self._most() - len(out)):
                 done.add(more)
 
+    def map(
+        self, fn: Callable[..., R], *iterables: Iterable[Any], chunksize: int = CHUNK
+    ) -> Iterator[R]:
+        """The results of a function in the order of its arguments; see `Pool`.
+
+        Raises:
+            OSError: a task has ended the processes of several workers.
+        """
+        numbered = list(enumerate(zip(*iterables, strict=True)))
+        chunks = divide_into_chunks(numbered, self.chunk_size(len(numbered)))
+        waiting: dict[int, list[R]] = {}
+        place = 0
+        for chunk, results, reason in self.run(functools.partial(_call_all, fn), chunks):
+            if results is None:
+                raise OSError(f"{reason}, at one of the samples from {chunk[0][0] + 1} on")
+            waiting[chunk[0][0]] = results
+            while place in waiting:
+                ready = waiting.pop(place)
+                place += len(ready)
+                yield from ready
+
     def _most(self) -> int:
         return max(_LEAST, WAITING * self.number)
+
+
+def _call_all(fn: Callable[..., R], chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[R]:
+    return [fn(*arguments) for _, arguments in chunk]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tiramisu.data.checking.label_findings import find_in_labels
 from tiramisu.data.checking.scan import ROLES, SHOWN, Job, Scan, plan_scans
 from tiramisu.data.checking.split_counts import report_split
 from tiramisu.data.image_format import RGB, ImageFormat, describe_bands
-from tiramisu.data.readers.reader import format_of_files, reading_pool
+from tiramisu.data.readers.reader import Pool, format_of_files, reading_pool
 from tiramisu.data.readers.size_limit import most_megapixels
 from tiramisu.data.scaling import TYPE_RANGES, choose_scaling, describe_scaling, usual_scaling
 from tiramisu.data.spec import DatasetSpec
@@ -26,7 +27,11 @@ _MOST_FILES = 100  # damaged files of a split that are listed one by one
 
 
 def check_dataset(
-    spec: DatasetSpec, *, root: str | Path | None = None, splits: Sequence[str] | None = None
+    spec: DatasetSpec,
+    *,
+    root: str | Path | None = None,
+    splits: Sequence[str] | None = None,
+    pool: Pool | None = None,
 ) -> DatasetReport:
     """Read and decode every file of some splits, and count the labels.
 
@@ -38,6 +43,7 @@ def check_dataset(
         root: folder of the files, as for `ImageDataset`.
         splits: names of the splits; None for train, val and test, or for all if there are none of
             these.
+        pool: reads the samples; None for a pool of this machine.
 
     Raises:
         ValueError: there are problems; one message lists all of them. They are a missing folder,
@@ -63,7 +69,10 @@ def check_dataset(
         format = None
         problems.append(str(error))
 
-    scans = _run(jobs, drawn=spec.drawn is not None, format=format)
+    opened: AbstractContextManager[Pool]
+    opened = nullcontext(pool) if pool else reading_pool(drawn=spec.drawn is not None)
+    with opened as reading:
+        scans = _run(jobs, reading, format=format)
     for name in names:
         problems += [f"{name}: {problem}" for problem in _find_problems(scans[name], spec)]
     problems += _find_shared_images(scans)
@@ -90,14 +99,13 @@ def check_dataset(
 
 
 def _run(
-    jobs: dict[str, Sequence[Job]], *, drawn: bool, format: ImageFormat | None
+    jobs: dict[str, Sequence[Job]], pool: Pool, *, format: ImageFormat | None
 ) -> dict[str, list[Scan]]:
     every = [job for split_jobs in jobs.values() for job in split_jobs]
-    with reading_pool(drawn=drawn) as pool:
-        scan = functools.partial(_call, format=format)
-        scans = pool.map(scan, every, pick_compared(len(every)), chunksize=8)
-        scans = track(scans, doing="checking", unit="samples", total=len(every))
-        return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
+    scan = functools.partial(_call, format=format)
+    scans = pool.map(scan, every, pick_compared(len(every)), chunksize=8)
+    scans = track(scans, doing="checking", unit="samples", total=len(every))
+    return {name: list(islice(scans, len(split_jobs))) for name, split_jobs in jobs.items()}
 
 
 def _call(job: Job, with_fingerprint: bool, *, format: ImageFormat | None) -> Scan:

@@ -3,10 +3,10 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -32,6 +32,8 @@ from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.interrupts import leave_process_group
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
+
+T = TypeVar("T")
 
 Format = ImageFormat | None
 """The format of images to read; None to find it by their headers."""
@@ -151,6 +153,15 @@ def format_of_files(
     with ThreadPoolExecutor() as pool:
         headers = [(p, h) for p, h in zip(picked, pool.map(read, picked), strict=True) if h]
     return find_format(headers, spec.bands, what=f"the images of {spec.name}")
+
+
+class Pool(Protocol):
+    """What does the same for many samples at a time, such as an executor of Python's."""
+
+    def map(
+        self, fn: Callable[..., T], *iterables: Iterable[Any], chunksize: int = 1
+    ) -> Iterator[T]:
+        """The results of a function, which can be pickled, in the order of its arguments."""
 
 
 def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
