@@ -30,6 +30,9 @@ from .inference.predict import predict as predict
 from .inference.predict import predict_probabilities as predict_probabilities
 from .inference.uncertainty import UncertainPrediction as UncertainPrediction
 from .inference.uncertainty import predict_uncertainty as predict_uncertainty
+from .jobs.mask_predictor import MaskPredictor as MaskPredictor
+from .jobs.predict_job import JobSummary as JobSummary
+from .jobs.predict_job import predict_many as predict_many
 from .models import Backbone as Backbone
 from .models import DenseNet as DenseNet
 from .models import FCDenseNet as FCDenseNet

@@ -15,6 +15,7 @@ class Pretended:
     """Workers in this process; what they get and give is pickled, as Dask does."""
 
     number = 2
+    dashboard = None
 
     def __init__(self, *, deadly: tuple[str, ...] = ()) -> None:
         self.deadly = deadly

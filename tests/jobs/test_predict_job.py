@@ -16,7 +16,7 @@ from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
 from tiramisu.jobs import predict_job, stored_input
-from tiramisu.jobs.predict_job import JobSummary, find_sources, needs_job
+from tiramisu.jobs.predict_job import JobSummary, find_sources, needs_job, predict_many
 from tiramisu.jobs.predict_job import predict_job as run_job
 from tiramisu.models import build_model
 
@@ -212,3 +212,18 @@ def test_what_needs_a_job() -> None:
     assert needs_job(["a.png"], PredictConfig(checkpoint="x", out="gs://bucket/out"))
     assert needs_job(["a.png"], PredictConfig(checkpoint="x", workers=1))
     assert needs_job(["a.png"], PredictConfig(checkpoint="x", scheduler="tcp://a:1"))
+
+
+def test_from_python_a_model_or_its_name_predict_the_same(
+    tiny_model: SegmentationModel, checkpoint: str, photos: Path, expected: dict, tmp_path: Path
+) -> None:
+    recursive = PredictConfig(checkpoint="any", recursive=True)
+    for number, model in enumerate((tiny_model, checkpoint, Path(checkpoint))):
+        out = tmp_path / f"out{number}"
+        summary = predict_many(model, photos, out, config=recursive)
+        assert summary.done == 5
+        assert "5 files predicted" in str(summary)
+        assert masks_in(out) == expected
+    again = predict_many(tiny_model, [photos / "a.png"], tmp_path / "out1")
+    assert (again.done, again.skipped) == (0, 1)
+    assert json.loads((tmp_path / "out0/a.json").read_text())["checkpoint"] == "fc56"

@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from tiramisu.devices import count_cores
@@ -43,8 +44,8 @@ class Workers:
 
     @property
     def dashboard(self) -> str | None:
-        """The address of Dask's page of what its workers do, if it is there."""
-        return self._client.dashboard_link or None
+        """The address of Dask's page of what its workers do; None without its package, bokeh."""
+        return self._client.dashboard_link if find_spec("bokeh") else None
 
     def chunk_size(self, number: int, *, unit: int = 1) -> int:
         """How many of so many items make a task: few of few items, so that all workers have some.
@@ -174,7 +175,7 @@ def open_workers(*, number: int | None, scheduler: str | None) -> Iterator[Worke
             n_workers=number,
             threads_per_worker=max(1, count_cores() // number),
             memory_limit=None,  # it does not know the memory of torch
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,

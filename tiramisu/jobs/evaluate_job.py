@@ -3,12 +3,10 @@
 import dataclasses
 import functools
 import secrets
-import tempfile
 from collections.abc import Sequence
 
 import torch
 
-from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.batch_norm import use_batch_statistics
@@ -112,6 +110,4 @@ def _pack(model: Predictor, config: EvalConfig) -> PackedModel:
     if config.bn != "recalibrated":
         return PackedModel.of(config.checkpoint)
     assert isinstance(model, ImageModel)
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(model, folder)
-        return PackedModel.of(folder)
+    return PackedModel.of_model(model)

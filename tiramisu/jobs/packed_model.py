@@ -9,7 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
+from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import find_info
+from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.model_files import find_model_file, list_members
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
@@ -35,6 +37,13 @@ class PackedModel:
                 for member in list_members(checkpoint)
             )
         )
+
+    @classmethod
+    def of_model(cls, model: ImageModel) -> "PackedModel":
+        """The files that a model would be saved as."""
+        with tempfile.TemporaryDirectory() as folder:
+            save_model(model, folder)
+            return cls.of(folder)
 
     @property
     def fingerprint(self) -> str:

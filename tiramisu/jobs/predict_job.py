@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiramisu.checkpoints.model import ImageModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import check_settings
 from tiramisu.inference.inputs import find_inputs
@@ -71,7 +72,48 @@ def needs_job(sources: Sequence[str], config: PredictConfig) -> bool:
     return is_shared or is_list or any(is_url(place) for place in places)
 
 
-def predict_job(sources: Sequence[str], *, config: PredictConfig) -> JobSummary:
+def predict_many(
+    model: str | Path | ImageModel,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    config: PredictConfig | None = None,
+) -> JobSummary:
+    """Predict many images, maps and videos; the same call goes on where an earlier one stopped.
+
+    A script that starts workers calls this below `if __name__ == "__main__":`, because each worker
+    imports the script.
+
+    Args:
+        model: what --checkpoint takes, or a model.
+        sources: files, folders, patterns, lists of files (.txt), and URLs of such.
+        out: the folder of the results, or its URL.
+        workers: number of processes of this machine; None for this process alone.
+        scheduler: address of a Dask scheduler, to use its workers.
+        config: further settings.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as `predict_job`. A file that fails is no error: it
+            is in the summary.
+    """
+    name = model.info.arch if isinstance(model, ImageModel) else str(model)
+    config = dataclasses.replace(
+        config or PredictConfig(checkpoint=name),
+        checkpoint=name,
+        out=str(out),
+        workers=workers,
+        scheduler=scheduler,
+    )
+    places = [sources] if isinstance(sources, str | Path) else sources
+    given = model if isinstance(model, ImageModel) else None
+    return predict_job([str(place) for place in places], config=config, model=given)
+
+
+def predict_job(
+    sources: Sequence[str], *, config: PredictConfig, model: ImageModel | None = None
+) -> JobSummary:
     """Predict images, maps and videos by workers, and write the results into a folder or a bucket.
 
     The results of each file are those of `predict_files`. The same call goes on where an earlier
@@ -81,6 +123,7 @@ def predict_job(sources: Sequence[str], *, config: PredictConfig) -> JobSummary:
         sources: files, folders, patterns, lists of files (.txt), and URLs of such; see
             `find_sources`.
         config: the settings. Without `workers` and `scheduler` this process does the work.
+        model: a model, in place of that which `config.checkpoint` names.
 
     Raises:
         FileNotFoundError: a source does not exist.
@@ -95,13 +138,13 @@ def predict_job(sources: Sequence[str], *, config: PredictConfig) -> JobSummary:
         )
     if not is_url(config.out):  # workers may have another working folder
         config = dataclasses.replace(config, out=os.path.abspath(config.out))
-    model = load_predictor(config.checkpoint, accelerator=config.accelerator)
-    check_settings(model, config)
-    packed = PackedModel.of(config.checkpoint)
+    packed = PackedModel.of(config.checkpoint) if model is None else PackedModel.of_model(model)
+    predictor = model or load_predictor(config.checkpoint, accelerator=config.accelerator)
+    check_settings(predictor, config)
     store = Store(place=config.out)
     found = find_sources(sources, recursive=config.recursive, out=config.out)
     store.prepare()
-    class_names = model.info.class_names
+    class_names = predictor.info.class_names
     journal = Journal(
         store,
         fingerprint={
@@ -131,7 +174,7 @@ def predict_job(sources: Sequence[str], *, config: PredictConfig) -> JobSummary:
     try:
         with opened as workers:
             outcomes = (
-                _run_here(model, todo, work)
+                _run_here(predictor, todo, work)
                 if workers is None
                 else _run_workers(workers, packed, todo, work)
             )
@@ -246,6 +289,8 @@ def _run_workers(
     A chunk that ends the processes of several workers is done file by file, to find out which one
     it was.
     """
+    if workers.dashboard:
+        print(f"what the workers do: {workers.dashboard}", flush=True)
     workers.set_up(packed.unpack, name=f"tiramisu-{packed.fingerprint}")
     run = functools.partial(predict_chunk, work=work)
     alone: list[list[Source]] = []

@@ -50,7 +50,21 @@ def read_image(path: str | Path, format: ImageFormat | None = None) -> npt.NDArr
             the message names it.
     """
     path = Path(path)
-    raster = read_raster(path)
+    return decode_image(_read_bytes(path), format, what=path)
+
+
+def decode_image(
+    content: bytes, format: ImageFormat | None = None, *, what: str | Path
+) -> npt.NDArray[Any]:
+    """An image from the content of its file, as `read_image`.
+
+    Args:
+        content: of the file.
+        format: the bands and the type of the values; None for those of the file.
+        what: path of the file, or another name for messages.
+    """
+    path = Path(what)
+    raster = _decode(path, content)
     format = format or find_format([(path, raster.header)], None)
     return as_format(raster, format, what=show_path(path))
 
@@ -62,7 +76,10 @@ def read_raster(path: Path) -> Raster:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, too large or no image; the message names it.
     """
-    content = _read_bytes(path)
+    return _decode(path, _read_bytes(path))
+
+
+def _decode(path: Path, content: bytes) -> Raster:
     if content.startswith(array_file.MAGIC):
         return read_array(path, io.BytesIO(content))
     if content.startswith(tiff_file.MAGICS):
