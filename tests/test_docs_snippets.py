@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from doc_pages import DOCS, PAGES, find_blocks, name_of
 from PIL import Image
 from tiny_data import write_rectangles
@@ -91,7 +92,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_blocks_of_a_page_run_one_after_another(page: Path, folder: Path, quick: None) -> None:
     values: dict[str, object] = {}
     for block in find_blocks(page, "python"):
-        if not block.startswith(f"# {PLAIN_ONNX}"):
+        if not block.startswith((f"# {PLAIN_ONNX}", "# cluster.py")):
             exec(compile(block, name_of(page), "exec"), values)
 
 
@@ -136,3 +137,26 @@ def test_plain_onnx_predicts_as_the_package_does(
     photo = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
     overlay = cv2.cvtColor(cv2.imread("overlay.png"), cv2.COLOR_BGR2RGB)
     assert (overlay == photo // 2 + colors // 2).all()
+
+
+def test_the_cluster_of_slurm_has_workers_as_the_page_says() -> None:
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    blocks = find_blocks(DOCS / "clusters.md", "python")
+    source = next(block for block in blocks if block.startswith("# cluster.py"))
+    values: dict[str, Any] = {}
+    exec(source.partition("cluster.adapt")[0].replace("8786", "0"), values)
+    with values["cluster"] as cluster:
+        script = cluster.job_script()
+    for words in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "--gres=gpu:1", "--nthreads 4"):
+        assert words in script
+
+
+def test_the_files_for_kubernetes_and_slurm_are_understood() -> None:
+    (text,) = find_blocks(DOCS / "clusters.md", "yaml")
+    cluster = yaml.safe_load(text)
+    assert cluster["kind"] == "DaskCluster"
+    (worker,) = cluster["spec"]["worker"]["spec"]["containers"]
+    assert worker["args"][-2:] == ["--nthreads", worker["resources"]["limits"]["cpu"]]
+    ports = cluster["spec"]["scheduler"]["spec"]["containers"][0]["ports"]
+    service = cluster["spec"]["scheduler"]["service"]["ports"]
+    assert [p["containerPort"] for p in ports] == [p["port"] for p in service]
