@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from pretended_workers import pretend_workers
 from setting_tests import missing_tests
 from torch import Tensor
 
+from tiramisu import commands
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
@@ -282,3 +284,21 @@ def test_metrics(make: Make, tmp_path: Path) -> None:
         assert saved(tmp_path / name)["own_metrics"] == {"Pixels": 3 * 62 * 62}
     with pytest.raises(ValueError, match=r"--metrics tiny_parts:Gone: .* has no Gone"):
         evaluate_checkpoint(make(out=str(tmp_path / "d"), metrics="tiny_parts:Gone"))
+
+
+def test_workers(make: Make, run: Path, monkeypatch: pytest.MonkeyPatch, rectangles: Path) -> None:
+    workers = pretend_workers(monkeypatch)
+    argv = ["--checkpoint", str(run), "--data", str(rectangles), "--overwrite"]
+    commands.evaluate([*argv, "--workers", "3"])
+    assert workers.asked == {"number": 3, "scheduler": None}
+    assert sum(workers.chunks) == 3
+    with pytest.raises(ValueError, match="--workers starts processes here, --scheduler joins"):
+        make(workers=1, scheduler="tcp://a:1")
+
+
+def test_scheduler(run: Path, monkeypatch: pytest.MonkeyPatch, rectangles: Path) -> None:
+    workers = pretend_workers(monkeypatch)
+    argv = ["--checkpoint", str(run), "--data", str(rectangles)]
+    commands.evaluate([*argv, "--scheduler", "tcp://a:1"])
+    assert workers.asked == {"number": None, "scheduler": "tcp://a:1"}
+    assert sum(workers.chunks) == 3

@@ -1,14 +1,13 @@
 """Workers that are this process: what is done by them, without Dask."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tiramisu.jobs import packed_model
+from tiramisu.jobs import cluster, evaluate_job, packed_model, predict_job, stored_input
 
 
 class Pretended:
@@ -21,6 +20,8 @@ class Pretended:
         self.deadly = deadly
         self.loses_all = False
         self.chunks: list[int] = []
+        self.calls = 0
+        self.asked: dict[str, object] = {}
 
     def chunk_size(self, number: int, *, unit: int = 1) -> int:
         return 2 * unit
@@ -37,24 +38,26 @@ class Pretended:
             else:
                 yield task, pickle.loads(pickle.dumps(function))(task), None
 
+    def map(
+        self, fn: Callable[..., Any], *iterables: Iterable[Any], chunksize: int = 1
+    ) -> Iterator[Any]:
+        for arguments in zip(*iterables, strict=True):
+            self.calls += 1
+            yield pickle.loads(pickle.dumps(fn))(*arguments)
 
-def pretend_workers(
-    monkeypatch: pytest.MonkeyPatch, job: ModuleType, worker: ModuleType
-) -> Pretended:
-    """Let a job have pretended workers.
 
-    Args:
-        monkeypatch: undoes it.
-        job: the module that opens the workers.
-        worker: the one whose functions they call.
-    """
+def pretend_workers(monkeypatch: pytest.MonkeyPatch) -> Pretended:
+    """Let all commands have pretended workers."""
     pretended = Pretended()
 
     @contextmanager
-    def open_workers(**_: object) -> Iterator[Pretended]:
+    def open_workers(**asked: object) -> Iterator[Pretended]:
+        pretended.asked = asked
         yield pretended
 
-    monkeypatch.setattr(job, "open_workers", open_workers)
-    monkeypatch.setattr(worker, "count_threads", lambda: 1)
+    for module in (cluster, predict_job, evaluate_job):
+        monkeypatch.setattr(module, "open_workers", open_workers)
+    for module in (stored_input, evaluate_job):
+        monkeypatch.setattr(module, "count_threads", lambda: 1)
     packed_model.load_unpacked.cache_clear()
     return pretended

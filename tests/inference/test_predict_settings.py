@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pretended_workers import pretend_workers
 from setting_tests import missing_tests
 from torch import nn
 
@@ -242,3 +243,42 @@ def test_show_bands(run: Run) -> None:
     mask = np.asarray(Image.open(out / "a_mask.png").convert("RGB")).astype(int)
     seen, turned = (2 * picture[:130, :200] - mask for picture in (usual, swapped))
     assert np.abs(seen - turned[..., ::-1]).max() <= 2
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command line with an image and a shipped model."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save("a.png")
+    return ["a.png", "--checkpoint", "fc56_camvid_half"]
+
+
+def test_workers(photo: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    workers = pretend_workers(monkeypatch)
+    commands.predict([*photo, "--workers", "3"])
+    assert workers.asked == {"number": 3, "scheduler": None}
+    assert workers.chunks == [1]
+    assert "1 files predicted" in capsys.readouterr().out
+    assert Path("predictions/a_mask.png").is_file()
+
+
+def test_scheduler(photo: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = pretend_workers(monkeypatch)
+    commands.predict([*photo, "--scheduler", "tcp://a:1"])
+    assert workers.asked == {"number": None, "scheduler": "tcp://a:1"}
+    assert workers.chunks == [1]
+    with pytest.raises(ValueError, match="--workers starts processes here, --scheduler joins"):
+        commands.predict([*photo, "--scheduler", "tcp://a:1", "--workers", "2"])
+
+
+def test_retry_failed(photo: list[str], tmp_path: Path, capsys) -> None:
+    whole = Path("a.png").read_bytes()
+    Path("a.png").write_bytes(whole[:30])
+    Path("list.txt").write_text("a.png\n")
+    argv = ["list.txt", *photo[1:]]
+    for content in (whole[:30], whole):
+        Path("a.png").write_bytes(content)
+        with pytest.raises(ValueError, match=r"1 of 1 files failed.*a\.png.*--retry-failed"):
+            commands.predict(argv)
+    commands.predict([*argv, "--retry-failed"])
+    assert Path("predictions/a_mask.png").is_file()

@@ -17,7 +17,7 @@ from tiramisu.models import build_model
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    return pretend_workers(monkeypatch, evaluate_job, evaluate_job)
+    return pretend_workers(monkeypatch)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
-from tiramisu.jobs import predict_job, stored_input
 from tiramisu.jobs.predict_job import JobSummary, find_sources, needs_job, predict_many
 from tiramisu.jobs.predict_job import predict_job as run_job
 from tiramisu.models import build_model
@@ -25,7 +25,7 @@ COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    return pretend_workers(monkeypatch, predict_job, stored_input)
+    return pretend_workers(monkeypatch)
 
 
 @pytest.fixture
@@ -202,6 +202,25 @@ def test_lists_name_files_and_urls(
     listed.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is no text"):
         find_sources([str(listed)], recursive=False, out="out")
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["a.png"], ["a"]),
+        (["x/a.png", "x/b.v2.png"], ["a", "b.v2"]),
+        (["x/a.png", "x-1/b.png", "x/y/c.png"], ["x/a", "x-1/b", "x/y/c"]),
+        (["https://host/x/a.png?size=2", "https://host/x/y/b.png"], ["a", "y/b"]),
+        (["x/a.png", "x/a.jpg"], ["a", "a-1853ffea"]),
+    ],
+)
+def test_names_keep_the_folders_in_which_files_differ(
+    places: list[str], names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("\n".join(places))
+    found = find_sources(["list.txt"], recursive=False, out="out")
+    assert [re.sub("-[0-9a-f]{8}$", "-1853ffea", source.name) for source in found] == names
 
 
 def test_what_needs_a_job() -> None:

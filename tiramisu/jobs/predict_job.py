@@ -238,15 +238,15 @@ def find_sources(sources: Sequence[str], *, recursive: bool, out: str) -> list[S
 
 def _name_below(places: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Places and names for their results: paths within the folder that all have in common."""
-    folders = {posixpath.dirname(place.partition("?")[0]) for place in places}
-    # All that two paths have in common, those between them in their order have too.
-    first, last = min(folders).split("/"), max(folders).split("/")
+    parts = [place.partition("?")[0].split("/") for place in places]
+    folders = [part[:-1] for part in parts]
+    # What two have in common, those between them in their order have too.
+    first, last = min(folders), max(folders)
     same = 0
     while same < min(len(first), len(last)) and first[same] == last[same]:
         same += 1
-    for place in places:
-        inside = place.partition("?")[0].split("/")[same:]
-        yield place, posixpath.splitext("/".join(inside))[0]
+    for place, part in zip(places, parts, strict=True):
+        yield place, posixpath.splitext("/".join(part[same:]))[0]
 
 
 def _read_list(source: str) -> list[str]:
