@@ -121,11 +121,11 @@ def classify_files(
                     try:
                         batch[item] = read_image(item.path, model.info.image_format)
                     except (ValueError, FileNotFoundError) as error:
-                        failures.append(describe_failure(item, error, smaller="--batch-size"))
+                        failures.append(describe_failure(item.path, error, smaller="--batch-size"))
                 try:
                     found = _classify_pixels(model, list(batch.values())) if batch else []
                 except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
-                    failures += [describe_failure(i, error, smaller="--batch-size") for i in batch]
+                    failures += [describe_failure(i.path, error, smaller="--batch-size") for i in batch]
                 else:
                     results.update(zip((item.path for item in batch), found, strict=True))
                 bar.update(batch_size)

@@ -101,7 +101,7 @@ def predict_files(
             for work, error in progress:
                 item = work.item
                 if error is not None:
-                    failures.append(describe_failure(item, error, smaller="--tile"))
+                    failures.append(describe_failure(item.path, error, smaller="--tile"))
                     continue
                 if coco is not None:
                     name = Path(os.path.relpath(item.path, folder)).as_posix()

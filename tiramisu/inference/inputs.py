@@ -74,15 +74,15 @@ def find_inputs(
     return [Input(path=path, name=name) for path, name in zip(paths, names, strict=True)]
 
 
-def describe_failure(item: Input, error: Exception, *, smaller: str) -> str:
+def describe_failure(place: str | Path, error: Exception, *, smaller: str) -> str:
     """What an error says about an input, with the name of its file.
 
     Args:
-        item: the input.
+        place: path or URL of the input.
         error: what happened; an error that is no fault of the file is raised again.
         smaller: the flag that saves memory.
     """
-    name, problem = show_path(item.path), str(error)
+    name, problem = show_path(place), str(error)
     if is_out_of_memory(error):
         return f"{name}: out of memory; give a smaller {smaller}"
     if not isinstance(error, ValueError | FileNotFoundError):

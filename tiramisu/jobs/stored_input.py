@@ -139,8 +139,7 @@ class StoredInput:
         """What an error says about the file. An error that is no fault of it is raised again."""
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise OSError(str(error)) from None  # of libraries that the client may not have
-        item = Input(path=Path(self.source.place), name=self._name)
-        reason = describe_failure(item, error, smaller="--tile")
+        reason = describe_failure(self.source.place, error, smaller="--tile")
         return reason.replace(f"{self.folder}/", "")
 
     def _fetch(self) -> Path:
