@@ -13,8 +13,8 @@ PACKAGE = Path(tiramisu.__file__).parent
 # From the bottom up. Rooms of one level do not import each other.
 LEVELS = [
     {"text"},
-    {"settings", "progress", "atomic", "terminal", "interrupts", "environment", "free_memory"},
-    {"shipped", "flags", "own_parts"},
+    {"settings", "progress", "atomic", "terminal", "interrupts", "environment", "control_groups"},
+    {"free_memory", "shipped", "flags", "own_parts"},
     {"devices"},
     {"models", "streets"},
     {"data", "summary"},

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import os
 import platform
 import re
 import shlex
@@ -15,6 +14,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from tiramisu.control_groups import count_cores
 from tiramisu.environment import read_rank
 from tiramisu.settings import Accelerator
 
@@ -63,13 +63,7 @@ def count_devices(device: torch.device) -> int:
     """How many devices of a kind this machine has; on a CPU, how many processes are of use."""
     if device.type == "cuda":
         return torch.cuda.device_count()
-    return 1 if device.type == "mps" else max(2, os.cpu_count() or 1)
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return allowed or 1
+    return 1 if device.type == "mps" else max(2, count_cores())
 
 
 def is_main_process() -> bool:

@@ -1,19 +1,17 @@
 """Free memory of the machine, within the limits of a container."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import torch
 
-_GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
+from tiramisu.control_groups import list_groups
 
 
 def free_memory() -> int:
     """Bytes that this process can still allocate without swapping.
 
-    The limits of a container count too (Docker, Kubernetes, systemd: control groups version 2).
+    The limits of a container count too; see `list_groups`.
     """
     return min([psutil.virtual_memory().available, *_left_in_groups()])
 
@@ -45,17 +43,7 @@ def check_memory(
 
 def _left_in_groups() -> Iterator[int]:
     """Bytes that are free within the limit of each control group of this process."""
-    try:
-        lines = _OWN_GROUPS.read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
-    if own is None:
-        return
-    group = _GROUPS / own
-    for folder in [group, *group.parents]:
-        if not folder.is_relative_to(_GROUPS):
-            return
+    for folder in list_groups():
         try:
             limit = int((folder / "memory.max").read_text())  # "max" if there is no limit
             used = int((folder / "memory.current").read_text())

@@ -125,7 +125,9 @@ def classify_files(
                 try:
                     found = _classify_pixels(model, list(batch.values())) if batch else []
                 except (ValueError, RuntimeError, MemoryError) as error:  # such as too small images
-                    failures += [describe_failure(i.path, error, smaller="--batch-size") for i in batch]
+                    failures += [
+                        describe_failure(i.path, error, smaller="--batch-size") for i in batch
+                    ]
                 else:
                     results.update(zip((item.path for item in batch), found, strict=True))
                 bar.update(batch_size)

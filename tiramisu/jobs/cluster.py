@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from tiramisu.devices import count_cores
+from tiramisu.control_groups import count_cores
 from tiramisu.inference.packages import require_package
 from tiramisu.text import in_one_line
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
+from tiramisu.control_groups import count_cores
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import check_precision, count_devices, is_main_process, pick_device
@@ -60,7 +61,7 @@ def check_machine(config: TrainConfig) -> None:
     if config.devices > most:
         kind = "processes on the CPU" if device.type == "cpu" else "GPUs"
         raise ValueError(explain("devices", config.devices, f"at most {most} {kind} here"))
-    cores = os.cpu_count() or 1
+    cores = count_cores()
     if config.num_workers != "auto" and config.num_workers > max(8, 4 * cores):
         expected = f"at most {max(8, 4 * cores)} on a machine with {cores} cores"
         raise ValueError(explain("num_workers", config.num_workers, expected))

@@ -3,7 +3,6 @@
 import functools
 import math
 import multiprocessing
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, cast
 
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
+from tiramisu.control_groups import count_cores
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
@@ -172,7 +172,7 @@ def pick_num_workers(config: TrainConfig) -> int:
         return config.num_workers
     if pick_device(config.accelerator).type == "cpu":
         return 0
-    cores = (os.cpu_count() or 1) // config.devices
+    cores = count_cores() // config.devices
     return max(0, min(MOST_WORKERS, cores - 1))
 
 

@@ -1,7 +1,6 @@
 """Readers for segmentation: image and mask files, and drawn scenes."""
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.control_groups import count_cores
 from tiramisu.data.image_format import (
     RGB,
     ImageFormat,
@@ -174,7 +174,7 @@ def reading_pool(*, drawn: bool, share: int = 1) -> Executor:
         drawn: whether the samples are drawn.
         share: number of processes of this machine that do the same.
     """
-    workers = max(1, (os.cpu_count() or 1) // share)
+    workers = max(1, count_cores() // share)
     if not drawn:
         return ThreadPoolExecutor(workers)
     if sys.platform == "linux":

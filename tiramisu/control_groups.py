@@ -1,0 +1,53 @@
+"""What a container may use of its machine: Linux' control groups, version 2. No torch here."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+def list_groups() -> Iterator[Path]:
+    """The folders of the control groups of this process, from the innermost outwards.
+
+    Docker, Kubernetes and systemd set limits there. There are none on other systems.
+    """
+    try:
+        lines = _OWN_GROUPS.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if own is None:
+        return
+    group = _GROUPS / own
+    for folder in [group, *group.parents]:
+        if not folder.is_relative_to(_GROUPS):
+            return
+        yield folder
+
+
+def count_cores() -> int:
+    """The cores that this process may use: those it is bound to, within a container's limit."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min([bound or 1, *_shares_in_groups()]))
+
+
+def limit_threads() -> None:
+    """Let libraries start as many threads as a container's limit gives cores.
+
+    They read the variable when they are loaded; by themselves they see all cores of the machine.
+    """
+    if count_cores() < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(count_cores()))
+
+
+def _shares_in_groups() -> Iterator[int]:
+    """The cores that the limit of each control group comes to, rounded up."""
+    for folder in list_groups():
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+            yield math.ceil(int(quota) / int(period))  # "max" if there is no limit
+        except (OSError, ValueError):
+            continue
