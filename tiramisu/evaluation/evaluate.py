@@ -159,7 +159,7 @@ def evaluate_checkpoint(
     how += ["test-time augmentation"] if config.tta else []
     how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []
     title = f"{info.arch} on {spec.name} {config.split}"
-    save_scores(scores, spec, out, table=table, settings=settings)
+    save_scores(scores, spec, out, title=title, table=table, settings=settings)
     print(f"\n{title}: {', '.join(how)} (in %)\n\n{table}\n\nwritten to {out}", flush=True)
     report = report or out / REPORT_NAME
     write_score_page(

@@ -227,6 +227,7 @@ def _save_published(model: ImageModel, prepared: PreparedRun) -> None:
     rows, task = prepared.history.rows, prepared.spec.task
     curves = plot_curves(
         rows,
+        title=f"{prepared.config.arch} on {prepared.spec.name}",
         task=task,
         monitor=prepared.history.monitor,
         final_from=prepared.config.final_from,
