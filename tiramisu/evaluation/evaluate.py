@@ -171,6 +171,7 @@ def evaluate_checkpoint(
         arch=info.arch,
         images=gallery.show(scores, indices),
         num_images=len(indices),
+        has_void=gallery.has_void,
         history=history,
         settings=settings,
         origin=describe_origin(model.device),

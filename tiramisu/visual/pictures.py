@@ -92,7 +92,7 @@ def hatch_void(picture: Picture, label: Label) -> Picture:
 def draw_hatching(size: tuple[int, ...]) -> Picture:
     """A hatched picture of a height and width."""
     rows, columns = np.ogrid[: size[0], : size[1]]
-    return np.asarray(VOID_STRIPES, np.uint8)[(rows + columns) // _STRIPE % 2]
+    return np.array(VOID_STRIPES, np.uint8).take((rows + columns) // _STRIPE % 2, axis=0)
 
 
 def overlay(
