@@ -153,7 +153,7 @@ def evaluate_checkpoint(
             save_uncertainty(model, dataset, file, passes=passes, tile=tile)
     statistics = f"{config.bn} statistics in batch norm"
     statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""
-    how = [f"{len(indices)} images", statistics]
+    how = [f"{len(indices)} image{'s' * (len(indices) != 1)}", statistics]
     members = len(list_members(config.checkpoint))
     how += [f"mean of {members} models"] if members > 1 else []
     how += ["test-time augmentation"] if config.tta else []

@@ -21,6 +21,7 @@ from tiramisu.visual.pictures import Picture
 MOST_VALUES, MOST_NAMES = 40, 110
 """Number of classes up to which a confusion matrix shows the value of each cell, or each name."""
 _BARS: Any = {"width": 1 / BINS, "align": "edge", "color": COLORS[0], "edgecolor": "white"}
+_TITLE: Any = {"x": 0.01, "ha": "left", "fontsize": 14, "parse_math": False}
 _STEPS = {"train": "training", "val": "validation"}
 
 
@@ -54,7 +55,7 @@ def plot_curves(
     texts = {figure.key: figure.name for figure in (*FIGURES[task], monitor)}
     figure = Figure(figsize=(15, 4.2), dpi=100, layout="constrained")
     if title:
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(title, **_TITLE)
     for axes, (word, panel) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         # The name of a class, which may be any, follows after a slash.
         names = sorted({n for row in rows for n in row if word in n.partition("/")[0].lower()})
@@ -156,7 +157,7 @@ def plot_reliability(reliability: Reliability, *, title: str = "") -> Picture:
     """
     figure = Figure(figsize=(5, 6), dpi=100, layout="constrained")
     if title:
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(title, **_TITLE)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, len(reliability.count) + 1)
     shares = reliability.count / max(reliability.count.sum(), 1)
@@ -168,7 +169,7 @@ def plot_reliability(reliability: Reliability, *, title: str = "") -> Picture:
     upper.set_title(f"expected calibration error {100 * error:.1f} %")
     upper.legend(frameon=False, loc="upper left")
     lower.bar(edges[:-1], shares, **_BARS)
-    lower.set(xlabel="confidence", ylabel="fraction of predictions")
+    lower.set(xlabel="confidence", ylabel="predictions")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     return render(figure)
