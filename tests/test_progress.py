@@ -1,6 +1,7 @@
 """Progress in a terminal, a notebook and a log file."""
 
 import itertools
+import re
 import sys
 
 import pytest
@@ -33,4 +34,7 @@ def test_who_watches_sees_a_bar(
     if watched == "notebook":
         monkeypatch.setitem(sys.modules, "ipykernel", sys)
     assert list(track("abc", doing="predicting", unit="images", total=3)) == ["a", "b", "c"]
-    assert "predicting" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    bar = shown.out if watched == "notebook" else shown.err
+    assert (shown.err if watched == "notebook" else shown.out) == ""
+    assert re.search(r"predicting +0% \|.*\| 00:00 < \?, 0 of 3 images, ", bar)

@@ -3,10 +3,14 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
+BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}"
+"""How a bar looks."""
+BAR_OF_ITEMS = BAR.replace("{postfix}", ", {n_fmt} of {total_fmt}{unit}, {rate_fmt}")
+"""The same, where it counts things."""
 SECONDS_PER_LINE = 60.0
 """Time between two lines in a log file."""
 
@@ -16,6 +20,11 @@ T = TypeVar("T")
 def is_watched() -> bool:
     """Whether someone sees a bar move: in a terminal, or in a notebook."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def bar_stream() -> TextIO:
+    """Where a bar is drawn: in a notebook in the output, as its errors have a red background."""
+    return sys.stdout if "ipykernel" in sys.modules else sys.stderr
 
 
 def track(
@@ -39,6 +48,8 @@ def track(
             initial=done,
             leave=False,
             disable=False,
+            file=bar_stream(),
+            bar_format=BAR_OF_ITEMS if total else None,
         )
         return
     start = last = time.monotonic()

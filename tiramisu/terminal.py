@@ -1,10 +1,12 @@
 """Standard output that survives closed pipes, full disks and narrow character sets."""
 
+import contextlib
 import io
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 
@@ -26,6 +28,19 @@ def quieten_libraries() -> None:
     """Switch off the tips and warnings of Lightning."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Within it, Lightning shows no tips and warnings."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    with warnings.catch_warnings():
+        quieten_libraries()
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def quieten_decoders() -> None:

@@ -1,6 +1,7 @@
 """Plots, read from the matplotlib figures before they are rendered."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from tiramisu.evaluation.scores import LOSS
 from tiramisu.evaluation.scores import Figure as Figure_
 from tiramisu.inference.averaging import as_logits
 from tiramisu.inference.tester import best_class
+from tiramisu.visual.figure import COLORS
+from tiramisu.visual.page import TEMPLATES
 
 
 @pytest.fixture
@@ -48,12 +51,34 @@ ROWS = [
 @pytest.mark.usefixtures("unrendered")
 def test_each_value_has_its_panel() -> None:
     loss, score, rate = panels(ROWS)
-    assert curves(loss) == {"train_loss": [(1, 2), (2, 1), (3, 2 / 3)]}
-    assert curves(score) == {"val_miou": [(1, 10), (2, 20), (3, 30)]}
-    assert curves(rate) == {"lr": [(1, 0.1), (2, 0.01), (3, pytest.approx(0.001))]}
+    assert curves(loss) == {"training loss": [(1, 2), (2, 1), (3, 2 / 3)]}
+    assert curves(score) == {"validation mIoU": [(1, 10), (2, 20), (3, 30)]}
+    assert curves(rate) == {"learning rate": [(1, 0.1), (2, 0.01), (3, pytest.approx(0.001))]}
     assert loss.get_title() == "loss"
     assert score.get_title() == "mIoU (best 30 at epoch 3)"
     assert (loss.get_yscale(), rate.get_yscale()) == ("linear", "log")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_plots_have_titles_and_the_colors_of_pages() -> None:
+    figure = plot_curves(ROWS, title="fc56 on $x")
+    assert isinstance(figure, Figure)
+    assert figure.get_suptitle() == "fc56 on $x"
+    assert [axes.get_lines()[0].get_color() for axes in figure.axes] == [COLORS[0]] * 3
+    confusion = plot_confusion(np.eye(2, dtype=np.int64), ("a", "b"), title="fc56 on x")
+    assert confusion.axes[0].get_title() == "fc56 on x"  # type: ignore[attr-defined]
+    bins = reliability(ReliabilityMeter(ignore_index=255).compute())
+    shown = plot_reliability(bins, title="fc56 on x")
+    assert shown.get_suptitle() == "fc56 on x"  # type: ignore[attr-defined]
+    sheet = (TEMPLATES / "page.css").read_text()
+    light = re.findall(r"--series-\d: (#\w+)", sheet)[: len(COLORS)]
+    assert tuple(light) == COLORS
+
+
+def test_names_of_classes_are_no_formulas() -> None:
+    monitor = Figure_(key="iou/$x", name="IoU of $\\x$", attribute="iou", class_index=0)
+    plot_curves([{"epoch": 1, "val_iou/$x": 5}], monitor=monitor, title="$\\x$")
+    plot_confusion(np.eye(2, dtype=np.int64), ("$\\x$", "b"), title="$\\x$")
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -64,7 +89,7 @@ def test_the_best_epoch_is_that_of_the_validation() -> None:
     ]
     _, score, _ = panels(rows, task="classification")
     assert score.get_title() == "top-1 (best 60 at epoch 1)"
-    assert set(curves(score)) == {"train_top1", "val_top1"}
+    assert set(curves(score)) == {"training top-1", "validation top-1"}
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -77,9 +102,9 @@ def test_the_best_epoch_is_that_of_the_monitor() -> None:
         for row, loss, iou in zip(ROWS, losses, [50.0, 20.0, 10.0], strict=True)
     ]
     loss, score, rate = panels(rows, monitor=monitor)
-    assert set(curves(loss)) == {"train_loss", "val_loss"}
-    assert set(curves(score)) == {"val_miou", f"val_{name}"}
-    assert set(curves(rate)) == {"lr"}
+    assert set(curves(loss)) == {"training loss", "validation loss"}
+    assert set(curves(score)) == {"validation mIoU", "validation IoU of it"}
+    assert set(curves(rate)) == {"learning rate"}
     assert score.get_title() == "IoU of it (best 50 at epoch 1)"
     loss, score, _ = panels(rows, monitor=LOSS)
     assert loss.get_title() == "loss (best 0.3 at epoch 2)"
@@ -97,7 +122,7 @@ def test_final_epochs_are_marked_once_they_have_begun() -> None:
 @pytest.mark.usefixtures("unrendered")
 def test_a_single_epoch_is_a_point() -> None:
     loss, *_ = panels(ROWS[:1])
-    assert curves(loss) == {"train_loss": [(1, 2)]}
+    assert curves(loss) == {"training loss": [(1, 2)]}
     assert loss.get_lines()[0].get_marker() == "o"
 
 

@@ -10,10 +10,18 @@ import pytest
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation import samples as samples_module
-from tiramisu.evaluation.samples import class_grid, pick_samples, sample_grid, save_samples
+from tiramisu.evaluation.samples import (
+    add_title,
+    class_grid,
+    mark_errors,
+    pick_samples,
+    sample_grid,
+    save_samples,
+)
 from tiramisu.evaluation.uncertainty_grid import save_uncertainty, uncertainty_grid
 from tiramisu.inference.predict import predict
 from tiramisu.visual.heat import heat_map
+from tiramisu.visual.pictures import RED, VOID_STRIPES
 
 COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 NAMES = ("road", "sky", "wall")
@@ -25,6 +33,10 @@ def is_gray(pixel: np.ndarray) -> bool:
 
 def is_red(pixel: np.ndarray) -> bool:
     return bool(pixel[0] > 2 * pixel[1] and pixel[0] > 2 * pixel[2])
+
+
+def is_hatched(part: np.ndarray) -> bool:
+    return {tuple(pixel) for pixel in part.reshape(-1, 3).tolist()} == set(VOID_STRIPES)
 
 
 def test_grid_shows_image_ground_truth_prediction_and_errors() -> None:
@@ -40,7 +52,8 @@ def test_grid_shows_image_ground_truth_prediction_and_errors() -> None:
     assert cells[30, 128 + 60].tolist() == list(COLORS[0])
     assert cells[55, 2 * 128 + 60].tolist() == list(COLORS[1])
     errors = cells[:, 3 * 128 :]
-    assert errors[10, 60].tolist() == [0, 0, 0]
+    assert is_hatched(errors[:20, :120])
+    assert is_hatched(cells[:20, 128 : 128 + 120])
     assert is_gray(errors[30, 60])
     assert is_red(errors[55, 60])
     assert grid.shape[1] == 4 * 128 - 8
@@ -53,7 +66,8 @@ def test_grid_shows_the_image_where_a_class_is_the_background() -> None:
     options = {"names": ["one"], "colors": COLORS[:2], "cell_width": 60}
     grid = sample_grid([image], [label], [label], class_names=("bg", "crack"), **options)
     column = grid[28:58, 68 + 30].tolist()
-    assert column == 10 * [[0] * 3] + 10 * [[90] * 3] + 10 * [list(COLORS[1])]
+    assert column[10:] == 10 * [[90] * 3] + 10 * [list(COLORS[1])]
+    assert is_hatched(grid[28:38, 68 : 68 + 60])
     assert not (grid == COLORS[0]).all(axis=-1).any()  # nor in the legend
     painted = sample_grid([image], [label], [label], class_names=("a", "crack"), **options)
     assert painted[28 + 15, 68 + 30].tolist() == list(COLORS[0])
@@ -90,6 +104,41 @@ def test_grid_takes_samples_of_different_sizes_and_all_void() -> None:
     assert grid.shape[0] > 50 + 400
 
 
+def test_void_is_in_the_legend_only_where_there_is_some() -> None:
+    image, label = np.full((30, 60, 3), 90, np.uint8), np.zeros((30, 60), np.uint8)
+    void = label.copy()
+    void[0, 0] = 255
+    options = {"class_names": NAMES, "colors": COLORS, "names": ["one"], "cell_width": 60}
+    plain, hatched = (sample_grid([image], [ids], [label], **options) for ids in (label, void))
+    legend = 28 + 30 + 28 + 16
+    assert not (plain[legend:] == VOID_STRIPES[1]).all(axis=-1).any()
+    assert (hatched[legend:] == VOID_STRIPES[1]).all(axis=-1).sum() > 20
+
+
+@pytest.mark.parametrize("brightness", [0, 128, 255])
+def test_errors_are_darker_than_what_is_right(brightness: int) -> None:
+    image = np.full((2, 2, 3), brightness, np.uint8)
+    label = np.zeros((2, 2), np.uint8)
+    marked = mark_errors(image, label, np.array([[0, 1], [0, 0]], np.uint8))
+    assert marked[0, 1].tolist() == list(RED)
+    assert is_gray(marked[0, 0])
+    assert marked[0, 0, 0] >= 160
+    assert marked[0, 0, 0] == 255 or brightness < 255
+
+
+def test_a_title_stands_above_and_nothing_touches_the_edges() -> None:
+    picture = np.full((40, 300, 3), 90, np.uint8)
+    titled = add_title(picture, "fc56 on streets val")
+    at = np.argwhere((titled == 90).all(axis=-1))
+    assert at.min(axis=0)[1] == titled.shape[1] - 1 - at.max(axis=0)[1] == 12
+    above = titled[: -40 - 12]
+    assert (above < 100).any()
+    assert (above[:12] == 255).all()
+    assert (above[:, :12] == 255).all()
+    narrow = add_title(picture[:, :30], "a very long title " * 9)
+    assert narrow.shape[1] == 30 + 2 * 12
+
+
 def test_grid_refuses_a_prediction_of_another_size() -> None:
     image, label = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match="one: the label is 4 x 4"):
@@ -113,7 +162,14 @@ def test_saved_samples_are_predictions_of_the_model(
         given.update(options, images=images, labels=labels, predictions=predictions)
         return sample_grid(images, labels, predictions, **options)
 
+    titles: list[str] = []
+
+    def watch_title(picture: np.ndarray, title: str) -> np.ndarray:
+        titles.append(title)
+        return add_title(picture, title)
+
     monkeypatch.setattr(samples_module, "sample_grid", watch)
+    monkeypatch.setattr(samples_module, "add_title", watch_title)
     save_samples(model, dataset, tmp_path / "samples.png")
     assert given["names"] == dataset.names
     for i, prediction in enumerate(given["predictions"]):
@@ -121,7 +177,10 @@ def test_saved_samples_are_predictions_of_the_model(
         assert (given["images"][i] == image).all()
         assert (given["labels"][i] == label).all()
         assert (prediction != predict(model, image).mask).mean() < 0.01
-    assert cv2.imread(str(tmp_path / "samples.png")) is not None
+    saved = cv2.imread(str(tmp_path / "samples.png"))
+    assert saved is not None
+    assert (saved[:, :12] == 255).all()
+    assert titles == [f"{model.info.arch} on {dataset.spec.name} {dataset.split}"]
 
 
 def test_wrong_classes_are_written_in_red() -> None:

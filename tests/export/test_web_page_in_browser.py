@@ -254,6 +254,10 @@ def test_what_can_be_seen_and_saved(
         assert page.page.inner_text("#tip") == expected_name
         assert page.page.inner_text("#legend .pointed .name") == expected_name
 
+    page.page.emulate_media(media="print")
+    assert page.page.locator("button:visible, input:visible, select:visible").count() == 0
+    assert page.page.locator("#canvas:visible, #legend:visible").count() == 2
+
 
 def test_the_camera(
     shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage]

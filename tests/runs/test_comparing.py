@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from tiramisu.runs.config import CompareConfig
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.preparing import build_model_for
 from tiramisu.training.train import train
+from tiramisu.visual.page import hex_color
 
 FIELDS = {field.name for field in dataclasses.fields(CompareConfig)}
 
@@ -219,6 +221,15 @@ def test_report(models: list[str], rectangles: Path, tmp_path: Path) -> None:
         for row, values in zip(shown, change, strict=True):
             assert row == [None if np.isnan(v) else round(float(v), 1) for v in values]
     assert "http" not in page.source
+    assert page.text.startswith("3 models on ")
+    commands.compare([*models[:2], *argv[len(models) :], "--overwrite"])
+    page = Page(path)
+    names = [model.name for model in (comparison.others[0].model, comparison.first)]
+    assert page.text.startswith(f"{names[0]} beside {names[1]} on ")
+    colors = {hex_color(color) for color in comparison.spec.colors}
+    keys = re.findall(r'<p class="key small">(.*?)</p>', page.source, re.DOTALL)
+    assert [set(re.findall(r"background: (#\w+)", key)) for key in keys] == [colors]
+    assert "var(--void)" in keys[0]
 
 
 def test_overwrite(models: list[str], rectangles: Path, tmp_path: Path) -> None:

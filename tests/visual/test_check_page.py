@@ -1,5 +1,7 @@
 """`tiramisu check --report`."""
 
+import base64
+import io
 import re
 import shutil
 from pathlib import Path
@@ -42,12 +44,29 @@ def test_report(photos: Photos, capsys):
     page = write(photos)
     assert f"{photos.root.parent / 'page.html'} written" in capsys.readouterr().out
     assert "Nothing conspicuous." in page.text
+    assert "±" in page.text
     assert "22 images in train, val; 3 classes" in page.text
     for words in ("ground", "tree", "car", "void", "96 x 96", "uint8"):
         assert words in page.text
     assert page.count("svg") == 2  # brightness and contrast
     assert page.count("img") == 12  # six samples, each with its labels
     assert len(page.source) < LIMIT
+
+
+def test_the_background_is_left_unpainted_and_void_is_hatched(photos: Photos):
+    corner = np.pad(np.full((91, 91, 1), 1), ((5, 0), (5, 0), (0, 0)))
+    for split in ("train", "val"):
+        photos.change("images", split, lambda image: np.where(corner == 1, image, 40))
+    differs = []
+    for ground in ("ground", "background"):
+        (photos.root / "classes.txt").write_text(f"{ground}\ntree\ncar\n")
+        page = write(photos, "--overwrite")
+        labelled = [a["src"] for tag, a in page.elements if tag == "img"][-1]
+        content = base64.b64decode(labelled.partition(",")[2])
+        shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        differs.append((np.abs(shown[:4, :4] - 40).max() > 20).item())  # the first corner is ground
+        assert '<span class="swatch" style="background: var(--void)">' in page.source
+    assert differs == [True, False]
 
 
 def test_findings_have_pictures_and_names(photos: Photos, capsys):

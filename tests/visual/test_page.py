@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from PIL import Image
 
 from tiramisu.visual.page import (
     INK,
+    NOTEBOOK_COLORS,
     SERIES,
     data_uri,
+    figure_image,
     figure_svg,
     new_axes,
     plot_histograms,
@@ -53,6 +56,22 @@ def test_a_figure_takes_the_colors_of_the_page():
     assert "time &amp; &lt;b&gt;" in svg
     assert not re.search(r"http|<\?xml|<!DOCTYPE|<metadata|<rdf", svg)
     assert svg.rstrip().endswith("</svg>")
+
+
+def test_a_figure_is_a_whole_image_in_a_notebook():
+    figure, axes = new_axes()
+    for color in SERIES:
+        axes.plot([0, 1], [0, 1], color=color)
+    shown = figure_image(figure_svg(figure, title='a "b"'))
+    assert 'alt="a &#34;b&#34;"' in shown
+    content = re.search(r'src="data:image/svg\+xml;base64,([^"]*)"', shown)
+    svg = base64.b64decode(content[1]).decode()
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(" not in svg
+    assert len({color for color in NOTEBOOK_COLORS.values() if color in svg}) == len(
+        set(NOTEBOOK_COLORS.values())
+    )
 
 
 def test_names_in_legends_may_have_any_letters():

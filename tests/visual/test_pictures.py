@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tiramisu.visual.pictures import color_labels, draw_legend, overlay, save_png, stack
+from tiramisu.visual.pictures import (
+    VOID_STRIPES,
+    color_labels,
+    draw_legend,
+    overlay,
+    save_png,
+    stack,
+)
 
 COLORS = ((200, 0, 0), (0, 200, 0), (0, 0, 200))
 NAMES = ("road", "sky", "wall")
@@ -22,11 +29,14 @@ def contains(picture: np.ndarray, color: tuple[int, int, int]) -> bool:
     return bool((picture == color).all(axis=-1).any())
 
 
-def test_labels_take_their_colors_and_void_is_black() -> None:
+def test_labels_take_their_colors_and_void_is_hatched() -> None:
     colored = color_labels(label(), COLORS)
     assert colored.dtype == np.uint8
     assert colored[0].tolist() == [list(color) for color in COLORS]
-    assert colored[1, 0].tolist() == [0, 0, 0]
+    assert tuple(colored[1, 0]) in VOID_STRIPES
+    hatched = color_labels(np.full((8, 9), 255, np.uint8), COLORS)
+    assert [contains(hatched, stripe) for stripe in VOID_STRIPES] == [True, True]
+    assert (hatched[1:, :-1] == hatched[:-1, 1:]).all()  # along diagonals
 
 
 def test_label_without_a_color_is_refused() -> None:
@@ -52,6 +62,16 @@ def test_unpainted_classes_show_the_image_and_have_an_empty_box() -> None:
     assert (mixed[~is_bare] != 100).any(axis=-1).all()
     legend = draw_legend(NAMES, COLORS, size=(64, 64), unpainted=[1])
     assert [contains(legend, color) for color in COLORS] == [True, False, True]
+
+
+def test_void_has_a_hatched_box_in_the_legend() -> None:
+    plain, legend = (
+        draw_legend(NAMES, COLORS, size=(64, 64), has_void=has_void) for has_void in (False, True)
+    )
+    for stripe in VOID_STRIPES:
+        assert not contains(plain, stripe)
+        assert contains(legend, stripe)
+    assert legend.shape[0] > plain.shape[0]
 
 
 @pytest.mark.parametrize("size", [(64, 64), (360, 480), (40, 1000), (1000, 40), (1500, 2000)])

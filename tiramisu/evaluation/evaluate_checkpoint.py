@@ -141,13 +141,13 @@ def evaluate_checkpoint(
             save_uncertainty(model, dataset, file, passes=passes, tile=tile)
     statistics = f"{config.bn} statistics in batch norm"
     statistics += f" (batches of {batch_size})" if config.bn == "batch" else ""
-    how = [f"{len(indices)} images", statistics]
+    how = [f"{len(indices)} image{'s' * (len(indices) != 1)}", statistics]
     members = len(list_members(config.checkpoint))
     how += [f"mean of {members} models"] if members > 1 else []
     how += ["test-time augmentation"] if config.tta else []
     how += [f"mean of {config.mc_dropout} passes with dropout"] if config.mc_dropout else []
     title = f"{info.arch} on {spec.name} {config.split}"
-    save_scores(scores, spec, out, table=table, settings=settings)
+    save_scores(scores, spec, out, title=title, table=table, settings=settings)
     print(f"\n{title}: {', '.join(how)} (in %)\n\n{table}\n\nwritten to {out}", flush=True)
     report = report or out / REPORT_NAME
     write_score_page(
@@ -159,6 +159,7 @@ def evaluate_checkpoint(
         arch=info.arch,
         images=gallery.show(scores, indices),
         num_images=len(indices),
+        has_void=gallery.has_void,
         history=history,
         settings=settings,
         origin=describe_origin(model.device),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tiramisu.data.background import find_unpainted
 from tiramisu.data.dataset import ImageDataset
+from tiramisu.data.labels import IGNORE_INDEX
 from tiramisu.evaluation.error_analysis import Shares
 from tiramisu.evaluation.samples import mark_errors, resize_label
 from tiramisu.evaluation.scores import (
@@ -73,6 +74,8 @@ class Gallery:
         self.value_range = value_range
         self.predictions: dict[int, npt.NDArray[Any]] = {}
         """Of `shrink_prediction`, by the indices of the images."""
+        self.has_void = False
+        """Whether a ground truth that was read has void pixels."""
         self.unpainted = find_unpainted(dataset.spec.class_names, None)
 
     def show(self, scores: Scores, indices: Sequence[int]) -> list[ShownImage]:
@@ -114,6 +117,7 @@ class Gallery:
         size = _fit(label.shape or image.shape[:2])
         picture = pictures.show_bands(image, value_range=self.value_range)
         truth = resize_label(label, size) if label.shape else label
+        self.has_void |= bool((truth == IGNORE_INDEX).any())
         return pictures.resize(picture, size), truth
 
     def prediction(self, index: int) -> Label:

@@ -18,9 +18,11 @@ from tiramisu.inference.tester import PixelTester
 from tiramisu.inference.tiles import Tile
 from tiramisu.text import escape_controls
 from tiramisu.visual import pictures
-from tiramisu.visual.pictures import BLACK, RED, WHITE, Colors, Label, Picture
+from tiramisu.visual.pictures import BLACK, RED, WHITE, Colors, Label, Picture, hatch_void
 
 NUM_SAMPLES = {"segmentation": 4, "classification": 32}
+_DARKEST = 160  # grey of pictures of errors, which are light so that red is also darker
+_MARGIN = 12  # white around pictures of samples, in pixels
 
 
 def save_samples(
@@ -29,6 +31,7 @@ def save_samples(
     """Write a picture (PNG) of images at even distances in a split, with labels and predictions."""
     picked = pick_samples(dataset, number=NUM_SAMPLES[model.task])
     names, class_names = [dataset.names[index] for index in picked], model.info.class_names
+    title = f"{model.info.arch} on {dataset.spec.name} {dataset.split}"
     pairs = [dataset.read(index) for index in picked]
     labels = [label for _, label in pairs]
     images = [pictures.show_bands(i, value_range=model.info.value_range) for i, _ in pairs]
@@ -38,7 +41,8 @@ def save_samples(
             with torch.inference_mode():
                 logits = model(dataset[index]["image"][None].to(model.device))
             probabilities.append(logits[0].float().softmax(dim=0).cpu().numpy())  # (C,)
-        pictures.save_png(path, class_grid(images, labels, probabilities, class_names=class_names))
+        grid = class_grid(images, labels, probabilities, class_names=class_names)
+        pictures.save_png(path, add_title(grid, title))
         return
     tester, masks = PixelTester(model, tile=tile), []
     for index, label in zip(picked, labels, strict=True):
@@ -52,7 +56,19 @@ def save_samples(
         class_names=class_names,
         colors=dataset.spec.colors,
     )
-    pictures.save_png(path, grid)
+    pictures.save_png(path, add_title(grid, title))
+
+
+def add_title(picture: Picture, title: str) -> Picture:
+    """A picture with a title above it, and a white margin around both."""
+    text_height = round(1.25 * pictures.text_height_for(picture.shape[1]))
+    font = pictures.load_font(text_height)
+    text = _shorten(title, font, width=picture.shape[1])
+    line = Image.new("RGB", (picture.shape[1], 2 * text_height), WHITE)
+    ImageDraw.Draw(line).text((0, 0), text, fill=BLACK, font=font, anchor="la")
+    framed = pictures.stack([np.asarray(line), picture])
+    margins = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
+    return np.pad(framed, margins, constant_values=255)
 
 
 def pick_samples(dataset: ImageDataset, *, number: int) -> list[int]:
@@ -151,15 +167,18 @@ def sample_grid(
         rows.append(([small, *colored, mark_errors(small, label, prediction)], captions))
     headings = ["image", "ground truth", "prediction", "errors (red)"]
     grid = arrange_grid(headings, rows, cell_width=cell_width)
-    if any((label == IGNORE_INDEX).any() for label in labels):
-        class_names = [*class_names, "void"]
-        colors = np.vstack([np.asarray(colors), BLACK])
-    legend = pictures.draw_legend(class_names, colors, size=(1, grid.shape[1]), unpainted=bare)
+    legend = pictures.draw_legend(
+        class_names,
+        colors,
+        size=(1, grid.shape[1]),
+        unpainted=bare,
+        has_void=any((label == IGNORE_INDEX).any() for label in labels),
+    )
     return pictures.stack([grid, legend])
 
 
 def _paint(image: Picture, label: Label, colors: Colors, *, unpainted: Collection[int]) -> Picture:
-    """The colours of a label, in black where it is void; unpainted classes show the image."""
+    """The colours of a label, hatched where it is void; unpainted classes show the image."""
     shows_image = np.isin(label, list(unpainted))
     return np.where(shows_image[..., None], image, pictures.color_labels(label, colors))
 
@@ -210,14 +229,17 @@ def resize_label(label: Label, size: tuple[int, int]) -> Label:
 
 
 def mark_errors(image: Picture, label: Label, prediction: Label) -> Picture:
-    """The image in gray with wrong pixels red and void pixels black, in the image's size."""
+    """The image in light gray with wrong pixels red and void hatched, in the image's size.
+
+    People who cannot tell red from grey see the errors because they are darker.
+    """
     size = image.shape[1::-1]
     label, prediction = resize_label(label, size), resize_label(prediction, size)
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2 + 96
+    lightness = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    gray = (_DARKEST + (255 - _DARKEST) * lightness).round()
     marked = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
     marked[label != prediction] = RED
-    marked[label == IGNORE_INDEX] = BLACK
-    return marked
+    return hatch_void(marked, label)
 
 
 def _draw_captions(
@@ -231,7 +253,7 @@ def _draw_captions(
     for text, x, following in zip(texts, columns, [*texts[1:], "end"], strict=False):
         room = cell_width if following else 2 * cell_width
         shown = _shorten(text, font, width=room - 4)
-        draw.text((x + 2, text_height), shown, fill=BLACK, font=font, anchor="lm")
+        draw.text((x, text_height), shown, fill=BLACK, font=font, anchor="lm")
     return np.asarray(line)
 
 

@@ -41,11 +41,18 @@ def format_scores(scores: Scores, spec: DatasetSpec, *, arch: str) -> str:
 
 
 def save_scores(
-    scores: Scores, spec: DatasetSpec, folder: Path, *, table: str, settings: dict[str, object]
+    scores: Scores,
+    spec: DatasetSpec,
+    folder: Path,
+    *,
+    title: str,
+    table: str,
+    settings: dict[str, object],
 ) -> None:
     """Write table, JSON, confusion matrix and reliability into a folder that exists.
 
     Args:
+        title: of the pictures: which model on which split.
         table: made by `format_scores`.
         settings: how the scores were measured; they go into the JSON.
     """
@@ -53,9 +60,9 @@ def save_scores(
     if isinstance(scores, SegmentationScores) and scores.images:
         write_file(folder / IMAGES_NAME, _images_to_csv(scores.images, spec.class_names))
         write_file(folder / CLASSES_NAME, _classes_to_csv(scores, spec.class_names))
-    save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names))
+    save_png(folder / MATRIX_NAME, plot_confusion(scores.matrix, spec.class_names, title=title))
     if scores.reliability is not None:
-        save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability))
+        save_png(folder / RELIABILITY_NAME, plot_reliability(scores.reliability, title=title))
     # Last: where there is this file for the first time, the evaluation is complete.
     write_file(folder / JSON_NAME, scores_to_json(scores, spec, settings=settings) + "\n")
 

@@ -76,6 +76,7 @@ def write_score_page(
     arch: str,
     images: Sequence[ShownImage],
     num_images: int,
+    has_void: bool = False,
     history: Sequence[Mapping[str, object]],
     settings: Mapping[str, object],
     origin: Mapping[str, object],
@@ -91,6 +92,7 @@ def write_score_page(
         arch: the network, whose published scores stand beside these.
         images: those that are shown, the worst first.
         num_images: how many images were evaluated.
+        has_void: whether their ground truth has void pixels.
         history: the rows of the training's metrics.csv; empty if they are not known.
         settings: of the evaluation.
         origin: command, machine and versions.
@@ -121,6 +123,7 @@ def write_score_page(
         "curves": list(draw_curves(history, task=spec.task)),
         "images": images,
         "num_images": num_images,
+        "has_void": has_void,
         "has_pixels": spec.task == "segmentation",
         "settings": settings,
         "origin": origin,

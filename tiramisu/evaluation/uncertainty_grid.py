@@ -50,7 +50,8 @@ def save_uncertainty(
         names=[dataset.names[index] for index in picked],
         num_classes=dataset.spec.num_classes,
     )
-    save_png(path, grid)
+    title = f"{model.info.arch} on {dataset.spec.name} {dataset.split}"
+    save_png(path, samples.add_title(grid, title))
 
 
 def uncertainty_grid(

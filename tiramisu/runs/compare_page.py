@@ -52,13 +52,20 @@ def write_compare_page(path: Path, comparison: Comparison) -> None:
         }
         for other in comparison.others
     ]
+    first, others = comparison.first.name, [other.model.name for other in comparison.others]
+    names = f"{others[0]} beside {first}" if len(others) == 1 else f"{len(others) + 1} models"
     values = {
-        "title": f"{comparison.first.name} and others on {comparison.title}",
-        "first": comparison.first.name,
+        "title": f"{names} on {comparison.title}",
+        "first": first,
         "parts": parts,
         "explanation": comparison.explanation,
         "has_pixels": spec.task == "segmentation",
         "class_names": spec.class_names,
+        "classes": [
+            {"name": name, "color": hex_color(color)}
+            for name, color in zip(spec.class_names, spec.colors, strict=True)
+        ],
+        "has_void": comparison.first.gallery.has_void,
     }
     write_page(path, "compare.html", values)
 

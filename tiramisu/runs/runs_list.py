@@ -18,6 +18,7 @@ from tiramisu.visual.page import (
     write_page,
 )
 
+_DASHES = ("-", "--", "-.", ":")  # for people who cannot tell the colors apart
 _CURVES = {
     "train_loss": "training loss",
     "val_loss": "validation loss",
@@ -84,7 +85,8 @@ def _plot(runs: Sequence[RunSummary], name: str, label: str) -> str | None:
             values,
             marker="o" if len(points) <= 30 else "",
             ms=2.5,
-            lw=1.2 if is_named else 0.8,
+            lw=1.4 if is_named else 0.8,
+            linestyle=_DASHES[number % len(_DASHES)] if is_named else "-",
             color=SERIES[number] if is_named else LINE,
             label=legend_text(run.name) if is_named else None,
             zorder=3 if is_named else 2,

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tiramisu.evaluation.scores import Figure
-from tiramisu.progress import is_watched
+from tiramisu.progress import BAR, bar_stream, is_watched
 from tiramisu.training.history import History
 from tiramisu.training.task import TrainingTask
 
@@ -135,7 +135,9 @@ class Progress(Callback):
             mininterval=0,
             miniters=0,
             smoothing=0.05,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}",
+            bar_format=BAR,
+            file=bar_stream(),
+            leave=False,
         )
 
     def on_train_batch_end(

@@ -140,7 +140,8 @@ def _score(folder: Path, spec: DatasetSpec, config: TrainConfig) -> CrossValidat
         "images": images,
         "folds": describe_spread(each, spec),
     }
-    save_scores(scores, spec, out, table=table, settings=settings)
+    title = f"{config.arch} on {spec.name}, {config.folds} folds"
+    save_scores(scores, spec, out, title=title, table=table, settings=settings)
     print(f"\n{table}\n\nwritten to {out / TABLE_NAME} and {JSON_NAME}")
     return CrossValidation(folder=folder, fold_scores=tuple(each), scores=scores)
 

@@ -21,6 +21,7 @@ from tiramisu.evaluation.score_page import REPORT_NAME
 from tiramisu.evaluation.scores import Scores
 from tiramisu.inference.tester import as_tile
 from tiramisu.interrupts import Terminated, restored_handlers
+from tiramisu.terminal import quiet_libraries
 from tiramisu.training.config import TrainConfig
 from tiramisu.training.failures import explain_evaluation, explain_failure
 from tiramisu.training.preparing import PreparedRun, prepare
@@ -51,15 +52,16 @@ def train(config: TrainConfig, *, parts: OwnParts = NO_PARTS) -> TrainingRun:
         ValueError, FileNotFoundError: something that the user can mend; the message says how.
         KeyboardInterrupt: stopped by the user, after everything learnt was saved.
     """
-    while True:
-        prepared = prepare(config, given=parts)
-        try:
-            fit(prepared)
-        except FolderTakenError:
-            if config.out is not None:
-                raise
-        else:
-            return publish(prepared)
+    with quiet_libraries():
+        while True:
+            prepared = prepare(config, given=parts)
+            try:
+                fit(prepared)
+            except FolderTakenError:
+                if config.out is not None:
+                    raise
+            else:
+                return publish(prepared)
 
 
 def fit(prepared: PreparedRun) -> None:
@@ -227,6 +229,7 @@ def _save_published(model: ImageModel, prepared: PreparedRun) -> None:
     rows, task = prepared.history.rows, prepared.spec.task
     curves = plot_curves(
         rows,
+        title=f"{prepared.config.arch} on {prepared.spec.name}",
         task=task,
         monitor=prepared.history.monitor,
         final_from=prepared.config.final_from,

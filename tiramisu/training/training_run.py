@@ -12,7 +12,7 @@ from tiramisu.evaluation.score_page import draw_curves
 from tiramisu.evaluation.scores import FIGURES, Figure, Scores
 from tiramisu.models.own_network import NetworkBuilder
 from tiramisu.training.history import Row
-from tiramisu.visual.page import NOTEBOOK_COLORS
+from tiramisu.visual.page import figure_image
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,11 +54,9 @@ class TrainingRun:
             f"<tr><th>{html.escape(figure.name)}</th><td>{value:.1f} %</td></tr>"
             for figure, value in scores.items()
         )
-        curves = draw_curves(self.history, task=self.task)
-        return (
-            f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
-            f"<div style='{NOTEBOOK_COLORS}'>{''.join(curves)}</div>"
-        )
+        curves = map(figure_image, draw_curves(self.history, task=self.task))
+        text = html.escape(repr(self))
+        return f"<p>{text}</p><table>{rows}</table><div>{''.join(curves)}</div>"
 
 
 def score_percentages(scores: Scores, *, task: str) -> dict[Figure, float]:

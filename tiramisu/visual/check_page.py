@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tiramisu.data.background import find_unpainted
 from tiramisu.data.checking.findings import (
     DatasetReport,
     Example,
@@ -32,7 +33,7 @@ from tiramisu.visual.page import (
     plot_histograms,
     write_page,
 )
-from tiramisu.visual.pictures import Picture
+from tiramisu.visual.pictures import Label, Picture
 
 _SAMPLES = 6  # of all splits
 _CLOSE_UP = 160  # side of the part of an image that shows a few pixels
@@ -141,15 +142,20 @@ class _Album:
         if finding is not None and finding.is_close_up:
             part = find_busiest(label, side=_CLOSE_UP)
             image, label = image[part], label[part]
-        labelled = pictures.overlay(image, label, self.spec.colors)
+        labelled = self._paint(image, label)
         shown = (_show(image, name), _show(labelled, f"{name} with its labels"))
         return ShownSample(pictures=shown, caption=caption)
 
     def _picture(self, example: Example, *, with_labels: bool) -> ShownPicture:
         image, label = self._read(example)
         if with_labels:
-            image = pictures.overlay(image, label, self.spec.colors)
+            image = self._paint(image, label)
         return _show(image, example.name)
+
+    def _paint(self, image: Picture, label: Label) -> Picture:
+        """The labels over the image, which is seen where a class is the background."""
+        bare = find_unpainted(self.spec.class_names, None)
+        return pictures.overlay(image, label, self.spec.colors, unpainted=bare)
 
     def _read(self, example: Example) -> tuple[Picture, npt.NDArray[Any]]:
         image, label = self._reader(example.split).read(example.index)
@@ -187,7 +193,9 @@ def _list_splits(report: DatasetReport) -> list[list[str]]:
             smallest, median, largest = map(show_size, split.size_range)
             sizes = f"{smallest} to {largest}, median {median}"
         values = f"{', '.join(split.types)}: {split.values[0]:g} to {split.values[1]:g}"
-        spreads = (show_spread(split.brightness), show_spread(split.contrast))
+        spreads = [
+            show_spread(values).replace("+-", "±") for values in (split.brightness, split.contrast)
+        ]
         columns.append([split.name, str(split.num_samples), sizes, *spreads, values])
     return [list(row) for row in zip(*columns, strict=True)]
 
@@ -214,7 +222,7 @@ def _list_classes(report: DatasetReport, spec: DatasetSpec) -> Iterator[ShownCla
         void = [split.void_share for split in splits]
         yield ShownClass(
             name="void",
-            color="#000000",
+            color="var(--void)",
             side="",
             shares=tuple((min(1, share / largest), f"{100 * share:.2f} %") for share in void),
             images=tuple(

@@ -8,6 +8,10 @@ from PIL import Image
 
 from tiramisu.visual.pictures import Picture
 
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#5b6675")
+"""Of the first, second, ... series of data, as in pages; also colour-blind people can tell them
+apart."""
+
 
 def render(figure: Figure) -> Picture:
     """Draw a figure, cut to what is on it."""

@@ -31,12 +31,17 @@ INK, LINE = "#0a0b0c", "#0a0b0d"
 SERIES = ("#0a0b11", "#0a0b12", "#0a0b13", "#0a0b14", "#0a0b15", "#0a0b16")
 """Colors of figures that become those of the page's first, second, ... series of data."""
 
-NOTEBOOK_COLORS = (
-    "--ink: currentColor; --line: #8a8f98; --series-1: #3b8bc2; --series-2: #d98032; "
-    "display: flex; flex-wrap: wrap; max-width: 60rem"
-)
-"""The style of an element with figures in a notebook, which has no style sheet of ours; its colors
-can be seen on light and dark paper."""
+NOTEBOOK_COLORS = {
+    "ink": "#767b84",
+    "line": "#8a8f98",
+    "series-1": "#3b8bc2",
+    "series-2": "#d98032",
+    "series-3": "#2fa883",
+    "series-4": "#cc79a7",
+    "series-5": "#b09526",
+    "series-6": "#7c8794",
+}
+"""Colors of figures in a notebook, which can be seen on light and dark paper."""
 
 _VARIABLES = {
     INK: "var(--ink)",
@@ -169,6 +174,26 @@ def figure_svg(figure: Figure, *, title: str) -> str:
         svg = svg.replace(color, variable)
     label = _environment().from_string("{{ title }}").render(title=title)
     return svg.replace("<svg", f'<svg class="figure" role="img" aria-label="{label}"', 1)
+
+
+def figure_image(svg: str, *, height: str = "14rem") -> str:
+    """A figure of `figure_svg` as an image for a notebook.
+
+    A notebook has no style sheet of ours, and JupyterLab shows no SVG element in a notebook that
+    comes from somebody else: only the texts in it.
+
+    Args:
+        svg: the figure.
+        height: of the image, as CSS.
+    """
+    for name, color in NOTEBOOK_COLORS.items():
+        svg = svg.replace(f"var(--{name})", color)
+    label = re.search(r'aria-label="([^"]*)"', svg)
+    assert label is not None, "figure_svg has written it"
+    names = ' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    content = base64.b64encode(svg.replace("<svg", f"<svg{names}", 1).encode()).decode()
+    address = f"data:image/svg+xml;base64,{content}"
+    return f'<img src="{address}" alt="{label[1]}" style="height: {height}">'
 
 
 def plot_histograms(

@@ -24,6 +24,11 @@ WHITE = (255, 255, 255)
 BLACK = (0, 0, 0)
 GRAY = (110, 110, 110)
 RED = (230, 30, 30)
+VOID = "void"
+"""The name of void in legends."""
+VOID_STRIPES = (40, 40, 40), (170, 170, 170)
+"""Void pixels are hatched in these two greys, which no class looks like."""
+_STRIPE = 3  # width of a stripe, in pixels
 SMALLEST_TEXT = 14
 """Height of the smallest font, in pixels."""
 
@@ -63,7 +68,7 @@ def show_bands(
 
 
 def color_labels(label: Label, colors: Colors) -> Picture:
-    """Class ids (H, W) -> their colours (H, W, 3); void is black."""
+    """Class ids (H, W) -> their colours (H, W, 3); void is hatched."""
     table = np.zeros((256, 3), np.uint8)
     num_classes = len(np.asarray(colors))
     table[:num_classes] = colors
@@ -73,7 +78,21 @@ def color_labels(label: Label, colors: Colors) -> Picture:
             f"the label holds class {unknown[0]}, but there are colours for classes 0 to "
             f"{num_classes - 1}; void pixels must be {IGNORE_INDEX}"
         )
-    return table[label]
+    return hatch_void(table[label], label)
+
+
+def hatch_void(picture: Picture, label: Label) -> Picture:
+    """A picture with the void pixels of its label (H, W) hatched."""
+    is_void = label == IGNORE_INDEX
+    if not is_void.any():
+        return picture
+    return np.where(is_void[..., None], draw_hatching(picture.shape[:2]), picture).astype(np.uint8)
+
+
+def draw_hatching(size: tuple[int, ...]) -> Picture:
+    """A hatched picture of a height and width."""
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    return np.array(VOID_STRIPES, np.uint8).take((rows + columns) // _STRIPE % 2, axis=0)
 
 
 def overlay(
@@ -110,6 +129,7 @@ def draw_legend(
     size: tuple[int, int],
     shares: Mapping[str, float] | None = None,
     unpainted: Collection[int] = (),
+    has_void: bool = False,
 ) -> Picture:
     """Draw a legend to stand below a picture.
 
@@ -119,16 +139,21 @@ def draw_legend(
         shares: share of the picture, 0..1, by class name. With it, only classes that are present
             are listed, the largest first, with their shares; without it, all classes.
         unpainted: classes that the picture does not paint; they have empty boxes.
+        has_void: whether void is listed, after the classes.
     """
     palette = [tuple(int(value) for value in color) for color in np.asarray(colors)]
     palette = [WHITE if c in unpainted else color for c, color in enumerate(palette)]
     names = map(escape_controls, class_names)
-    entries = [(name, "", color) for name, color in zip(names, palette, strict=True)]
+    entries: list[tuple[str, str, tuple[int, ...] | None]] = [
+        (name, "", color) for name, color in zip(names, palette, strict=True)
+    ]
     if shares is not None:
         shares = {escape_controls(name): share for name, share in shares.items()}
         present = [entry for entry in entries if shares.get(entry[0], 0) > 0]
         present.sort(key=lambda entry: -shares[entry[0]])
         entries = [(name, percent(shares[name]), color) for name, _, color in present]
+    if has_void:
+        entries.append((VOID, "", None))
     text_height = text_height_for(max(size))
     font = load_font(text_height)
     gap = text_height // 2
@@ -151,6 +176,9 @@ def draw_legend(
         y = gap + index % num_rows * row
         middle = y + row // 2
         box = (x, middle - text_height // 2, x + swatch, middle + text_height // 2)
+        if color is None:
+            hatching = draw_hatching((box[3] - box[1], box[2] - box[0]))
+            strip.paste(Image.fromarray(hatching), box[:2])
         draw.rectangle(box, fill=color, outline=GRAY)
         draw.text((x + swatch + gap, middle), name, fill=BLACK, font=font, anchor="lm")
         draw.text((x + column, middle), share, fill=GRAY, font=font, anchor="rm")

@@ -13,7 +13,7 @@ function arrangeBy(list, show) {
     if (show)
       for (const f of there)
         f.e.querySelector("b").textContent = show(f.values[index]) + (name && " of " + name);
-    document.getElementById("shown-" + number).textContent = there.length + " images";
+    document.getElementById("shown-" + number).textContent = there.length + (there.length === 1 ? " image" : " images");
   }
   choice.onchange = order.onchange = arrange;
   document.getElementById("choose-" + number).hidden = false;
