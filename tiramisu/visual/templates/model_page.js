@@ -36,11 +36,12 @@ async function startRuntime(name, parts) {
     for (const { reject } of waiting.values()) reject(new Error(event.message || "no worker"));
     waiting.clear();
   };
-  const [glue, wasm] = [parts.glue.buffer, parts.wasm.buffer];
+  const glue = new TextDecoder().decode(parts.glue);
+  const wasm = parts.wasm.buffer;
   const model = parts.model.slice().buffer;
   const provider = name === "gpu" ? "webgpu" : "wasm";
   await call(
-    { kind: "start", settings, provider, glue, wasm, model }, [glue, wasm, model]);
+    { kind: "start", settings, provider, glue, wasm, model }, [wasm, model]);
   return { title: name === "gpu" ? "WebGPU" : "WebAssembly", call, worker };
 }
 
@@ -339,7 +340,10 @@ async function startCamera() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
-    showTrouble(`The camera cannot be used: ${error.message}. Allow it for this page.`);
+    const isDenied = error.name === "NotAllowedError";
+    showTrouble(isDenied
+      ? "The camera may not be used: allow it for this page."
+      : `No camera can be used (${error.name}): connect one, and close other programs that use it.`);
     return;
   }
   stopCamera();

@@ -4,13 +4,18 @@
 let settings; // of the model: see `describe_model` in Python
 let session;
 
+// An address that gives a module. On a page that was opened as a file, Safari imports no blob, but
+// the code as the address itself. Threads need the blob, and there are none on such a page.
+function addressOf(code) {
+  if (!self.crossOriginIsolated) return `data:text/javascript,${encodeURIComponent(code)}`;
+  return URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+}
+
 async function start(message) {
   settings = message.settings;
   ort.env.logLevel = "error";
   ort.env.wasm.wasmBinary = message.wasm;
-  ort.env.wasm.wasmPaths = {
-    mjs: URL.createObjectURL(new Blob([message.glue], { type: "text/javascript" })),
-  };
+  ort.env.wasm.wasmPaths = { mjs: addressOf(message.glue) };
   // Threads share memory, which browsers allow only on pages that a server isolates.
   const cores = Math.min(8, navigator.hardwareConcurrency || 1);
   ort.env.wasm.numThreads = self.crossOriginIsolated ? cores : 1;
