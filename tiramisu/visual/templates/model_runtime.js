@@ -60,7 +60,7 @@ async function load() {
 }
 
 function showUnpacked(share) {
-  find("loading-text").textContent = share < 1 ? "Unpacking the network ..." : "Starting the network ...";
+  find("loading-text").textContent = `${share < 1 ? "Unpacking" : "Starting"} the network ...`;
   find("progress").value = 0.9 * share;
 }
 

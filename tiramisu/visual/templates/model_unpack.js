@@ -123,7 +123,9 @@ function unpack(packed, size, tell = () => {}) {
       distances.unshift(readDistance(length));
       state = wasSingle ? 7 : 10;
     } else {
-      const which = !bit(isNotLast, state) ? 0 : !bit(isNotSecond, state) ? 1 : 2 + bit(isNotThird, state);
+      let which = bit(isNotLast, state); // of `distances`
+      if (which) which += bit(isNotSecond, state);
+      if (which > 1) which += bit(isNotThird, state);
       distances.unshift(...distances.splice(which, 1));
       if (which > 0 || bit(isLong, state)) {
         length = readLength(oldLength);

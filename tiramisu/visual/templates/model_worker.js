@@ -4,8 +4,9 @@
 let settings; // of the model: see `describe_model` in Python
 let session;
 
-// An address that gives a module. On a page that was opened as a file, WebKit (Safari) imports
-// no blob, but it does import code that is the address itself. Threads need the blob, and there are none on such a page.
+// An address that gives a module. On a page that was opened as a file, WebKit (Safari) imports no
+// blob, but it does import code that is the address itself. Threads need the blob, and there are
+// none on such a page.
 function addressOf(code) {
   if (!self.crossOriginIsolated) return `data:text/javascript,${encodeURIComponent(code)}`;
   return URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
