@@ -2,8 +2,8 @@
 
 import base64
 import dataclasses
-import gzip
 import json
+import lzma
 import re
 from pathlib import Path
 
@@ -36,10 +36,15 @@ def scripts(page: Page) -> dict[str, str]:
     return dict(re.findall(r'<script[^>]* id="([\w-]+)"[^>]*>(.*?)</script>', page.source, re.S))
 
 
+def unpack(text: str) -> bytes:
+    settings = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 0}]
+    return lzma.decompress(base64.b64decode(text), lzma.FORMAT_RAW, filters=settings)
+
+
 def test_the_page_holds_the_model_and_the_runtime(tmp_path: Path) -> None:
     page = write(tmp_path / "page.html")
     found = {
-        name.removeprefix("part-"): gzip.decompress(base64.b64decode(text))
+        name.removeprefix("part-"): unpack(text)
         for name, text in scripts(page).items()
         if name.startswith("part-")
     }

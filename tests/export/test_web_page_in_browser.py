@@ -287,15 +287,40 @@ def test_a_file_that_is_no_picture(
     assert not page.page.is_visible("#trouble")
 
 
-@pytest.mark.parametrize("name", ["DecompressionStream", "WebAssembly"])
+@pytest.mark.parametrize(
+    ("before", "missing"),
+    [
+        ("delete window.CompressionStream", "CompressionStream"),
+        ("delete window.WebAssembly; delete window.Worker", "WebAssembly, no Worker"),
+        ("WebAssembly.Module = function () { throw new Error(); }", "WebAssembly SIMD"),
+    ],
+    ids=["compression", "two", "vectors"],
+)
 def test_a_browser_that_is_too_old(
-    shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage], name: str
+    shipped: tuple[Path, ExportedModel],
+    open_page: Callable[..., OpenPage],
+    before: str,
+    missing: str,
 ) -> None:
-    page = open_page(shipped[0], before=f"delete window.{name}")
+    page = open_page(shipped[0], before=before)
     text = page.page.inner_text("#trouble")
-    assert f"too old for this page (it has no {name})" in text
+    assert f"too old for this page (it has no {missing})" in text
+    assert "Firefox 114" in text
     assert not page.page.is_visible("#loading")
     assert page.problems == []
+
+
+@pytest.mark.parametrize("error", ["NotAllowedError", "NotFoundError"])
+def test_no_camera(
+    shipped: tuple[Path, ExportedModel], open_page: Callable[..., OpenPage], error: str
+) -> None:
+    call = f'async () => {{ throw new DOMException("", "{error}"); }}'
+    page = open_page(shipped[0], before=f"navigator.mediaDevices.getUserMedia = {call}")
+    page.wait("ready")
+    page.page.click("#camera")
+    page.page.wait_for_selector("#trouble:visible")
+    expected = "allow it" if error == "NotAllowedError" else f"({error}): connect one"
+    assert expected in page.page.inner_text("#trouble")
 
 
 CLAIM = """
@@ -416,6 +441,35 @@ def test_photos_are_pasted_and_dropped(
     name, mask = page.save("mask")
     assert name == "given_mask.png"
     assert (np.asarray(mask) == predict(native, photos[0]).mask).mean() >= EQUAL
+
+
+def various(seed: int) -> bytes:
+    """Content with single bytes, copies, and copies of copies, near and far, short and long."""
+    random = np.random.default_rng(seed)
+    content = bytearray(random.integers(0, 256, 3000, np.uint8).tobytes())
+    for _ in range(2000):
+        length = int(random.choice([1, 2, 3, 4, 9, 17, 40, 273, 700]))
+        start = int(random.integers(0, len(content)))
+        content += content[start : start + length]
+        content += random.integers(0, 256, int(random.integers(0, 4)), np.uint8).tobytes()
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [various(0), bytes(100_000), b"a", b"", (TEMPLATES / "model_page.js").read_bytes()],
+    ids=["various", "zeros", "one", "none", "text"],
+)
+def test_parts_are_unpacked(browser: Any, content: bytes) -> None:
+    part = web_page._pack("part", content)
+    page = browser.new_page()
+    page.add_script_tag(path=TEMPLATES / "model_unpack.js")
+    values = page.evaluate(
+        "([letters, size]) => Array.from(unpack(readLetters(letters), size))",
+        [part.base64, part.size],
+    )
+    page.close()
+    assert bytes(values) == content
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """A model as one web page, which runs it in the browser and sends nothing anywhere.
 
 The page holds the model and its runtime, packed. Its JavaScript is in the folder of the templates:
-`model_page.js` is what people see, `model_worker.js` runs the network, `model_pixels.js` prepares
-images as `predict` and `classify` do.
+`model_page.js` is what people press, `model_view.js` what they see, `model_runtime.js` starts the
+network, and `model_worker.js` runs it beside the page. `model_pixels.js` prepares images as
+`predict` and `classify` do, `model_png.js` writes masks, `model_unpack.js` undoes `_pack`.
 """
 
 import base64
-import gzip
+import lzma
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ RGB = (1, 2, 3)
 """Numbers of the bands that photos have."""
 OVERLAP = 0.25
 """Part of a tile that it shares with the next, as in `predict`."""
+SMALLEST_DICTIONARY = 4096
+"""Of LZMA, in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class PackedPart:
     size: int
     """In bytes, unpacked."""
     base64: str
-    """The file, compressed by gzip, in letters."""
+    """The file, compressed by LZMA, in letters."""
 
 
 def check_web_model(info: ModelInfo) -> None:
@@ -98,8 +101,11 @@ def describe_model(info: ModelInfo) -> dict[str, Any]:
 
 
 def _pack(name: str, content: bytes) -> PackedPart:
-    # Without a time, the same model gives the same page.
-    packed = gzip.compress(content, 9, mtime=0)
+    # A stream without a header: `model_unpack.js` is made for these lc, lp and pb.
+    settings = {"id": lzma.FILTER_LZMA1, "preset": 6, "lc": 3, "lp": 0, "pb": 0}
+    # Whatever came before in the file can be repeated.
+    settings["dict_size"] = max(SMALLEST_DICTIONARY, len(content))
+    packed = lzma.compress(content, lzma.FORMAT_RAW, filters=[settings])
     return PackedPart(name=name, size=len(content), base64=base64.b64encode(packed).decode())
 
 

@@ -1,168 +1,11 @@
-// What people see and press. The network itself runs in a worker: see model_worker.js.
+// What people press: photos come in, from files and from the camera, and masks go out.
 "use strict";
 
-const find = (id) => document.getElementById(id);
-const settings = JSON.parse(find("settings").textContent);
-const isClassifier = settings.task === "classification";
 const CAMERA_SIDE = 480; // longer side of the pictures that a live camera gives the network
-const canvas = find("canvas");
 const video = find("video");
-const shown = document.createElement("canvas"); // the photo
-const colored = document.createElement("canvas"); // the colors of its classes
 
-let runtime = null; // what computes now: see startRuntime
-let fallback = null; // the runtime on the processor, where `runtime` is on the graphics card
-let photo = null; // {name, height, width, mask}
 let camera = null; // the stream of a live camera
 let latest = 0; // number of the last photo: answers to older ones are dropped
-
-// A network at work in a worker. `call` sends a message and resolves to the answer.
-async function startRuntime(name, parts) {
-  const code = [parts.script, "\n", find("worker-code").textContent];
-  const worker = new Worker(URL.createObjectURL(new Blob(code, { type: "text/javascript" })));
-  const waiting = new Map();
-  let calls = 0;
-  const call = (message, moved, tell) => new Promise((resolve, reject) => {
-    waiting.set(++calls, { resolve, reject, tell });
-    worker.postMessage({ ...message, id: calls }, moved);
-  });
-  worker.onmessage = ({ data }) => {
-    const { resolve, reject, tell } = waiting.get(data.id);
-    if (data.share !== undefined) return tell?.(data.share);
-    waiting.delete(data.id);
-    return data.problem === undefined ? resolve(data.answer) : reject(new Error(data.problem));
-  };
-  worker.onerror = (event) => {
-    for (const { reject } of waiting.values()) reject(new Error(event.message || "no worker"));
-    waiting.clear();
-  };
-  const [glue, wasm] = [parts.glue.buffer, parts.wasm.buffer];
-  const model = parts.model.slice().buffer;
-  const provider = name === "gpu" ? "webgpu" : "wasm";
-  await call(
-    { kind: "start", settings, provider, glue, wasm, model }, [glue, wasm, model]);
-  return { title: name === "gpu" ? "WebGPU" : "WebAssembly", call, worker };
-}
-
-function use(found) {
-  runtime = found;
-  find("provider").textContent =
-    found.title === "WebGPU" ? "the graphics card (WebGPU)" : "the processor (WebAssembly)";
-}
-
-// Loading.
-
-function showTrouble(text) {
-  find("trouble").textContent = text;
-  find("trouble").hidden = !text;
-}
-
-// A part of this page, unpacked: base64 of gzip -> bytes. `tell` hears how many are done.
-async function unpack(name, tell) {
-  const element = find(`part-${name}`);
-  const text = element.textContent;
-  const step = 1 << 20; // letters at a time, a multiple of 4
-  let at = 0;
-  const packed = new ReadableStream({
-    pull(controller) {
-      if (at >= text.length) return controller.close();
-      const letters = atob(text.slice(at, at + step));
-      at += step;
-      controller.enqueue(Uint8Array.from(letters, (letter) => letter.charCodeAt(0)));
-    },
-  });
-  const content = new Uint8Array(Number(element.dataset.size));
-  let done = 0;
-  const reader = packed.pipeThrough(new DecompressionStream("gzip")).getReader();
-  for (;;) {
-    const { done: isEnd, value } = await reader.read();
-    if (isEnd) break;
-    content.set(value, done);
-    done += value.length;
-    tell(value.length);
-  }
-  element.remove(); // the letters take more memory than the content
-  return content;
-}
-
-// The parts of the page with these names, unpacked; `tell` hears the share that is done.
-async function unpackAll(names, tell) {
-  const total = names.reduce((sum, name) => sum + Number(find(`part-${name}`).dataset.size), 0);
-  let done = 0;
-  const parts = {};
-  for (const name of names) {
-    parts[name.replace(/^[cg]pu-/, "")] = await unpack(name, (count) => {
-      done += count;
-      tell(done / total, name);
-    });
-  }
-  return parts;
-}
-
-async function load() {
-  const parts = await unpackAll(["cpu-script", "cpu-glue", "cpu-wasm", "model"], (share, name) => {
-    find("loading-text").textContent = `Unpacking the ${name === "model" ? "network" : "runtime"} ...`;
-    find("progress").value = 0.9 * share;
-  });
-  find("loading-text").textContent = "Starting the network ...";
-  use(await startRuntime("cpu", parts));
-  find("loading").hidden = true;
-  find("main").hidden = false;
-  document.body.dataset.state = "ready";
-  await tryGpu(parts.model);
-}
-
-// Uses the graphics card if it gives what the processor gives, in less time.
-async function tryGpu(model) {
-  let found = null;
-  try {
-    // The runtime waits for the card by WebAssembly.Suspending, which not all browsers have yet.
-    const adapter = window.WebAssembly.Suspending && (await navigator.gpu?.requestAdapter());
-    // A fallback adapter is no card, but a slow program.
-    if (!adapter || adapter.isFallbackAdapter || adapter.info?.isFallbackAdapter) return;
-    const parts = await unpackAll(["gpu-script", "gpu-glue", "gpu-wasm"], () => {});
-    found = await startRuntime("gpu", { ...parts, model });
-    const [cpu, gpu] = [await runtime.call({ kind: "tryOut" }), await found.call({ kind: "tryOut" })];
-    const size = cpu.logits.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
-    if (!cpu.logits.every((value, i) => Math.abs(value - gpu.logits[i]) < 0.01 * size)) {
-      throw new Error("its logits differ");
-    }
-    if (gpu.seconds > cpu.seconds) throw new Error(`it is slow (${gpu.seconds.toFixed(2)} s)`);
-    fallback = runtime;
-    use(found);
-  } catch (error) {
-    console.info(`no WebGPU: ${error.message}`);
-    found?.worker.terminate();
-  } finally {
-    document.body.dataset.gpu = fallback ? "yes" : "no";
-  }
-}
-
-// The answer of the runtime. Where the graphics card fails, the processor goes on.
-async function compute(message, tell) {
-  const makeCall = () => {
-    const pixels = message.pixels.slice().buffer;
-    return runtime.call({ ...message, kind: "predict", pixels }, [pixels], tell);
-  };
-  try {
-    return await makeCall();
-  } catch (error) {
-    if (!fallback) throw error;
-    console.info(`WebGPU failed: ${error.message}`);
-    runtime.worker.terminate();
-    use(fallback);
-    fallback = null;
-    return makeCall();
-  }
-}
-
-function fail(error) {
-  find("loading").hidden = true;
-  document.body.dataset.state = "failed";
-  showTrouble(
-    `The network does not start in this browser: ${error.message}. Try Chrome, Edge, Firefox or ` +
-    "Safari in its present version, and close other pages if memory is short.");
-}
 
 // Photos.
 
@@ -183,12 +26,6 @@ async function openFile(file) {
   draw(image, image.width, image.height);
   image.close();
   await predictShown(name, Number(find("longest").value));
-}
-
-// Puts a picture into `shown`.
-function draw(source, width, height) {
-  [shown.width, shown.height] = [width, height];
-  shown.getContext("2d", { willReadFrequently: true }).drawImage(source, 0, 0, width, height);
 }
 
 async function predictShown(name, longest) {
@@ -228,106 +65,6 @@ function showTiles(number, share) {
   find("tiles").value = share;
 }
 
-// Results.
-
-function showAnswer(answer) {
-  const { width, height } = photo;
-  const seen = `${answer.seen.width} x ${answer.seen.height}`;
-  find("status").textContent =
-    `${width} x ${height} pixels, seen by the network as ${seen}: ` +
-    `${answer.seconds.toFixed(answer.seconds < 1 ? 2 : 1)} s with ${runtime.title}`;
-  if (answer.mask) {
-    colorMask(answer.mask);
-    const counts = new Array(settings.names.length).fill(0);
-    for (const index of answer.mask) counts[index]++;
-    showLegend(counts.map((count) => count / answer.mask.length), settings.names.length);
-  } else {
-    showLegend(answer.probabilities, 5);
-  }
-  paint();
-}
-
-function colorMask(mask) {
-  [colored.width, colored.height] = [photo.width, photo.height];
-  const image = new ImageData(photo.width, photo.height);
-  for (let i = 0, to = 0; i < mask.length; i++, to += 4) {
-    if (settings.unpainted.includes(mask[i])) continue;
-    image.data.set(settings.colors[mask[i]], to);
-    image.data[to + 3] = 255;
-  }
-  colored.getContext("2d").putImageData(image, 0, 0);
-}
-
-// The photo, and the colors of the classes on top of it.
-function paint() {
-  find("save-mask").disabled = find("save-overlay").disabled = !photo?.mask;
-  if (!photo) return;
-  if (canvas.width !== photo.width || canvas.height !== photo.height) {
-    [canvas.width, canvas.height] = [photo.width, photo.height];
-  }
-  const context = canvas.getContext("2d");
-  context.globalAlpha = 1;
-  context.drawImage(shown, 0, 0);
-  if (photo.mask) {
-    context.globalAlpha = find("opacity").value / 100;
-    context.drawImage(colored, 0, 0);
-  }
-}
-
-function percent(share) {
-  if (share > 0 && share < 0.001) return "<0.1 %";
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-// The classes with the largest shares first.
-function showLegend(shares, most) {
-  const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a] || a - b).slice(0, most);
-  find("legend").replaceChildren(...order.map((index) => {
-    const item = document.createElement("li");
-    item.dataset.index = index;
-    item.dataset.share = shares[index];
-    if (!shares[index]) item.className = "absent";
-    const swatch = document.createElement("span");
-    swatch.className = settings.unpainted.includes(index) ? "swatch bare" : "swatch";
-    swatch.style.background = `rgb(${settings.colors[index].join(" ")})`;
-    const name = document.createElement("span");
-    name.className = "name";
-    name.textContent = settings.names[index];
-    const share = document.createElement("span");
-    share.className = "share";
-    share.textContent = percent(shares[index]);
-    item.append(swatch, name, share);
-    return item;
-  }));
-}
-
-function point(event) {
-  const box = canvas.getBoundingClientRect();
-  const x = Math.floor(((event.clientX - box.left) / box.width) * canvas.width);
-  const y = Math.floor(((event.clientY - box.top) / box.height) * canvas.height);
-  const isInside = photo?.mask && x >= 0 && y >= 0 && x < photo.width && y < photo.height;
-  const tip = find("tip");
-  tip.hidden = !isInside;
-  const index = isInside ? photo.mask[y * photo.width + x] : -1;
-  for (const item of find("legend").children) {
-    item.classList.toggle("pointed", Number(item.dataset.index) === index);
-  }
-  if (!isInside) return;
-  tip.textContent = settings.names[index];
-  const stage = canvas.parentElement.getBoundingClientRect();
-  const left = event.clientX - stage.left + 14;
-  tip.style.left = `${Math.max(0, Math.min(left, stage.width - tip.offsetWidth))}px`;
-  tip.style.top = `${Math.max(0, event.clientY - stage.top - 34)}px`;
-}
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
-
 // The camera.
 
 async function startCamera() {
@@ -339,7 +76,10 @@ async function startCamera() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
-    showTrouble(`The camera cannot be used: ${error.message}. Allow it for this page.`);
+    const isDenied = error.name === "NotAllowedError";
+    showTrouble(isDenied
+      ? "The camera may not be used: allow it for this page."
+      : `No camera can be used (${error.name}): connect one, and close other programs that use it.`);
     return;
   }
   stopCamera();
@@ -382,6 +122,14 @@ async function shoot() {
 }
 
 // What is pressed.
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
 
 find("choose").onclick = () => find("file").click();
 find("file").onchange = (event) => {

@@ -4,17 +4,36 @@
 let settings; // of the model: see `describe_model` in Python
 let session;
 
-async function start(message) {
+// An address that gives a module. On a page that was opened as a file, WebKit (Safari) imports no
+// blob, but it does import code that is the address itself. Threads need the blob, and there are
+// none on such a page.
+function addressOf(code) {
+  if (!self.crossOriginIsolated) return `data:text/javascript,${encodeURIComponent(code)}`;
+  return URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+}
+
+// The contents of packed parts, {letters, size} each; `tell` hears the share that is done.
+function unpackAll(parts, tell) {
+  const total = parts.reduce((sum, { size }) => sum + size, 0);
+  let before = 0;
+  return parts.map(({ letters, size }) => {
+    const content = unpack(readLetters(letters), size, (done) => tell((before + done) / total));
+    before += size;
+    tell(before / total);
+    return content;
+  });
+}
+
+async function start(message, tell) {
   settings = message.settings;
+  const [wasm, model] = unpackAll([message.wasm, message.model], tell);
   ort.env.logLevel = "error";
-  ort.env.wasm.wasmBinary = message.wasm;
-  ort.env.wasm.wasmPaths = {
-    mjs: URL.createObjectURL(new Blob([message.glue], { type: "text/javascript" })),
-  };
+  ort.env.wasm.wasmBinary = wasm;
+  ort.env.wasm.wasmPaths = { mjs: addressOf(message.glue) };
   // Threads share memory, which browsers allow only on pages that a server isolates.
   const cores = Math.min(8, navigator.hardwareConcurrency || 1);
   ort.env.wasm.numThreads = self.crossOriginIsolated ? cores : 1;
-  session = await ort.InferenceSession.create(new Uint8Array(message.model), {
+  session = await ort.InferenceSession.create(model, {
     executionProviders: [message.provider],
     logSeverityLevel: 3, // errors only
   });
