@@ -1,10 +1,12 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tiramisu import control_groups
-from tiramisu.control_groups import count_cores, limit_threads
+from tiramisu.control_groups import count_cores, share_cores
 
 
 @pytest.fixture
@@ -16,7 +18,8 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(control_groups, "_GROUPS", tmp_path / "groups")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path / "groups/box/inner"
 
 
@@ -40,7 +43,7 @@ def test_cores_are_those_of_the_tightest_limit(
         if content is not None:
             (folder / "cpu.max").write_text(f"{content}\n")
     assert count_cores() == cores
-    limit_threads()
+    share_cores()
     assert os.environ.get("OMP_NUM_THREADS") == (str(cores) if cores < 16 else None)
 
 
@@ -52,5 +55,34 @@ def test_bound_cores_count(group: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_the_user_has_set_stays(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (group / "cpu.max").write_text("200000 100000\n")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    limit_threads()
+    share_cores()
     assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert os.environ["GOMP_SPINCOUNT"] == "3000"
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
+def test_how_threads_wait_is_the_users_choice(
+    group: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "ACTIVE" if name == "OMP_WAIT_POLICY" else "7")
+    share_cores()
+    assert os.environ.get("GOMP_SPINCOUNT") == ("7" if name == "GOMP_SPINCOUNT" else None)
+
+
+def test_the_command_line_sets_it_before_torch_is_loaded_and_an_import_does_not() -> None:
+    show = "import os, sys; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    command = "import tiramisu.commands as c; from tiramisu.cli import run\n"
+    command += f"def show(argv): {show}\n"
+    command += "c.COMMANDS['check'] = show; run('check', [])"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_WAIT", "GOMP_"))}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", source],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for source in (command, f"import tiramisu; {show}")
+    ]
+    assert said == [["3000", "False"], ["None", "False"]]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import NoReturn
 
-from tiramisu.control_groups import limit_threads
+from tiramisu.control_groups import share_cores
 from tiramisu.environment import check_environment
 from tiramisu.interrupts import Terminated, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
@@ -55,7 +55,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     """
     with _one_line(f"tiramisu {command}"):
         check_environment()
-        limit_threads()
+        share_cores()
 
         from tiramisu.commands import COMMANDS
 

@@ -1,10 +1,12 @@
-"""What a container may use of its machine: Linux' control groups, version 2. No torch here."""
+"""The cores that a process may use, also in a container, and how it shares them. No torch here."""
 
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+_SPINS = "3000"
+"""Rounds for which a thread of GNU's OpenMP waits before it sleeps."""
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -34,13 +36,17 @@ def count_cores() -> int:
     return max(1, min([bound or 1, *_shares_in_groups()]))
 
 
-def limit_threads() -> None:
-    """Let libraries start as many threads as a container's limit gives cores.
+def share_cores() -> None:
+    """Let the threads of torch get along with a container's limit, and with other processes.
 
-    They read the variable when they are loaded; by themselves they see all cores of the machine.
+    Torch reads these variables when it is loaded. By itself it starts a thread for each core of the
+    machine, whatever the limit. And a thread that waits for another spins so long that two
+    processes on the same cores hardly get on; docs/speed.md has figures.
     """
     if count_cores() < (os.cpu_count() or 1):
         os.environ.setdefault("OMP_NUM_THREADS", str(count_cores()))
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def _shares_in_groups() -> Iterator[int]:

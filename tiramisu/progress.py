@@ -1,5 +1,6 @@
 """Progress of long work: a bar in a terminal and in a notebook, lines in a log file."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,14 @@ T = TypeVar("T")
 def is_watched() -> bool:
     """Whether someone sees a bar move: in a terminal, or in a notebook."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def has_width() -> bool:
+    """Whether the terminal knows how wide it is; some, such as of containers, say 0 columns."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
 
 
 def bar_stream() -> TextIO:
@@ -49,6 +58,7 @@ def track(
             leave=False,
             disable=False,
             file=bar_stream(),
+            ncols=None if has_width() else 80,
             bar_format=BAR_OF_ITEMS if total else None,
         )
         return

@@ -99,9 +99,15 @@ def explain(name: str, value: object, expected: str) -> str:
     return f"--{name.replace('_', '-')} is {show(value)}; expected {expected}"
 
 
+_LIST_EXAMPLE = "[a,b]"
+
+
 def explain_kind(name: str, value: object, kind: Any) -> str:
     """The error for a value that does not have the type of its setting."""
-    return explain(name, value, describe(kind)) + did_you_mean(show(value), list_words(kind))
+    expected = describe(kind)
+    if isinstance(value, str) and _LIST_EXAMPLE in expected:
+        expected = expected.replace(_LIST_EXAMPLE, f"[{show(value)}]")
+    return explain(name, value, expected) + did_you_mean(show(value), list_words(kind))
 
 
 def show(value: object) -> str:
@@ -133,7 +139,7 @@ def describe(kind: Any) -> str:
         examples = {int: "[4,2,1]", float: "[0.2,0.8]"}
         example = examples.get(_base(parts[0]))
         if example is None:
-            return "a list, such as [a,b]"
+            return f"a list, such as {_LIST_EXAMPLE}"
         return f"a list of numbers, {describe_range(parts[0])}, such as {example}"
     words = {
         int: "a whole number",

@@ -11,8 +11,9 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: "; did you mean NAME?", or nothing."""
-    close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
-    return f"; did you mean {close[0]}?" if close else ""
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(given.casefold(), list(names), n=1, cutoff=0.7)
+    return f"; did you mean {names[close[0]]}?" if close else ""
 
 
 def path_text(path: str | Path) -> str:

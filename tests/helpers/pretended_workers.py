@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tiramisu.jobs import cluster, evaluate_job, packed_model, predict_job, stored_input
+from tiramisu.jobs.cluster import Place
 
 
 class Pretended:
@@ -58,6 +59,6 @@ def pretend_workers(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     for module in (cluster, predict_job, evaluate_job):
         monkeypatch.setattr(module, "open_workers", open_workers)
     for module in (stored_input, evaluate_job):
-        monkeypatch.setattr(module, "count_threads", lambda: 1)
-    packed_model.load_unpacked.cache_clear()
+        monkeypatch.setattr(module, "find_place", lambda: Place(threads=1, number=0))
+    packed_model._load.cache_clear()
     return pretended

@@ -6,8 +6,11 @@ import pytest
 
 distributed = pytest.importorskip("distributed", reason="Dask's distributed is not installed")
 
+import torch  # noqa: E402
+
 from tiramisu.jobs import cluster as cluster_module  # noqa: E402
-from tiramisu.jobs.cluster import Workers, count_threads, divide_into_chunks, open_workers  # noqa: E402
+from tiramisu.jobs import packed_model  # noqa: E402
+from tiramisu.jobs.cluster import Workers, divide_into_chunks, find_place, open_workers  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,9 @@ def test_what_a_task_raises_is_raised_here(workers: Workers) -> None:
 
 
 def test_a_worker_knows_its_threads(workers: Workers) -> None:
-    assert [result for _, result, _ in workers.run(lambda _: count_threads(), iter([0]))] == [3]
+    assert [result for _, result, _ in workers.run(lambda _: find_place().threads, iter([0]))] == [
+        3
+    ]
 
 
 def test_what_is_set_up_is_in_every_worker_and_once(workers: Workers) -> None:
@@ -126,3 +131,17 @@ def test_a_task_that_ends_its_workers_is_told_and_the_others_are_done() -> None:
     assert sorted(task for task, result, _ in found if result is not None) == [[1], [2], [3]]
     lost = [(task, reason) for task, result, reason in found if result is None]
     assert lost == [([13], "the worker's process was killed, such as for want of memory")]
+
+
+def test_the_workers_of_one_machine_take_its_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(packed_model, "load_predictor", lambda path, accelerator: path)
+    monkeypatch.setattr(packed_model, "_UNPACKED", {"abc": "folder"})
+    packed_model._load.cache_clear()
+    for number in (0, 1, 2, 2):
+        assert packed_model.load_unpacked("abc", "auto", number=number) == "folder"
+    assert taken == [0, 1, 0], "a model is loaded once"
+    packed_model._load.cache_clear()

@@ -48,14 +48,20 @@ SPLIT_OPTIONS = ("val_fraction", "split_seed", "groups", "folds", "fold", "split
 """Fields of `SourceOptions` that say which samples are train and val."""
 
 
+def check_pattern(name: str, pattern: str | None) -> None:
+    """Raise ValueError unless a setting is a regular expression, or None."""
+    if pattern is None:
+        return
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        expected = f'a regular expression such as "^(patient[0-9]+)" ({error})'
+        raise ValueError(explain(name, pattern, expected)) from None
+
+
 def check_split(options: SourceOptions) -> None:
     """Raise ValueError if a field about the split has a wrong value, or contradicts another."""
-    if options.groups is not None:
-        try:
-            re.compile(options.groups)
-        except (re.error, RecursionError, OverflowError) as error:
-            expected = f'a regular expression such as "^(patient[0-9]+)" ({error})'
-            raise ValueError(explain("groups", options.groups, expected)) from None
+    check_pattern("groups", options.groups)
     if options.split_file is not None and len(options.named_flags) > 1:
         other = next(flag for flag in options.named_flags if flag != "--split-file")
         raise ValueError(f"--split-file names the samples of both splits: leave out {other}")

@@ -40,7 +40,9 @@ def read_text(path: Path, *, kind: str) -> str:
     try:
         return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{show_path(path)}: not text in UTF-8; save it as UTF-8") from error
+        raise ValueError(
+            f"{show_path(path)}: not text in UTF-8; expected a {kind}, saved as UTF-8"
+        ) from error
 
 
 def read_class_names(path: Path) -> list[str]:

@@ -15,6 +15,7 @@ from tiramisu.checkpoints.model_files import (
     find_results_folder,
     list_members,
 )
+from tiramisu.checkpoints.run_folder import read_settings
 from tiramisu.checkpoints.trained_on import find_data
 from tiramisu.data.dataset import ImageDataset, open_split
 from tiramisu.data.spec import DatasetSpec
@@ -162,6 +163,7 @@ def evaluate_checkpoint(
         has_void=gallery.has_void,
         history=history,
         settings=settings,
+        training=read_settings(find_model_file(list_members(config.checkpoint)[0])),
         origin=describe_origin(model.device),
     )
     print(f"{report} shows the images, the worst first")

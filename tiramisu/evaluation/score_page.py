@@ -79,6 +79,7 @@ def write_score_page(
     has_void: bool = False,
     history: Sequence[Mapping[str, object]],
     settings: Mapping[str, object],
+    training: Mapping[str, object],
     origin: Mapping[str, object],
 ) -> None:
     """Write the report of an evaluation as a page.
@@ -95,6 +96,7 @@ def write_score_page(
         has_void: whether their ground truth has void pixels.
         history: the rows of the training's metrics.csv; empty if they are not known.
         settings: of the evaluation.
+        training: settings of the training; empty if they are not known.
         origin: command, machine and versions.
 
     Raises:
@@ -126,6 +128,7 @@ def write_score_page(
         "has_void": has_void,
         "has_pixels": spec.task == "segmentation",
         "settings": settings,
+        "training": training,
         "origin": origin,
     }
     write_page(path, "scores.html", values)

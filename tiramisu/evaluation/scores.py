@@ -21,6 +21,7 @@ from tiramisu.evaluation.error_analysis import (
     divide,
     mean_without_nan,
 )
+from tiramisu.text import in_percent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ class ClassifiedImage:
     """Probability of its own class."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class SegmentationScores(Scores):
     """Scores of a semantic segmentation."""
 
@@ -144,13 +145,20 @@ class SegmentationScores(Scores):
     errors: ErrorAnalysis | None = None
     """Boundary IoU, and where the errors lie; None if only the matrix is known."""
 
+    def __repr__(self) -> str:
+        return (
+            f"<SegmentationScores of {len(self.images)} images and {len(self.iou)} classes: "
+            f"mean IoU {in_percent(self.mean_iou)} %, "
+            f"pixel accuracy {in_percent(self.pixel_accuracy)} %>"
+        )
+
     @property
     def absent(self) -> list[int]:
         """Classes that are absent from labels and predictions, and so left out of the mean."""
         return [int(index) for index in np.flatnonzero(np.isnan(self.iou))]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class ClassificationScores(Scores):
     """Scores of a classification of whole images."""
 
@@ -161,6 +169,12 @@ class ClassificationScores(Scores):
     fewer, where it would always be 1."""
     images: tuple[ClassifiedImage, ...] = ()
     """Each image, in the order of the split; empty if only the matrix is known."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<ClassificationScores of {len(self.images)} images and {len(self.recall)} classes: "
+            f"top-1 {in_percent(self.top1)} %>"
+        )
 
 
 def score(matrix: Tensor | npt.NDArray[np.integer]) -> SegmentationScores:

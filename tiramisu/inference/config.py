@@ -50,13 +50,13 @@ class PredictConfig:
     opacity: Share = 0.5
     """Opacity of the colours in overlays: 0 shows only the image, 1 only the colours."""
     unpainted: list[str] | None = None
-    """Classes that overlays leave unpainted, such as [sky,road]; by default a class that is called
+    """Classes that overlays leave unpainted, such as [Sky,Road]; by default a class that is called
     background (or bg, or the first of two classes without names). [] paints all classes."""
     probabilities: bool = False
     """Write the probabilities of all classes too: an .npz for each image with probabilities,
     float16 (C, H, W), and class_names."""
     class_masks: list[str] | None = None
-    """Classes of which a mask of their own is written, such as [road,car]: white where the class
+    """Classes of which a mask of their own is written, such as [Road,Car]: white where the class
     is, black elsewhere."""
     recursive: bool = False
     """Take the images in folders within a folder too; the results keep this structure."""

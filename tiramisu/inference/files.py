@@ -71,7 +71,7 @@ def predict_files(
         complete = {i for i, files in targets.items() if is_complete(i, files, config)}
     # Without a complete input nothing tells that files are those of a prediction that was stopped.
     replace = config.overwrite or bool(complete)
-    _check_targets(out, sources, targets, shared=shared, overwrite=replace)
+    _check_targets(out, sources, targets, shared=shared, overwrite=replace, resume=config.resume)
     check_table(out / TABLE_NAME, overwrite=config.overwrite)
     make_folder(out)
     written: list[Path] = []
@@ -146,6 +146,7 @@ def _check_targets(
     *,
     shared: Sequence[Path],
     overwrite: bool,
+    resume: bool,
 ) -> None:
     """Raise ValueError if the results would replace files."""
     if any(os.path.realpath(source) == os.path.realpath(out) for source in sources):
@@ -168,8 +169,8 @@ def _check_targets(
     existing = [file.name for file in files if file.exists()]
     if existing and not overwrite:
         raise ValueError(
-            f"{out} already holds results: {list_some(existing, most=5)}; give another folder, or "
-            "replace them with --overwrite"
+            f"{out} already holds results{' of another model or other settings' * resume}: "
+            f"{list_some(existing, most=5)}; give another folder, or replace them with --overwrite"
         )
 
 

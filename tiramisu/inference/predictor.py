@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tiramisu.checkpoints.info import ModelInfo
+from tiramisu.own_parts import describe_part
 
 MIN_SIDE = 32
 """Smallest side of an image, in pixels: FC-DenseNets halve their input five times."""
@@ -35,7 +36,11 @@ class Predictor(Protocol):
 
 
 def check_model(model: Predictor, task: str) -> None:
-    """Raise ValueError if a model is not for `task`, or is in training mode."""
+    """Raise ValueError if a model is not for `task`, is in training mode, or is no model."""
+    if not hasattr(model, "info"):
+        raise ValueError(
+            f"expected a model, as load_model or load_exported give it, not {describe_part(model)}"
+        )
     if model.info.task != task:
         does, tool, function = {
             "classification": ("classifies whole images", "predict_cls", "classify"),

@@ -16,7 +16,7 @@ from tiramisu.evaluation.scores import Scores
 from tiramisu.evaluation.tally import Tally, Testing, count_images
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
-from tiramisu.jobs.cluster import Workers, count_threads, divide_into_chunks, open_workers
+from tiramisu.jobs.cluster import Workers, divide_into_chunks, find_place, open_workers
 from tiramisu.jobs.packed_model import COMPUTING, PackedModel, load_unpacked
 from tiramisu.progress import track
 
@@ -93,10 +93,11 @@ def _count_by_workers(
 
 def _count_chunk(chunk: Sequence[tuple[int, int]], *, task: _Task) -> Tally:
     """Count some images, in a worker."""
-    model = load_unpacked(task.fingerprint, task.config.accelerator)
+    place = find_place()
+    torch.set_num_threads(place.threads)
+    model = load_unpacked(task.fingerprint, task.config.accelerator, number=place.number)
     if task.config.bn == "batch" and isinstance(model, ImageModel):
         model = use_batch_statistics(model)
-    torch.set_num_threads(count_threads())
     with COMPUTING:
         return count_images(model, _DATASETS[task.key], [i for _, i in chunk], task.testing)
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
+import torch
+
 from tiramisu.checkpoints.checkpoint import save_model
 from tiramisu.checkpoints.info import find_info
 from tiramisu.checkpoints.model import ImageModel
@@ -73,9 +75,22 @@ _UNPACKED: dict[str, str] = {}
 """What --checkpoint names in this process, by the fingerprint of the model."""
 
 
+def load_unpacked(fingerprint: str, accelerator: Accelerator, *, number: int) -> Predictor:
+    """The model that a worker has got; it is loaded once.
+
+    Args:
+        fingerprint: of the model.
+        accelerator: the device to compute on.
+        number: of the worker: those of one machine take its GPUs in turn.
+    """
+    with COMPUTING:
+        return _load(fingerprint, accelerator, number)
+
+
 @lru_cache(maxsize=1)
-def load_unpacked(fingerprint: str, accelerator: Accelerator) -> Predictor:
-    """The model that a worker has got; it is loaded once."""
+def _load(fingerprint: str, accelerator: Accelerator, number: int) -> Predictor:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
     return load_predictor(_UNPACKED[fingerprint], accelerator=accelerator)
 
 

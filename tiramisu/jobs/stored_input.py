@@ -17,7 +17,7 @@ from tiramisu.inference.maps import find_maps
 from tiramisu.inference.overlapping import overlap
 from tiramisu.inference.predict_input import InputPrediction, check_kind, result_files
 from tiramisu.inference.predictor import Predictor
-from tiramisu.jobs.cluster import count_threads
+from tiramisu.jobs.cluster import find_place
 from tiramisu.jobs.journal import Outcome
 from tiramisu.jobs.packed_model import COMPUTING, load_unpacked
 from tiramisu.jobs.storage import Store, fetch, is_url
@@ -51,8 +51,9 @@ def predict_chunk(sources: Sequence[Source], *, work: Work) -> list[Outcome]:
     Raises:
         OSError: results cannot be written.
     """
-    model = load_unpacked(work.fingerprint, work.config.accelerator)
-    torch.set_num_threads(count_threads())
+    place = find_place()
+    torch.set_num_threads(place.threads)
+    model = load_unpacked(work.fingerprint, work.config.accelerator, number=place.number)
     return predict_sources(model, sources, work=work)
 
 

@@ -151,9 +151,6 @@ def compare_models(config: CompareConfig) -> Comparison:
         FileNotFoundError: there is no such model, or no such data.
     """
     models = [load_predictor(path, accelerator=config.accelerator) for path in config.models]
-    if config.data is None:
-        members = [member for path in config.models for member in list_members(path)]
-        warn_of_other_splits([find_model_file(member) for member in members])
     name, root = config.data, config.data_root
     specs: list[DatasetSpec] = []
     for model in models:  # those after the first must fit its data
@@ -165,6 +162,9 @@ def compare_models(config: CompareConfig) -> Comparison:
             options=config,
         )
         specs.append(spec)
+    if config.data is None:
+        members = [member for path in config.models for member in list_members(path)]
+        warn_of_other_splits([find_model_file(member) for member in members])
     spec = specs[0]
     first, *others = (
         _evaluate(model, path, spec, root, config)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tiramisu.data.config import SourceOptions
+from tiramisu.data.config import SourceOptions, check_pattern
 from tiramisu.settings import Accelerator, Count, Seed, TileSide, check_ranges
 
 
@@ -61,6 +61,7 @@ class CompareConfig(SourceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_pattern("together", self.together)
         if len(self.models) < 2:
             given = f"{len(self.models)} is" if self.models else "none is"
             raise ValueError(f"a comparison needs two models or more; {given} given")

@@ -20,7 +20,17 @@ log = logging.getLogger(__name__)
 
 _DEPTH = 3
 """Folders within folders in which runs are looked for: such as those of a cross-validation."""
-_PLACES = ("out", "resume", "check_data", "num_workers", "cache", "accelerator", "devices", "tile")
+_PLACES = (
+    "out",
+    "split_file",
+    "resume",
+    "check_data",
+    "num_workers",
+    "cache",
+    "accelerator",
+    "devices",
+    "tile",
+)
 """Settings that say where and how a run was made, and not what was trained."""
 _SHOWN = ("data", "arch", "seed", "epochs")
 """Settings that have columns of their own."""
