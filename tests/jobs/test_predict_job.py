@@ -16,8 +16,9 @@ from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
-from tiramisu.jobs.predict_job import JobSummary, find_sources, needs_job, predict_many
+from tiramisu.jobs.predict_job import JobSummary, needs_job, predict_many
 from tiramisu.jobs.predict_job import predict_job as run_job
+from tiramisu.jobs.sources import find_sources
 from tiramisu.models import build_model
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

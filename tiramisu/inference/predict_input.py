@@ -27,6 +27,9 @@ from tiramisu.inference.video import predict_video
 from tiramisu.text import show_path
 from tiramisu.visual.pictures import show_bands
 
+ENDINGS = ("_mask.png", "_mask.tif", "_overlay.png", "_overlay.mp4", ".json")
+"""What follows the name of an input in the names of its main results."""
+
 
 def result_files(item: Input, out: Path, config: PredictConfig, *, is_map: bool) -> dict[str, Path]:
     """The files to write for an input, by what follows its name; its JSON is the last."""

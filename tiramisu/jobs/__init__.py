@@ -2,6 +2,7 @@
 
 predict_job     `tiramisu predict` with --workers, --scheduler or URLs, and `predict_many`
 evaluate_job    `tiramisu eval` with --workers or --scheduler
+sources         the files of a job, and the names of their results
 stored_input    one file from storage, predicted, and its results in storage
 journal         what a job has done: its settings, shares.csv and failed.csv
 cluster         Dask's workers: started here or joined, and the tasks for them

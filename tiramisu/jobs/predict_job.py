@@ -3,28 +3,27 @@
 import dataclasses
 import functools
 import os
-import posixpath
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from tiramisu.checkpoints.model import ImageModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import check_settings
-from tiramisu.inference.inputs import find_inputs
 from tiramisu.inference.load import load_predictor
+from tiramisu.inference.predict_input import ENDINGS
 from tiramisu.inference.predictor import Predictor
 from tiramisu.jobs.cluster import CHUNK, Workers, divide_into_chunks, open_workers
 from tiramisu.jobs.journal import FAILED_NAME, Journal, Outcome
 from tiramisu.jobs.packed_model import PackedModel
-from tiramisu.jobs.storage import Store, find_urls, is_url
-from tiramisu.jobs.stored_input import Source, Work, longer_name, predict_chunk, predict_sources
+from tiramisu.jobs.sources import LIST_SUFFIX, Source, find_sources
+from tiramisu.jobs.storage import Store, is_url
+from tiramisu.jobs.stored_input import Work, predict_chunk, predict_sources
 from tiramisu.progress import track
 from tiramisu.text import in_percent, path_text
 
-LIST_SUFFIX = ".txt"
 SETTINGS = (
     *("tile", "tta", "uncertainty", "mc_dropout", "polygons", "show_bands", "opacity"),
     *("unpainted", "probabilities", "class_masks"),
@@ -141,58 +140,31 @@ def predict_job(
     packed = PackedModel.of(config.checkpoint) if model is None else PackedModel.of_model(model)
     predictor = model or load_predictor(config.checkpoint, accelerator=config.accelerator)
     check_settings(predictor, config)
-    store = Store(place=config.out)
     found = find_sources(sources, recursive=config.recursive, out=config.out)
-    store.prepare()
-    class_names = predictor.info.class_names
-    journal = Journal(
-        store,
-        fingerprint={
-            "model": packed.fingerprint,
-            **{name: getattr(config, name) for name in SETTINGS},
-        },
-        class_names=class_names,
-        targets={
-            f"{source.name}{ending}"
-            for source in found
-            for ending in ("_mask.png", "_mask.tif", "_overlay.png", "_overlay.mp4", ".json")
-        },
-        overwrite=config.overwrite,
-    )
+    journal = _open_journal(found, config, packed, class_names=predictor.info.class_names)
     work = Work(job=journal.job, fingerprint=packed.fingerprint, config=config)
-    skip = {source.place for source in found if path_text(source.place) in journal.rows}
-    if not config.retry_failed:
-        skip |= {source.place for source in found if path_text(source.place) in journal.failed}
-    todo = [source for source in found if source.place not in skip]
+    known = set(journal.rows) if config.retry_failed else {*journal.rows, *journal.failed}
+    todo = [source for source in found if path_text(source.place) not in known]
     start, done = time.monotonic(), 0
-    is_local = config.workers is None and config.scheduler is None
-    opened = (
-        nullcontext(None)
-        if is_local or not todo
-        else open_workers(number=config.workers, scheduler=config.scheduler)
-    )
     try:
-        with opened as workers:
+        with _open_workers(config if todo else None) as workers:
             outcomes = (
                 _run_here(predictor, todo, work)
                 if workers is None
                 else _run_workers(workers, packed, todo, work)
             )
+            before = len(found) - len(todo)
             for outcome in track(
-                outcomes, doing="predicting", unit="files", total=len(found), done=len(skip)
+                outcomes, doing="predicting", unit="files", total=len(found), done=before
             ):
                 journal.add(outcome)
                 done += outcome.row is not None and not outcome.was_done
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, OSError) as error:
         journal.flush()
-        raise type(interrupt)(
-            f"stopped: {len(journal.rows)} of {len(found)} files are done, their results are in "
-            f"{config.out}; the same command goes on"
-        ) from None
-    except OSError as error:
-        journal.flush()
-        raise OSError(
-            f"{error}; {len(journal.rows)} of {len(found)} files are done: the same command goes on"
+        reason = "stopped" if isinstance(error, KeyboardInterrupt) else error
+        raise (OSError if isinstance(error, OSError) else type(error))(
+            f"{reason}: {sum(path_text(s.place) in journal.rows for s in found)} of {len(found)} "
+            f"files are done, their results are in {config.out}; the same command goes on"
         ) from None
     journal.finish()
     places = [path_text(source.place) for source in found]
@@ -206,74 +178,30 @@ def predict_job(
     )
 
 
-def find_sources(sources: Sequence[str], *, recursive: bool, out: str) -> list[Source]:
-    """The files to predict, with the names of their results.
-
-    Args:
-        sources: paths and URLs of files, of folders, and patterns, and lists: text files with a
-            path or a URL in each line. A folder of object storage is taken with all that is in it.
-        recursive: whether folders of this machine are too.
-        out: the folder of the results, which is left out.
-    """
-    names: dict[str, str] = {}  # by the places
-    local: list[str] = []
-    for source in sources:
-        if source.lower().endswith(LIST_SUFFIX):
-            names |= _name_below(_read_list(source))
-        elif is_url(source):
-            names |= _name_below(find_urls(source))
-        else:
-            local.append(source)
-    if local:
-        items = find_inputs(local, recursive=recursive, without=Path(out))
-        names |= {str(item.path): item.name for item in items}
-    taken: set[str] = set()
-    return [
-        _distinct(
-            Source(place=place if is_url(place) else os.path.abspath(place), name=name), taken
-        )
-        for place, name in names.items()
-    ]
+def _open_journal(
+    found: Sequence[Source],
+    config: PredictConfig,
+    packed: PackedModel,
+    *,
+    class_names: Sequence[str],
+) -> Journal:
+    store = Store(place=config.out)
+    store.prepare()
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    return Journal(
+        store,
+        fingerprint={"model": packed.fingerprint, **settings},
+        class_names=class_names,
+        targets={f"{source.name}{ending}" for source in found for ending in ENDINGS},
+        overwrite=config.overwrite,
+    )
 
 
-def _name_below(places: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Places and names for their results: paths within the folder that all have in common."""
-    parts = [place.partition("?")[0].split("/") for place in places]
-    folders = [part[:-1] for part in parts]
-    # What two have in common, those between them in their order have too.
-    first, last = min(folders), max(folders)
-    same = 0
-    while same < min(len(first), len(last)) and first[same] == last[same]:
-        same += 1
-    for place, part in zip(places, parts, strict=True):
-        yield place, posixpath.splitext("/".join(part[same:]))[0]
-
-
-def _read_list(source: str) -> list[str]:
-    """The lines of a list of files, here or at a URL."""
-    if is_url(source):
-        store = Store(place=posixpath.dirname(source))
-        content = store.read(posixpath.basename(source))
-    else:
-        content = Path(source).read_bytes() if Path(source).is_file() else None
-    if content is None:
-        raise FileNotFoundError(f"there is no list {source}")
-    try:
-        lines = [line.strip() for line in content.decode().splitlines()]
-    except UnicodeDecodeError:
-        raise ValueError(f"{source} is no text; expected a path or a URL in each line") from None
-    places = [line for line in lines if line]
-    if not places:
-        raise ValueError(f"{source} is empty; expected a path or a URL in each line")
-    return places
-
-
-def _distinct(source: Source, taken: set[str]) -> Source:
-    """The source, with a longer name if another source has its name already."""
-    if source.name.casefold() in taken:
-        source = Source(place=source.place, name=longer_name(source))
-    taken.add(source.name.casefold())
-    return source
+def _open_workers(config: PredictConfig | None) -> AbstractContextManager[Workers | None]:
+    """The workers of a job; None where this process does the work, or there is none."""
+    if config is None or (config.workers is None and config.scheduler is None):
+        return nullcontext(None)
+    return open_workers(number=config.workers, scheduler=config.scheduler)
 
 
 def _run_here(model: Predictor, sources: Sequence[Source], work: Work) -> Iterator[Outcome]:

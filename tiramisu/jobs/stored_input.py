@@ -1,6 +1,5 @@
 """One file from storage, predicted, and its results in storage: what a worker does."""
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,18 +19,9 @@ from tiramisu.inference.predictor import Predictor
 from tiramisu.jobs.cluster import find_place
 from tiramisu.jobs.journal import Outcome
 from tiramisu.jobs.packed_model import COMPUTING, load_unpacked
+from tiramisu.jobs.sources import Source, longer_name
 from tiramisu.jobs.storage import Store, fetch, is_url
 from tiramisu.text import path_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A file to predict."""
-
-    place: str
-    """Path or URL."""
-    name: str
-    """Beginning of the names of its results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +158,3 @@ class StoredInput:
                 self.described, self.was_done = described, True
                 return True
         return False
-
-
-def longer_name(source: Source) -> str:
-    """The name of the results of an input whose own name another one has."""
-    digest = hashlib.sha1(source.place.encode(errors="surrogateescape")).hexdigest()
-    return f"{source.name}-{digest[:8]}"
