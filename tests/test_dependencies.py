@@ -46,11 +46,11 @@ def imported_packages() -> set[str]:
 
 
 def declared_distributions() -> set[str]:
-    """Distributions in `dependencies` and in the extras `completion`, `export` and `geo`."""
+    """Distributions in `dependencies`, and in the extras that this package imports by itself."""
     found = set()
     for requirement in requires("tiramisu-seg") or []:
         extra = re.search(r'extra == "(\w+)"', requirement)
-        if extra is None or extra[1] in ("completion", "export", "geo"):
+        if extra is None or extra[1] in ("cluster", "completion", "export", "geo"):
             found.add(normalize(re.split(r"[\s<>=!\[;]", requirement, maxsplit=1)[0]))
     return found
 

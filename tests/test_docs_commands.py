@@ -67,7 +67,7 @@ def test_the_two_commands_of_the_readme_stay_two() -> None:
     readme = (CLONE / "README.md").read_text()
     start = readme.split("\n## Start\n")[1]
     assert re.findall(r"```sh\n(.*?)```", start, re.DOTALL)[:2] == [
-        "git clone URL-OF-THIS-REPOSITORY tiramisu && cd tiramisu\n",
+        "git clone URL-OF-THIS-REPOSITORY tiramisu-seg && cd tiramisu-seg\n",
         "pip install -e . && python tools/train_seg.py --arch fc56 --data streets\n",
     ]
     assert len(readme.splitlines()) <= 125

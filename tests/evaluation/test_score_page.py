@@ -119,6 +119,7 @@ def test_published_scores_stand_beside_the_measured_ones(tmp_path: Path):
         images=[],
         num_images=3,
         history=[],
+        training={},
         settings={"bn": "running"},
         origin={},
     )

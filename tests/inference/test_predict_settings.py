@@ -194,7 +194,7 @@ def test_resume(run: Run, tmp_path: Path, shapes: list) -> None:
     assert lines[0] == "input,width,height,mean_confidence,sky,wall,road"
     assert [Path(line.split(",")[0]).name for line in lines[1:]] == ["a.png", "b.png"]
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "mine" / "b.png")
-    with pytest.raises(ValueError, match=r"already holds results: b_mask\.png"):
+    with pytest.raises(ValueError, match=r"another model or other settings: b_mask\.png"):
         commands.predict([str(tmp_path / "mine" / "b.png"), "--checkpoint", "m", "--resume"])
     for other, message in (("--overwrite", "give one"), ("--polygons=coco", "one file")):
         with pytest.raises(ValueError, match=f"--resume .*{message}"):
@@ -258,7 +258,7 @@ def test_workers(photo: list[str], monkeypatch: pytest.MonkeyPatch, capsys) -> N
     commands.predict([*photo, "--workers", "3"])
     assert workers.asked == {"number": 3, "scheduler": None}
     assert workers.chunks == [1]
-    assert "1 files predicted" in capsys.readouterr().out
+    assert "1 file predicted" in capsys.readouterr().out
     assert Path("predictions/a_mask.png").is_file()
 
 

@@ -86,6 +86,7 @@ def runs_page(tmp_path: Path) -> Path:
         RunSummary(
             name=f"a_rather_long_name_of_run_{number}",
             folder=tmp_path,
+            training={},
             settings={
                 "data": "camvid",
                 "arch": "smp:deeplabv3plus/efficientnet-b0",
@@ -191,6 +192,7 @@ def test_many_classes_fit_on_paper(browser: Any, tmp_path: Path) -> None:
         images=[],
         num_images=0,
         history=[],
+        training={},
         settings={},
         origin={},
     )

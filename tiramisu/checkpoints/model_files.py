@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from tiramisu.checkpoints.archive import check_zip, holds_objects, is_torchscript
 from tiramisu.checkpoints.hub import fetch_model, is_hub_name
 from tiramisu.checkpoints.info import ModelInfo, read_info
-from tiramisu.checkpoints.run_folder import BEST, CHECKPOINTS, FIRST_FOLD, LAST
+from tiramisu.checkpoints.run_folder import BEST, FIRST_FOLD, LAST
 from tiramisu.checkpoints.weights_file import WEIGHTS_NAME, read_weights
 from tiramisu.data.entry import EntryError
 from tiramisu.data.json_file import validate
@@ -138,8 +138,8 @@ def find_results_folder(checkpoint: str | Path) -> Path:
     file = find_model_file(checkpoint)
     if file.resolve().is_relative_to(WEIGHTS):
         return Path()
-    # The run's folder too for one that was stopped in its first epoch.
-    return file.parent.parent if file.parent.name == CHECKPOINTS else file.parent
+    # A run that was stopped in its first epoch has its file deeper in the folder.
+    return Path(checkpoint) if Path(checkpoint).is_dir() else file.parent
 
 
 class Checkpoint(TypedDict):

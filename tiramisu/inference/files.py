@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tiramisu.atomic import make_folder
@@ -95,10 +95,10 @@ def predict_files(
                 )
                 for item in todo
             )
-            progress = track(
-                overlap(works), doing="predicting", unit="files", total=len(inputs), done=done
-            )
-            for work, error in progress:
+            written_works = opened.enter_context(closing(overlap(works)))
+            for work, error in track(
+                written_works, doing="predicting", unit="files", total=len(inputs), done=done
+            ):
                 item = work.item
                 if error is not None:
                     failures.append(describe_failure(item.path, error, smaller="--tile"))

@@ -1,7 +1,7 @@
 """Reading the next input and writing the last one while the network computes."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -22,11 +22,12 @@ class Stages(Protocol):
 S = TypeVar("S", bound=Stages)
 
 
-def overlap(works: Iterable[S]) -> Iterator[tuple[S, Exception | None]]:
+def overlap(works: Iterable[S]) -> Generator[tuple[S, Exception | None], None, None]:
     """Do all, and give each when it is written, in their order, with its error if it has failed.
 
     One thread reads and one writes; `predict` runs in the thread of the caller. At most four are in
-    memory: one that is read, one that is predicted, one that is written and one that waits.
+    memory: one that is read, one that is predicted, one that is written and one that waits. When it
+    is closed, what was begun is ended first.
     """
     coming: deque[tuple[S, Future[None]]] = deque()
     going: deque[tuple[S, Future[None]]] = deque()

@@ -50,7 +50,8 @@ class JobSummary:
         skipped = f", {self.skipped} were done before" if self.skipped else ""
         failed = f", {len(self.failed)} failed" if self.failed else ""
         shares = ", ".join(f"{name} {in_percent(part)}" for name, part in self.shares.items())
-        return f"{self.done} files predicted{rate}{skipped}{failed}\nshares of all (in %): {shares}"
+        files = f"{self.done} file{'s' * (self.done != 1)}"
+        return f"{files} predicted{rate}{skipped}{failed}\nshares of all (in %): {shares}"
 
     def raise_failures(self) -> None:
         """Raise ValueError if a file has failed."""

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +51,13 @@ def predict_chunk(sources: Sequence[Source], *, work: Work) -> list[Outcome]:
 def predict_sources(model: Predictor, sources: Sequence[Source], *, work: Work) -> list[Outcome]:
     """Predict some files; what fails is told, and does not stop the others."""
     outcomes = []
-    with tempfile.TemporaryDirectory(prefix="tiramisu-") as folder:
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tiramisu-")))
         inputs = (
-            StoredInput(model, source, Path(folder) / str(number), work=work)
+            StoredInput(model, source, folder / str(number), work=work)
             for number, source in enumerate(sources)
         )
-        for done, error in overlap(inputs):
+        for done, error in opened.enter_context(closing(overlap(inputs))):
             place = path_text(done.source.place)
             if error is None:
                 row = list_cells(done.described, class_names=model.info.class_names)
