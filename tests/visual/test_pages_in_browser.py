@@ -86,7 +86,6 @@ def runs_page(tmp_path: Path) -> Path:
         RunSummary(
             name=f"a_rather_long_name_of_run_{number}",
             folder=tmp_path,
-            training={},
             settings={
                 "data": "camvid",
                 "arch": "smp:deeplabv3plus/efficientnet-b0",
