@@ -27,7 +27,7 @@ class Pretended:
     def chunk_size(self, number: int, *, unit: int = 1) -> int:
         return 2 * unit
 
-    def set_up(self, function: Callable[[], None], *, name: str) -> None:
+    def set_up(self, function: Callable[[], None], *, name: str, undo: Any = None) -> None:
         pickle.loads(pickle.dumps(function))()
 
     def run(self, function: Callable[[Any], Any], tasks: Iterator[Any]) -> Iterator[Any]:

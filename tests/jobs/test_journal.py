@@ -51,7 +51,7 @@ def test_a_job_goes_on_from_its_tables_and_its_parts(
     assert table[0] == "input,width,height,mean_confidence,sky,road"
     assert [line[0] for line in csv.reader(table[1:])] == ["a,1.png", "b.png", "c.png"]
     assert (store.read("failed.csv") or b"").decode() == "input,reason\nd.png,no\n"
-    assert store.list("parts") == []
+    assert store.list_names("parts") == []
 
 
 def test_the_list_of_failures_empties_when_they_are_mended(store: Store) -> None:

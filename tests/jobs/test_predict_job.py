@@ -16,6 +16,7 @@ from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import predict_files
+from tiramisu.jobs import predict_job, stored_input
 from tiramisu.jobs.predict_job import JobSummary, needs_job, predict_many
 from tiramisu.jobs.predict_job import predict_job as run_job
 from tiramisu.jobs.sources import find_sources
@@ -247,3 +248,116 @@ def test_from_python_a_model_or_its_name_predict_the_same(
     again = predict_many(tiny_model, [photos / "a.png"], tmp_path / "out1")
     assert (again.done, again.skipped) == (0, 1)
     assert json.loads((tmp_path / "out0/a.json").read_text())["checkpoint"] == "fc56"
+
+
+def test_no_name_leads_out_of_the_folder_of_the_results(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos / "x")
+    beside = tmp_path / "in/y/c_mask.png"
+    beside.write_text("mine")
+    lines = ["a.png", "../y/c.png", "./a.png", str(photos / "x/b.png"), f"{'x' * 300}.png"]
+    Path(tmp_path / "list.txt").write_bytes("\ufeff".encode() + "\r\n".join(lines).encode())
+    fsspec.filesystem("memory").put(str(photos / "a.png"), f"memory://{tmp_path}/z/q?1.png")
+    fsspec.filesystem("memory").put(str(photos / "a.png"), f"memory://{tmp_path}/z/q?2.png")
+    summary = start(tmp_path / "list.txt", f"memory://{tmp_path}/z", workers=None)
+    assert summary.done == 5, "the same file twice is one"
+    assert [Path(place).name[:5] for place in summary.failed] == ["xxxxx"]
+    assert beside.read_text() == "mine"
+    made = {
+        p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*_mask.png")
+    }
+    assert {"x/a_mask.png", "x/b_mask.png", "y/c_mask.png", "q?1_mask.png"} <= made
+    found = find_sources(
+        [str(photos / "a.png"), str(tmp_path / "list.txt")], recursive=False, out="o"
+    )
+    assert all(".." not in source.name and source.name[0] != "/" for source in found)
+
+
+def test_an_input_has_no_name_that_the_job_needs(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    for name in ("job.png", "shares.png", "parts/p.png"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes((photos / "a.png").read_bytes())
+    assert start().done == 8
+    assert len(list((tmp_path / "out").rglob("*_mask.png"))) == 8
+    assert json.loads((tmp_path / "out/job.json").read_text())["job"]
+    assert start().skipped == 8
+
+
+def test_a_job_that_begins_anew_and_is_stopped_forgets_the_old_one(
+    start: Callable[..., JobSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    before = (tmp_path / "out/a_overlay.png").read_bytes()
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(predict_job, "predict_sources", stop)
+        with pytest.raises(KeyboardInterrupt, match="stopped: at least 0 of 5 files are done"):
+            start(opacity=0.9, overwrite=True)
+    assert start(opacity=0.9).done == 5
+    assert (tmp_path / "out/a_overlay.png").read_bytes() != before
+
+
+def test_results_are_no_inputs(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="is both input and output"):
+            start(photos, out=str(photos))
+    bucket = f"memory://{tmp_path}/f"
+    fsspec.filesystem("memory").put(str(photos / "a.png"), f"{bucket}/a.png")
+    with pytest.raises(ValueError, match="is both input and output"):
+        start(bucket, out=f"{bucket}/")
+    assert start(bucket, out=f"{bucket}/masks").done == 1
+    assert start(bucket, out=f"{bucket}/masks").skipped == 1
+    (photos / "a_mask.png").write_bytes((photos / "a.png").read_bytes())
+    with pytest.raises(ValueError, match=r"would replace the input .*a_mask\.png"):
+        start(photos / "a.png", photos / "a_mask.png", out=str(photos / "." / ".." / "in"))
+
+
+def test_nested_results_of_others_are_kept(
+    start: Callable[..., JobSummary], tmp_path: Path
+) -> None:
+    (tmp_path / "out/x").mkdir(parents=True)
+    (tmp_path / "out/x/b_mask.png").write_text("mine")
+    with pytest.raises(ValueError, match=r"already holds results: x/b_mask\.png"):
+        start()
+    with pytest.raises(ValueError, match=r"already holds results: x/b_mask\.png"):
+        start(probabilities=True)
+    (tmp_path / "out/x/b_mask.png").rename(tmp_path / "out/x/b_probabilities.npz")
+    with pytest.raises(ValueError, match=r"already holds results: x/b_probabilities\.npz"):
+        start(probabilities=True)
+
+
+def test_an_image_that_cannot_be_read_does_not_stop_the_job(
+    start: Callable[..., JobSummary], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = stored_input.fetch
+
+    def refuse(url: str, folder: Path) -> Path:
+        if "b.png" in url:
+            raise PermissionError(13, "denied")
+        return fetch(url, folder)
+
+    monkeypatch.setattr(stored_input, "fetch", refuse)
+    bucket = f"memory://{photos}/bucket"
+    fsspec.filesystem("memory").put(str(photos), bucket, recursive=True)
+    summary = start(bucket)
+    assert summary.done == 4
+    assert ["denied" in reason for reason in summary.failed.values()] == [True]
+
+
+def test_a_line_break_in_a_name_stays_in_its_line(
+    start: Callable[..., JobSummary], photos: Path, tmp_path: Path
+) -> None:
+    (photos / "a.png").rename(photos / "new\nline\u2028.png")
+    start()
+    before = (tmp_path / "out/shares.csv").read_bytes()
+    shares = start().shares
+    assert (tmp_path / "out/shares.csv").read_bytes() == before
+    assert sum(shares.values()) == pytest.approx(1)

@@ -25,13 +25,13 @@ def test_what_is_written_is_read(kind: str, bucket: str, tmp_path: Path) -> None
     store = Store(place=bucket if kind == "memory" else str(tmp_path / "deep" / "out"))
     store.prepare()
     assert store.read("a/b.json") is None
-    assert store.list("a") == []
+    assert store.list_names("a") == []
     store.write("a/b.json", "text")
     store.write("a/c.bin", b"\x00\x01")
     assert store.read("a/b.json") == b"text"
-    assert store.list("a") == ["b.json", "c.bin"]
+    assert store.list_names("a") == ["b.json", "c.bin"]
     store.remove("a")
-    assert store.list("a") == []
+    assert store.list_names("a") == []
     store.remove("a")
 
 

@@ -21,8 +21,8 @@ from tiramisu.evaluation.evaluate_checkpoint import evaluate_checkpoint
 from tiramisu.evaluation.scores import score
 from tiramisu.runs import comparing
 from tiramisu.runs.comparing import compare_models, measure
-from tiramisu.runs.comparison import Comparison
 from tiramisu.runs.config import CompareConfig
+from tiramisu.runs.model_comparison import Comparison
 from tiramisu.training.config import ClassifierTrainConfig, TrainConfig
 from tiramisu.training.preparing import build_model_for
 from tiramisu.training.train import train

@@ -98,7 +98,7 @@ def write_table(path: Path, results: Iterable[Path], *, class_names: Sequence[st
         results: the JSON of each input; those that are not there have failed.
         class_names: names of all classes.
     """
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
     rows = read_rows(text, class_names=class_names)
     for file in results:
         if content := _read_result(file):
@@ -110,7 +110,9 @@ def write_table(path: Path, results: Iterable[Path], *, class_names: Sequence[st
 def read_rows(text: str, *, class_names: Sequence[str]) -> dict[str, list[str]]:
     """The lines of a table of shares, by their inputs; none of a table of other classes."""
     heading = [*_COLUMNS, *class_names]
-    lines = [line for line in csv.reader(text.splitlines()) if len(line) == len(heading)]
+    lines = [
+        line for line in csv.reader(io.StringIO(text, newline="")) if len(line) == len(heading)
+    ]
     return {line[0]: line for line in lines[1:]} if lines[:1] == [heading] else {}
 
 

@@ -191,5 +191,10 @@ def _name(path: Path, number: int, level: int) -> str:
     """
     folder, suffix = Path(os.path.realpath(path)).parent.name, path.suffix.lstrip(".")
     names = [path.stem, f"{folder}_{path.stem}", f"{folder}_{path.stem}_{suffix}"]
-    name = _SURROGATES.sub("_", names[min(level, 2)]).encode()[:_LONGEST_NAME]
-    return name.decode(errors="ignore") + f"_{number}" * (level - 2)
+    return cut_name(names[min(level, 2)]) + f"_{number}" * (level - 2)
+
+
+def cut_name(name: str) -> str:
+    """A name that every file system takes: cut where it is very long, and all of it UTF-8."""
+    cut = _SURROGATES.sub("_", name).encode()[:_LONGEST_NAME]
+    return cut.decode(errors="ignore")

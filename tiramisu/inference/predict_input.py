@@ -27,16 +27,28 @@ from tiramisu.inference.video import predict_video
 from tiramisu.text import show_path
 from tiramisu.visual.pictures import show_bands
 
-ENDINGS = ("_mask.png", "_mask.tif", "_overlay.png", "_overlay.mp4", ".json")
-"""What follows the name of an input in the names of its main results."""
+_MAIN_ENDINGS = {
+    "image": ("_mask.png", "_overlay.png"),
+    "map": ("_mask.tif", "_overlay.png"),
+    "video": ("_overlay.mp4",),
+}
 
 
 def result_files(item: Input, out: Path, config: PredictConfig, *, is_map: bool) -> dict[str, Path]:
     """The files to write for an input, by what follows its name; its JSON is the last."""
-    if item.is_video:
-        endings = ["_overlay.mp4"]
-    else:
-        endings = ["_mask.tif" if is_map else "_mask.png", "_overlay.png"]
+    kind = "video" if item.is_video else "map" if is_map else "image"
+    endings = (*_MAIN_ENDINGS[kind], *_further_endings(config), ".json")
+    return {ending: out / f"{item.name}{ending}" for ending in endings}
+
+
+def all_endings(config: PredictConfig) -> set[str]:
+    """What may follow the name of an input of any kind in the names of its results."""
+    main = {ending for endings in _MAIN_ENDINGS.values() for ending in endings}
+    return {*main, *_further_endings(config), ".json"}
+
+
+def _further_endings(config: PredictConfig) -> list[str]:
+    endings = []
     if config.uncertainty:
         endings += ["_entropy.png", "_mutual_information.png"]
     if config.probabilities:
@@ -44,7 +56,7 @@ def result_files(item: Input, out: Path, config: PredictConfig, *, is_map: bool)
     endings += [name_class_mask(name) for name in config.class_masks or ()]
     if config.polygons == "geojson":
         endings.append(".geojson")
-    return {ending: out / f"{item.name}{ending}" for ending in (*endings, ".json")}
+    return endings
 
 
 def check_kind(item: Input, config: PredictConfig, *, is_map: bool) -> None:

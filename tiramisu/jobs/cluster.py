@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tiramisu.control_groups import count_cores
 from tiramisu.inference.packages import require_package
+from tiramisu.interrupts import leave_process_group
 from tiramisu.text import in_one_line
 
 EXTRA = "cluster"
@@ -41,6 +43,7 @@ class Workers:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._names: list[str] = []
         self.set_up(keep_memory, name="tiramisu-memory")
 
     @property
@@ -63,12 +66,15 @@ class Workers:
         fair = number // (4 * max(1, self.number))
         return -(-min(max(fair, 1), CHUNK) // unit) * unit
 
-    def set_up(self, function: Callable[[], None], *, name: str) -> None:
+    def set_up(
+        self, function: Callable[[], None], *, name: str, undo: Callable[[], None] | None = None
+    ) -> None:
         """Call a function once in each worker, also in those that come later.
 
         Args:
             function: it can be pickled.
-            name: what was set up under this name already is not again.
+            name: of this; a second call with the same name does nothing.
+            undo: called in each worker when the work is over.
         """
         from distributed import WorkerPlugin
 
@@ -78,7 +84,19 @@ class Workers:
             def setup(self, worker: object) -> None:
                 function()
 
+            def teardown(self, worker: object) -> None:
+                if undo is not None:
+                    undo()
+
         self._client.register_plugin(SetUp(), name=name)
+        self._names.append(name)
+
+    def tear_down(self) -> None:
+        """Undo what was set up, and let later workers start without it."""
+        with contextlib.suppress(OSError, ValueError):  # a scheduler that is gone has nothing left
+            for name in reversed(self._names):
+                self._client.unregister_worker_plugin(name)
+        self._names = []
 
     def run(
         self, function: Callable[[T], R], tasks: Iterator[T]
@@ -124,8 +142,11 @@ class Workers:
     ) -> Iterator[R]:
         """The results of a function in the order of its arguments; see `Pool`.
 
+        `chunksize` is that of other pools: here the number of workers decides.
+
         Raises:
             OSError: a task has ended the processes of several workers.
+            Exception: what the function raises.
         """
         numbered = list(enumerate(zip(*iterables, strict=True)))
         chunks = divide_into_chunks(numbered, self.chunk_size(len(numbered)))
@@ -173,7 +194,13 @@ def open_workers(*, number: int | None, scheduler: str | None) -> Iterator[Worke
                 f"cannot reach the scheduler {scheduler} ({in_one_line(error)})"
             ) from None
         with client:
-            yield Workers(client)
+            workers = Workers(client)
+            if not workers.number:
+                print(f"waiting for workers of {scheduler}", file=sys.stderr, flush=True)
+            try:
+                yield workers
+            finally:
+                workers.tear_down()
         return
     assert number is not None
     with (
@@ -186,13 +213,27 @@ def open_workers(*, number: int | None, scheduler: str | None) -> Iterator[Worke
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield Workers(client)
+        workers = Workers(client)
+        workers.set_up(leave_process_group, name="tiramisu-interrupts")
+        yield workers
 
 
 def divide_into_chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
     """Chunks of `size` items; the last one may be smaller."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+def find_scratch() -> Path | None:
+    """A folder for temporary files; that of a worker, which Dask clears; None for the usual one."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_worker
+
+    try:
+        return Path(get_worker().local_directory)
+    except ValueError:  # this process is no worker
+        return None
 
 
 def keep_memory() -> None:

@@ -73,8 +73,9 @@ def _count_by_workers(
         config=config,
         testing=dataclasses.replace(testing, show_progress=False),
     )
-    workers.set_up(packed.unpack, name=f"tiramisu-{packed.fingerprint}")
-    workers.set_up(functools.partial(_keep, task.key, dataset), name=task.key)
+    name = f"tiramisu-{packed.fingerprint}"
+    workers.set_up(packed.unpack, name=name, undo=packed.forget)
+    workers.set_up(functools.partial(_keep, task.key, dataset), name=task.key, undo=_forget)
     size = workers.chunk_size(len(indices), unit=testing.batch_size)
     chunks = divide_into_chunks(list(enumerate(indices)), size)
     found: dict[int, Tally] = {}
@@ -104,6 +105,10 @@ def _count_chunk(chunk: Sequence[tuple[int, int]], *, task: _Task) -> Tally:
 
 def _keep(key: str, dataset: ImageDataset) -> None:
     _DATASETS[key] = dataset
+
+
+def _forget() -> None:
+    _DATASETS.clear()
 
 
 def _pack(model: Predictor, config: EvalConfig) -> PackedModel:

@@ -2,7 +2,7 @@
 
 `job.json` holds the model and the settings: results of others are never mixed with them.
 `shares.csv` has a line for each result and `failed.csv` one for each input that failed. While the
-job runs, `parts/` holds their newest lines, so that little is lost when it is killed.
+job runs, `.tiramisu-parts/` holds their newest lines, so that little is lost when it is killed.
 """
 
 import csv
@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tiramisu.inference.image_results import TABLE_NAME, format_rows, read_rows
+from tiramisu.jobs.sources import JOB_NAME
 from tiramisu.jobs.storage import Store
 from tiramisu.text import list_some
 
-JOB_NAME, FAILED_NAME = "job.json", "failed.csv"
-PARTS = "parts"
+FAILED_NAME = "failed.csv"
+PARTS = ".tiramisu-parts"
 PART_SIZE = 1000
 """Results in a part."""
 
@@ -71,16 +72,19 @@ class Journal:
             self.job = secrets.token_hex(6)
             self.rows: dict[str, list[str]] = {}
             self.failed: dict[str, str] = {}
-            if overwrite:
-                store.remove(PARTS)
             self._refuse_others(targets, overwrite=overwrite)
+            # Before the job has its name: what they hold is of another one.
+            for name in (JOB_NAME, TABLE_NAME, FAILED_NAME):
+                store.delete(name)
+            store.remove(PARTS)
             described = {"job": self.job, **fingerprint}
             store.write(JOB_NAME, json.dumps(described, indent=2) + "\n")
         else:
             self.job = self._check(before, fingerprint)
             self.rows, self.failed = self._read_tables()
         self._new: list[Outcome] = []
-        self._parts = len(store.list(PARTS))
+        parts = store.list_names(PARTS)
+        self._next_part = int(parts[-1].partition(".")[0]) + 1 if parts else 0
 
     def add(self, outcome: Outcome) -> None:
         """Note what has become of an input."""
@@ -96,10 +100,10 @@ class Journal:
     def flush(self) -> None:
         """Write what is new as a part."""
         if self._new:
-            name = f"{PARTS}/{self._parts:06}.json"
+            name = f"{PARTS}/{self._next_part:06}.json"
             lines = [[outcome.source, outcome.row, outcome.reason] for outcome in self._new]
             self._store.write(name, json.dumps(lines))
-            self._parts += 1
+            self._next_part += 1
             self._new = []
 
     def finish(self) -> None:
@@ -142,7 +146,7 @@ class Journal:
         return job
 
     def _refuse_others(self, targets: Collection[str], *, overwrite: bool) -> None:
-        existing = [] if overwrite else self._store.list("")
+        existing = [] if overwrite else self._store.walk()
         lost = [name for name in existing if name in targets or name == TABLE_NAME]
         if lost:
             raise ValueError(
@@ -153,9 +157,9 @@ class Journal:
     def _read_tables(self) -> tuple[dict[str, list[str]], dict[str, str]]:
         table, failures = (self._store.read(name) or b"" for name in (TABLE_NAME, FAILED_NAME))
         rows = read_rows(table.decode(errors="replace"), class_names=self._class_names)
-        lines = csv.reader(io.StringIO(failures.decode(errors="replace")))
+        lines = csv.reader(io.StringIO(failures.decode(errors="replace"), newline=""))
         failed = {line[0]: line[1] for line in list(lines)[1:] if len(line) == 2}
-        for name in self._store.list(PARTS):
+        for name in self._store.list_names(PARTS):
             for source, row, reason in json.loads(self._store.read(f"{PARTS}/{name}") or b"[]"):
                 if row is not None:
                     rows[source] = row

@@ -17,6 +17,7 @@ from tiramisu.checkpoints.model import ImageModel
 from tiramisu.checkpoints.model_files import find_model_file, list_members
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
+from tiramisu.jobs.cluster import find_scratch
 from tiramisu.settings import Accelerator
 
 COMPUTING = Lock()
@@ -59,8 +60,9 @@ class PackedModel:
 
     def unpack(self) -> None:
         """Write the files into a folder of this process, for `load_unpacked`."""
-        folder = Path(tempfile.mkdtemp(prefix="tiramisu-model-"))
+        folder = Path(tempfile.mkdtemp(prefix="tiramisu-model-", dir=find_scratch()))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _FOLDERS[self.fingerprint] = folder
         paths = []
         for number, files in enumerate(self.members):
             inside = folder / str(number)
@@ -70,7 +72,15 @@ class PackedModel:
             paths.append(str(inside / next(iter(files))))
         _UNPACKED[self.fingerprint] = ",".join(paths)
 
+    def forget(self) -> None:
+        """Remove the files again, and the model that was loaded from them."""
+        if folder := _FOLDERS.pop(self.fingerprint, None):
+            shutil.rmtree(folder, ignore_errors=True)
+        _UNPACKED.pop(self.fingerprint, None)
+        _load.cache_clear()
 
+
+_FOLDERS: dict[str, Path] = {}
 _UNPACKED: dict[str, str] = {}
 """What --checkpoint names in this process, by the fingerprint of the model."""
 

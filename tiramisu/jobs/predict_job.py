@@ -13,7 +13,7 @@ from tiramisu.checkpoints.model import ImageModel
 from tiramisu.inference.config import PredictConfig
 from tiramisu.inference.files import check_settings
 from tiramisu.inference.load import load_predictor
-from tiramisu.inference.predict_input import ENDINGS
+from tiramisu.inference.predict_input import all_endings
 from tiramisu.inference.predictor import Predictor
 from tiramisu.jobs.cluster import CHUNK, Workers, divide_into_chunks, open_workers
 from tiramisu.jobs.journal import FAILED_NAME, Journal, Outcome
@@ -22,7 +22,7 @@ from tiramisu.jobs.sources import LIST_SUFFIX, Source, find_sources
 from tiramisu.jobs.storage import Store, is_url
 from tiramisu.jobs.stored_input import Work, predict_chunk, predict_sources
 from tiramisu.progress import track
-from tiramisu.text import in_percent, path_text
+from tiramisu.text import in_percent, path_text, show_path
 
 SETTINGS = (
     *("tile", "tta", "uncertainty", "mc_dropout", "polygons", "show_bands", "opacity"),
@@ -147,26 +147,22 @@ def predict_job(
     known = set(journal.rows) if config.retry_failed else {*journal.rows, *journal.failed}
     todo = [source for source in found if path_text(source.place) not in known]
     start, done = time.monotonic(), 0
-    try:
-        with _open_workers(config if todo else None) as workers:
-            outcomes = (
-                _run_here(predictor, todo, work)
-                if workers is None
-                else _run_workers(workers, packed, todo, work)
-            )
-            before = len(found) - len(todo)
+    with _open_workers(config if todo else None) as workers:
+        outcomes = (
+            _run_here(predictor, todo, work)
+            if workers is None
+            else _run_workers(workers, packed, todo, work)
+        )
+        before = len(found) - len(todo)
+        try:
             for outcome in track(
                 outcomes, doing="predicting", unit="files", total=len(found), done=before
             ):
                 journal.add(outcome)
                 done += outcome.row is not None and not outcome.was_done
-    except (KeyboardInterrupt, OSError) as error:
-        journal.flush()
-        reason = "stopped" if isinstance(error, KeyboardInterrupt) else error
-        raise (OSError if isinstance(error, OSError) else type(error))(
-            f"{reason}: {sum(path_text(s.place) in journal.rows for s in found)} of {len(found)} "
-            f"files are done, their results are in {config.out}; the same command goes on"
-        ) from None
+        except (KeyboardInterrupt, OSError) as error:
+            journal.flush()
+            raise _explain_stop(error, before + done, total=len(found), out=config.out) from None
     journal.finish()
     places = [path_text(source.place) for source in found]
     failed = {place: journal.failed[place] for place in places if place in journal.failed}
@@ -176,6 +172,17 @@ def predict_job(
         failed=failed,
         seconds=time.monotonic() - start,
         shares=journal.shares(),
+    )
+
+
+def _explain_stop(
+    error: KeyboardInterrupt | OSError, done: int, *, total: int, out: str
+) -> KeyboardInterrupt | OSError:
+    """The same error, with how far the job has come."""
+    kind, reason = (OSError, str(error)) if isinstance(error, OSError) else (type(error), "stopped")
+    return kind(
+        f"{reason}: at least {done} of {total} files are done, their results are in {out}; the "
+        "same command goes on"
     )
 
 
@@ -189,11 +196,19 @@ def _open_journal(
     store = Store(place=config.out)
     store.prepare()
     settings = {name: getattr(config, name) for name in SETTINGS}
+    targets = {f"{source.name}{ending}" for source in found for ending in all_endings(config)}
+    folder = store.folder
+    own = {source.place for source in found}
+    lost = [] if folder is None else [str(folder / t) for t in targets if str(folder / t) in own]
+    if lost:
+        raise ValueError(
+            f"the results would replace the input {show_path(lost[0])}; give another --out"
+        )
     return Journal(
         store,
         fingerprint={"model": packed.fingerprint, **settings},
         class_names=class_names,
-        targets={f"{source.name}{ending}" for source in found for ending in ENDINGS},
+        targets=targets,
         overwrite=config.overwrite,
     )
 
@@ -220,7 +235,8 @@ def _run_workers(
     """
     if workers.dashboard:
         print(f"what the workers do: {workers.dashboard}", flush=True)
-    workers.set_up(packed.unpack, name=f"tiramisu-{packed.fingerprint}")
+    name = f"tiramisu-{packed.fingerprint}"
+    workers.set_up(packed.unpack, name=name, undo=packed.forget)
     run = functools.partial(predict_chunk, work=work)
     alone: list[list[Source]] = []
     chunks = divide_into_chunks(sources, workers.chunk_size(len(sources)))

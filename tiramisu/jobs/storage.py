@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.core import url_to_fs
 from fsspec.registry import known_implementations
 
 from tiramisu.atomic import make_folder, write_file
-from tiramisu.inference.inputs import SUFFIXES
+from tiramisu.inference.inputs import SUFFIXES, cut_name
 from tiramisu.text import did_you_mean, in_one_line
 
 SEPARATOR = "://"
@@ -51,7 +52,7 @@ class Store:
         if self.folder is not None:
             make_folder(self.folder)
         else:
-            self.read("job.json")
+            self.list_names("")
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None if there is none."""
@@ -80,7 +81,7 @@ class Store:
         with explained(self.place):
             open_storage(self.place).put_file(str(file), self._full(name))
 
-    def list(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         """The names of the files in one of its folders, sorted; none if there is no such folder."""
         if self.folder is not None:
             inside = self.folder / folder
@@ -92,14 +93,35 @@ class Store:
                 return []
         return sorted(posixpath.basename(name) for name in found)
 
+    def walk(self) -> list[str]:
+        """The names of all files in it, and in its folders."""
+        if self.folder is not None:
+            files = (path for path in self.folder.rglob("*") if path.is_file())
+            return [path.relative_to(self.folder).as_posix() for path in files]
+        with explained(self.place):
+            storage = open_storage(self.place)
+            storage.invalidate_cache()
+            found = storage.find(self.place)
+            root = url_to_fs(self.place)[1].rstrip("/")
+        return [name.removeprefix(root).lstrip("/") for name in found]
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        if self.folder is not None:
+            (self.folder / name).unlink(missing_ok=True)
+        elif self.read(name) is not None:
+            with explained(self.place):
+                open_storage(self.place).rm_file(self._full(name))
+
     def remove(self, folder: str) -> None:
         """Remove one of its folders with all that is in it."""
         if self.folder is not None:
-            shutil.rmtree(self.folder / folder, ignore_errors=True)
+            if (self.folder / folder).is_dir():
+                shutil.rmtree(self.folder / folder)
             return
         with explained(self.place):
             storage = open_storage(self.place)
-            if names := self.list(folder):
+            if names := self.list_names(folder):
                 storage.rm([self._full(f"{folder}/{name}") for name in names])
 
     def _full(self, name: str) -> str:
@@ -135,7 +157,8 @@ def fetch(url: str, folder: Path) -> Path:
         FileNotFoundError: there is no such file.
         OSError: the storage cannot be reached, or refuses it.
     """
-    file = folder / posixpath.basename(url.partition("?")[0])
+    path = url.partition("?")[0] if url.startswith("http") else url
+    file = folder / cut_name(posixpath.basename(path))
     with explained(url):
         open_storage(url).get_file(url, str(file))
     return file
@@ -156,7 +179,8 @@ def find_urls(url: str) -> list[str]:
         return [url]
     with explained(url):
         storage.invalidate_cache()
-        is_pattern = any(letter in url for letter in _WILD)
+        # A name may hold the letters of a pattern.
+        is_pattern = any(letter in url for letter in _WILD) and not storage.exists(url)
         names = storage.glob(url) if is_pattern else storage.find(url)
     protocol = url.partition(SEPARATOR)[0]
     found = [name for name in names if posixpath.splitext(name)[1].lower() in SUFFIXES]

@@ -17,7 +17,7 @@ from tiramisu.inference.maps import find_maps
 from tiramisu.inference.overlapping import overlap
 from tiramisu.inference.predict_input import InputPrediction, check_kind, result_files
 from tiramisu.inference.predictor import Predictor
-from tiramisu.jobs.cluster import find_place
+from tiramisu.jobs.cluster import find_place, find_scratch
 from tiramisu.jobs.journal import Outcome
 from tiramisu.jobs.packed_model import COMPUTING, load_unpacked
 from tiramisu.jobs.sources import Source, longer_name
@@ -49,10 +49,18 @@ def predict_chunk(sources: Sequence[Source], *, work: Work) -> list[Outcome]:
 
 
 def predict_sources(model: Predictor, sources: Sequence[Source], *, work: Work) -> list[Outcome]:
-    """Predict some files; what fails is told, and does not stop the others."""
+    """Predict some files; what fails is told, and does not stop the others.
+
+    Raises:
+        OSError: results cannot be written.
+    """
     outcomes = []
     with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tiramisu-")))
+        folder = Path(
+            opened.enter_context(
+                tempfile.TemporaryDirectory(prefix="tiramisu-", dir=find_scratch())
+            )
+        )
         inputs = (
             StoredInput(model, source, folder / str(number), work=work)
             for number, source in enumerate(sources)
@@ -93,9 +101,17 @@ class StoredInput:
         """Fetch and decode the file, unless its results are there already."""
         if self._find_result():
             return
+        try:
+            self._read()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ValueError(str(error)) from None  # a fault of this file, not of the job
+
+    def _read(self) -> None:
         config, place = self.work.config, self.source.place
         self.folder.mkdir()
-        path = self._fetch()
+        path = fetch(place, self.folder) if is_url(place) else Path(place)
         item = Input(path=path, name=self._name)
         is_map = not item.is_video and path in find_maps([path])
         check_kind(item, config, is_map=is_map)
@@ -131,20 +147,10 @@ class StoredInput:
     def explain(self, error: Exception) -> str:
         """What an error says about the file. An error that is no fault of it is raised again."""
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise OSError(str(error)) from None  # of libraries that the client may not have
+            # An error of a class with arguments of its own cannot be pickled on its way back.
+            raise OSError(str(error)) from None
         reason = describe_failure(self.source.place, error, smaller="--tile")
         return reason.replace(f"{self.folder}/", "")
-
-    def _fetch(self) -> Path:
-        place = self.source.place
-        if not is_url(place):
-            return Path(place)
-        try:
-            return fetch(place, self.folder)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise ValueError(str(error)) from None  # a fault of this file, not of the job
 
     def _find_result(self) -> bool:
         """Whether the results are there; where another input has them, the name is made longer."""

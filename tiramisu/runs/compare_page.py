@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiramisu.evaluation.gallery import show_photo
-from tiramisu.runs.comparison import Comparison, Difference, show_change
+from tiramisu.runs.model_comparison import Comparison, Difference, show_change
 from tiramisu.text import in_percent
 from tiramisu.visual.page import ShownPicture, hex_color, write_page
 

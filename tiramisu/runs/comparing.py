@@ -18,7 +18,8 @@ from tiramisu.evaluation.scores import ClassificationScores, Scores, Segmentatio
 from tiramisu.inference.load import load_predictor
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tester import as_tile
-from tiramisu.runs.comparison import (
+from tiramisu.runs.config import CompareConfig
+from tiramisu.runs.model_comparison import (
     CONFIDENCE,
     FEWEST,
     RESAMPLES,
@@ -27,7 +28,6 @@ from tiramisu.runs.comparison import (
     Evaluated,
     Values,
 )
-from tiramisu.runs.config import CompareConfig
 
 
 def compare_models(config: CompareConfig) -> Comparison:
