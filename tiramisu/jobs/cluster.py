@@ -124,18 +124,33 @@ class Workers:
                 sent.append(future)
             return sent
 
+        suspected: list[T] = []
         done = as_completed(send(self._most()))
         for future in done:
-            if future.status == "cancelled":
-                raise OSError("the connection to the scheduler is lost")
             task = out.pop(future.key)
             try:
-                yield task, future.result(), None
+                yield task, self._result(future), None
             except KilledWorker:
-                yield task, None, "the worker's process was killed, such as for want of memory"
+                suspected.append(task)
             future.release()
             for more in send(self._most() - len(out)):
                 done.add(more)
+        # Dask suspects all tasks of a worker that is lost. Alone, only a guilty one ends it again.
+        for task in suspected:
+            future = submit(task)
+            try:
+                yield task, self._result(future), None
+            except KilledWorker:
+                yield task, None, "the worker's process was killed, such as for want of memory"
+
+    def _result(self, future: Any) -> Any:
+        """What a task has given, or raised. Raises OSError if the scheduler is gone."""
+        from distributed import as_completed
+
+        list(as_completed([future]))  # waits; unlike others it takes a cancelled one for complete
+        if future.status == "cancelled":
+            raise OSError("the connection to the scheduler is lost")
+        return future.result()
 
     def map(
         self, fn: Callable[..., R], *iterables: Iterable[Any], chunksize: int = CHUNK
