@@ -1,5 +1,6 @@
 """Ctrl-C in a terminal while workers compute: one line, and nothing is left behind."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -31,6 +32,8 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None
             cwd=tmp_path,
             env=environment,
             start_new_session=True,
+            # A process in the background of a shell ignores Ctrl-C, and so do its children.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
