@@ -39,6 +39,8 @@ class Pretended:
             else:
                 yield task, pickle.loads(pickle.dumps(function))(task), None
 
+    run_in_order = run
+
     def map(
         self, fn: Callable[..., Any], *iterables: Iterable[Any], chunksize: int = 1
     ) -> Iterator[Any]:

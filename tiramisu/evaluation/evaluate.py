@@ -5,9 +5,7 @@ from typing import Any
 
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.evaluation.gallery import Gallery
-from tiramisu.evaluation.scores import (
-    Scores,
-)
+from tiramisu.evaluation.scores import Scores
 from tiramisu.evaluation.tally import CountImages, Testing, count_images
 from tiramisu.inference.predictor import Predictor
 from tiramisu.inference.tiles import Tile

@@ -10,15 +10,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from tiramisu.evaluation.calibration import (
-    CrossEntropyMeter,
-    ReliabilityMeter,
-    reliability,
-)
-from tiramisu.evaluation.error_analysis import (
-    Shares,
-    divide,
-)
+from tiramisu.evaluation.calibration import CrossEntropyMeter, ReliabilityMeter, reliability
+from tiramisu.evaluation.error_analysis import Shares, divide
 from tiramisu.evaluation.own_metrics import OwnMetrics
 from tiramisu.evaluation.scores import ClassifiedImage, ImageScores, Scores, score, score_classes
 from tiramisu.inference.tester import best_class, log_likelihood

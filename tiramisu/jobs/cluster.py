@@ -24,10 +24,11 @@ EXTRA = "cluster"
 CHUNK = 16
 """Items in a task at most: a worker that is lost has these to do again."""
 WAITING = 2
-"""Tasks at a worker: one that it computes, and one for which it reads already."""
+"""Tasks given to a worker at a time: while it computes one, it reads for the next."""
 _LEAST = 8
 """Tasks that are out in any case, so that a cluster that grows with its work sees some."""
 _TIMEOUT = 20
+"""Seconds to wait for a scheduler's answer."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ R = TypeVar("R")
 
 
 class Workers:
-    """Processes that work for us.
+    """Processes that do tasks, on this machine or on others.
 
     Args:
         client: Dask's client.
@@ -143,6 +144,20 @@ class Workers:
             except KilledWorker:
                 yield task, None, "the worker's process was killed, such as for want of memory"
 
+    def run_in_order(
+        self, function: Callable[[T], R], tasks: Iterator[T]
+    ) -> Iterator[tuple[T, R | None, str | None]]:
+        """As `run`, in the order of the tasks."""
+        numbered = iter(enumerate(tasks))
+        waiting: dict[int, tuple[T, R | None, str | None]] = {}
+        place = 0
+        results = self.run(functools.partial(_call_second, function), numbered)
+        for (number, task), result, reason in results:
+            waiting[number] = (task, result, reason)
+            while place in waiting:
+                yield waiting.pop(place)
+                place += 1
+
     def _result(self, future: Any) -> Any:
         """What a task has given, or raised. Raises OSError if the scheduler is gone."""
         from distributed import as_completed
@@ -163,25 +178,25 @@ class Workers:
             OSError: a task has ended the processes of several workers.
             Exception: what the function raises.
         """
-        numbered = list(enumerate(zip(*iterables, strict=True)))
-        chunks = divide_into_chunks(numbered, self.chunk_size(len(numbered)))
-        waiting: dict[int, list[R]] = {}
-        place = 0
-        for chunk, results, reason in self.run(functools.partial(_call_all, fn), chunks):
+        items = list(zip(*iterables, strict=True))
+        chunks = divide_into_chunks(items, self.chunk_size(len(items)))
+        done = 0
+        for chunk, results, reason in self.run_in_order(functools.partial(_call_all, fn), chunks):
             if results is None:
-                raise OSError(f"{reason}, at one of the samples from {chunk[0][0] + 1} on")
-            waiting[chunk[0][0]] = results
-            while place in waiting:
-                ready = waiting.pop(place)
-                place += len(ready)
-                yield from ready
+                raise OSError(f"{reason}, at one of the samples from {done + 1} on")
+            done += len(chunk)
+            yield from results
 
     def _most(self) -> int:
         return max(_LEAST, WAITING * self.number)
 
 
-def _call_all(fn: Callable[..., R], chunk: Sequence[tuple[int, tuple[Any, ...]]]) -> list[R]:
-    return [fn(*arguments) for _, arguments in chunk]
+def _call_second(function: Callable[[T], R], numbered: tuple[int, T]) -> R:
+    return function(numbered[1])
+
+
+def _call_all(fn: Callable[..., R], chunk: Sequence[tuple[Any, ...]]) -> list[R]:
+    return [fn(*arguments) for arguments in chunk]
 
 
 @contextmanager

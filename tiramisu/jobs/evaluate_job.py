@@ -75,24 +75,26 @@ def _count_by_workers(
     )
     name = f"tiramisu-{packed.fingerprint}"
     workers.set_up(packed.unpack, name=name, undo=packed.forget)
-    workers.set_up(functools.partial(_keep, task.key, dataset), name=task.key, undo=_forget)
+    forget = functools.partial(_forget, task.key)
+    workers.set_up(functools.partial(_keep, task.key, dataset), name=task.key, undo=forget)
     size = workers.chunk_size(len(indices), unit=testing.batch_size)
-    chunks = divide_into_chunks(list(enumerate(indices)), size)
-    found: dict[int, Tally] = {}
-    results = workers.run(functools.partial(_count_chunk, task=task), chunks)
+    chunks = divide_into_chunks(indices, size)
+    whole: Tally | None = None
+    results = workers.run_in_order(functools.partial(_count_chunk, task=task), chunks)
     total = -(-len(indices) // size)
     for chunk, tally, reason in track(results, doing="evaluating", unit="chunks", total=total):
         if tally is None:
-            names = ", ".join(dataset.names[index] for _, index in chunk)
+            names = ", ".join(dataset.names[index] for index in chunk)
             raise OSError(f"{reason}, with one of the images {names}")
-        found[chunk[0][0]] = tally
-    first, *others = (found[place] for place in sorted(found))
-    for other in others:
-        first.merge(other)
-    return first
+        if whole is None:
+            whole = tally
+        else:
+            whole.merge(tally)
+    assert whole is not None, "a split has images"
+    return whole
 
 
-def _count_chunk(chunk: Sequence[tuple[int, int]], *, task: _Task) -> Tally:
+def _count_chunk(indices: Sequence[int], *, task: _Task) -> Tally:
     """Count some images, in a worker."""
     place = find_place()
     torch.set_num_threads(place.threads)
@@ -100,15 +102,15 @@ def _count_chunk(chunk: Sequence[tuple[int, int]], *, task: _Task) -> Tally:
     if task.config.bn == "batch" and isinstance(model, ImageModel):
         model = use_batch_statistics(model)
     with COMPUTING:
-        return count_images(model, _DATASETS[task.key], [i for _, i in chunk], task.testing)
+        return count_images(model, _DATASETS[task.key], indices, task.testing)
 
 
 def _keep(key: str, dataset: ImageDataset) -> None:
     _DATASETS[key] = dataset
 
 
-def _forget() -> None:
-    _DATASETS.clear()
+def _forget(key: str) -> None:
+    _DATASETS.pop(key, None)
 
 
 def _pack(model: Predictor, config: EvalConfig) -> PackedModel:

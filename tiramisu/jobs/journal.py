@@ -67,18 +67,13 @@ class Journal:
     ) -> None:
         self._store = store
         self._class_names = class_names
+        self.rows: dict[str, list[str]] = {}
+        self.failed: dict[str, str] = {}
         before = None if overwrite else store.read(JOB_NAME)
         if before is None:
-            self.job = secrets.token_hex(6)
-            self.rows: dict[str, list[str]] = {}
-            self.failed: dict[str, str] = {}
-            self._refuse_others(targets, overwrite=overwrite)
-            # Before the job has its name: what they hold is of another one.
-            for name in (JOB_NAME, TABLE_NAME, FAILED_NAME):
-                store.delete(name)
-            store.remove(PARTS)
-            described = {"job": self.job, **fingerprint}
-            store.write(JOB_NAME, json.dumps(described, indent=2) + "\n")
+            if not overwrite:
+                self._refuse_others(targets)
+            self.job = self._begin(fingerprint)
         else:
             self.job = self._check(before, fingerprint)
             self.rows, self.failed = self._read_tables()
@@ -128,6 +123,15 @@ class Journal:
         total = sums.sum()
         return dict(zip(self._class_names, (sums / total).tolist(), strict=True)) if total else {}
 
+    def _begin(self, fingerprint: Mapping[str, Any]) -> str:
+        # Before the job has its name: what they hold is of another one.
+        for name in (JOB_NAME, TABLE_NAME, FAILED_NAME):
+            self._store.delete(name)
+        self._store.remove(PARTS)
+        job = secrets.token_hex(6)
+        self._store.write(JOB_NAME, json.dumps({"job": job, **fingerprint}, indent=2) + "\n")
+        return job
+
     def _check(self, before: bytes, fingerprint: Mapping[str, Any]) -> str:
         try:
             found = json.loads(before)
@@ -145,9 +149,8 @@ class Journal:
             )
         return job
 
-    def _refuse_others(self, targets: Collection[str], *, overwrite: bool) -> None:
-        existing = [] if overwrite else self._store.walk()
-        lost = [name for name in existing if name in targets or name == TABLE_NAME]
+    def _refuse_others(self, targets: Collection[str]) -> None:
+        lost = [name for name in self._store.walk() if name in targets or name == TABLE_NAME]
         if lost:
             raise ValueError(
                 f"{self._store.place} already holds results: {list_some(lost, most=5)}; give "

@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -48,7 +48,7 @@ class PackedModel:
             save_model(model, folder)
             return cls.of(folder)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all files."""
         total = hashlib.sha256()
