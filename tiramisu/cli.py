@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import NoReturn
 
-from tiramisu.control_groups import share_cores
+from tiramisu.control_groups import keep_memory, share_cores
 from tiramisu.environment import check_environment
 from tiramisu.interrupts import Terminated, raise_interrupt
 from tiramisu.terminal import protect_output, quieten_decoders
@@ -56,6 +56,7 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     with _one_line(f"tiramisu {command}"):
         check_environment()
         share_cores()
+        keep_memory()
 
         from tiramisu.commands import COMMANDS
 

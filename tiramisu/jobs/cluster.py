@@ -4,7 +4,6 @@ Dask is imported only when it is used: it is an extra.
 """
 
 import contextlib
-import ctypes
 import functools
 import logging
 import sys
@@ -15,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tiramisu.control_groups import count_cores
+from tiramisu.control_groups import count_cores, keep_memory
 from tiramisu.inference.packages import require_package
 from tiramisu.interrupts import leave_process_group
 from tiramisu.text import in_one_line
@@ -29,7 +28,6 @@ _LEAST = 8
 """Tasks that are out in any case, so that a cluster that grows with its work sees some."""
 _TIMEOUT = 20
 """Seconds to wait for a scheduler's answer."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -264,19 +262,6 @@ def find_scratch() -> Path | None:
         return Path(get_worker().local_directory)
     except ValueError:  # this process is no worker
         return None
-
-
-def keep_memory() -> None:
-    """Let memory that is freed stay with this process, as it is in others.
-
-    Dask has its workers give it back at once. Then each array costs its page faults anew, and a
-    network takes twice the time.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # a C library without it, such as musl
-            adjust = ctypes.CDLL(None).mallopt
-            adjust(_M_TRIM_THRESHOLD, 2**30)
-            adjust(_M_MMAP_THRESHOLD, 2**25)  # the most that glibc takes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ changed in place.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import cycle
 from typing import Any, Literal
 
@@ -101,7 +102,8 @@ def choose_way(block: Accelerated, inputs: Sequence[Any]) -> Way:
     if torch.compiler.is_exporting():
         return "plain"
     if torch.compiler.is_compiling():
-        suits = block.compiles_fused and not torch.is_grad_enabled() and _suits_fused(inputs[0])
+        is_fixed = not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        suits = block.compiles_fused and is_fixed and _suits_fused(inputs[0])
         if suits and not any(module.training for module in block.modules()):
             return "fused" if _can_compile(block, fused=True) else "plain"
         return "recomputing" if saves_memory and _can_compile(block, fused=False) else "plain"
@@ -176,15 +178,31 @@ def _has_hooks(module: nn.Module) -> bool:
 def _suits_fused(features: Tensor) -> bool:
     """Whether features are images that the fused functions can read.
 
-    They run on a CPU, in full precision; and batch norm refuses a single value per channel.
+    They run on a CPU, in full precision, or in bf16 where autocast asks for it and the processor
+    computes in it; and batch norm refuses a single value per channel.
     """
     return (
         features.ndim == 4
         and features.device.type == "cpu"
         and features.layout == torch.strided
-        and features.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled("cpu")
+        and features.dtype in _list_types()
         and features.numel() > features.shape[1]
+    )
+
+
+def _list_types() -> tuple[torch.dtype, ...]:
+    """The types of features that the fused functions take at present; none for another autocast."""
+    if not torch.is_autocast_enabled("cpu"):
+        return torch.float32, torch.float64
+    is_bf16 = torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return (torch.float32, torch.bfloat16) if is_bf16 and _computes_in_bf16() else ()
+
+
+@cache
+def _computes_in_bf16() -> bool:
+    """Whether convolutions in bf16 are fast on this processor."""
+    return torch.backends.mkldnn.is_available() and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
 
@@ -207,10 +225,13 @@ def _can_fuse(parts: list[nn.Module], inputs: Sequence[Tensor]) -> bool:
         for name, tensor in own.items()
         if tensor is not None and name != "num_batches_tracked"
     ]
-    dtype = inputs[0].dtype
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.float32
+    else:
+        dtype = inputs[0].dtype
+        tensors.extend(inputs)
     return all(
-        type(tensor) in ORDINARY and tensor.dtype == dtype and tensor.is_cpu
-        for tensor in (*inputs, *tensors)
+        type(tensor) in ORDINARY and tensor.dtype == dtype and tensor.is_cpu for tensor in tensors
     )
 
 

@@ -17,7 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tiramisu.models.fast.stages import Stage, new_stack, split_pieces, uses_batch
+from tiramisu.models.fast.stages import (
+    Stage,
+    new_stack,
+    split_pieces,
+    type_of_convolutions,
+    uses_batch,
+)
 
 
 def suits(layers: Sequence[Sequence[Stage]]) -> bool:
@@ -74,7 +80,9 @@ def _run_layers(
     """
     stages = [_Weights._make(tensors[i : i + 6]) for i in range(0, len(tensors), 6)]
     layers = [stages[i : i + depth] for i in range(0, len(stages), depth)]
-    stack, width = new_stack(features, sum(len(layer[-1].weight) for layer in layers))
+    new_channels = sum(len(layer[-1].weight) for layer in layers)
+    dtype = type_of_convolutions(stages[0].weight)
+    stack, width = new_stack(features, new_channels, dtype)
     scales_and_shifts = _fold(stages, eps)
     for layer in layers:
         end = width + len(layer[-1].weight)
@@ -94,7 +102,7 @@ def _as_one_operation(
 @_as_one_operation.register_fake
 def _(features: Sequence[Tensor], tensors: Sequence[Tensor], depth: int, eps: float) -> Tensor:
     new_channels = sum(weight.shape[0] for weight in tensors[6 * depth - 2 :: 6 * depth])
-    return new_stack(features, new_channels)[0].permute(0, 3, 1, 2)
+    return new_stack(features, new_channels, features[0].dtype)[0].permute(0, 3, 1, 2)
 
 
 def _run_layer(
@@ -107,19 +115,24 @@ def _run_layer(
     """Compute the new features (B, H, W, k) of a layer from the stack so far."""
     scale, shift = folded[0]
     last = layer[-1]
+    dtype = type_of_convolutions(last.weight)
+    last_weight, last_bias = (
+        last.weight.to(dtype),
+        None if last.bias is None else last.bias.to(dtype),
+    )
     if len(layer) == 2:
         narrowing = layer[0]
         scale_narrow, shift_narrow = folded[1]
         weight = narrowing.weight * scale_narrow[:, None, None, None]
         if narrowing.bias is not None:
             shift_narrow = torch.addcmul(shift_narrow, narrowing.bias, scale_narrow)
+        weight, shift_narrow = weight.to(dtype), shift_narrow.to(dtype)
     margin = last.weight.shape[2] // 2
     height = source.shape[1]
     for images, rows in split_pieces(source):
         top, bottom = max(rows.start - margin, 0), min(rows.stop + margin, height)
         seen = source[images, top:bottom]
-        piece = torch.addcmul(shift, seen, scale, out=seen.new_empty(seen.shape)).relu_()
-        piece = piece.permute(0, 3, 1, 2)
+        piece = torch.addcmul(shift, seen, scale).relu_().to(dtype).permute(0, 3, 1, 2)
         if len(layer) == 2:
             piece = F.conv2d(piece, weight, shift_narrow).relu_()
         # Zeros only beyond the border of the image; elsewhere the piece has more rows around it.
@@ -127,7 +140,7 @@ def _run_layer(
         if above != below:
             piece = F.pad(piece, (0, 0, above, below))
         padding = (above if above == below else 0, margin)
-        new = F.conv2d(piece, last.weight, last.bias, padding=padding)
+        new = F.conv2d(piece, last_weight, last_bias, padding=padding)
         out[images, rows] = new.permute(0, 2, 3, 1)
 
 

@@ -42,6 +42,8 @@ from tiramisu.models.fast.stages import (
     Step,
     new_stack,
     run_stage,
+    type_of_convolutions,
+    type_of_sums,
     undo_stage,
     uses_batch,
 )
@@ -108,7 +110,7 @@ class _DenseBlock(torch.autograd.Function):
                 return None, None, *([None] * len(ctx.widths)), *found
             return None, None, *torch.split(of_stack, ctx.widths, dim=1), *found
         values = out.permute(0, 2, 3, 1)
-        stack = Gradients(torch.empty_like(values).copy_(gradient.permute(0, 2, 3, 1)), values)
+        stack = Gradients(_copy(gradient.permute(0, 2, 3, 1)), values)
         found = []
         end = values.shape[3]
         for first, *others in reversed(ctx.layers):
@@ -116,23 +118,22 @@ class _DenseBlock(torch.autograd.Function):
             made = stack.settle(start, end)
             for stage in reversed(others):
                 step = steps.pop()
-                narrow = Gradients(torch.zeros_like(step.source), step.source)
+                narrow = Gradients(_zeros(step.source), step.source)
                 found[:0] = undo_stage(stage, step, made, narrow)
                 made = narrow.settle(0, narrow.values.shape[3])
             found[:0] = undo_stage(first, steps.pop(), made, stack)
             end = start
-        of_features = torch.split(stack.settle(0, width).permute(0, 3, 1, 2), ctx.widths, dim=1)
+        of_input = stack.settle(0, width).to(values.dtype).permute(0, 3, 1, 2)
+        of_features = torch.split(of_input, ctx.widths, dim=1)
         return None, None, *of_features, *found
 
 
 class _NormReluConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, stage: Stage, *parameters: Tensor | None) -> Tensor:
-        batch, width, *size = features.shape
         source = Features(features.permute(0, 2, 3, 1), measured=uses_batch(stage.norm))
-        source.measure(0, width)
-        made = features.new_empty(batch, *size, stage.conv.out_channels)
-        step = run_stage(stage, source, width, out=made)
+        source.measure(source.values, 0)
+        made, step = run_stage(stage, source, features.shape[1])
         ctx.stage = stage
         _save(ctx, [step], features, *parameters)
         return made.permute(0, 3, 1, 2)
@@ -147,9 +148,10 @@ class _NormReluConv(torch.autograd.Function):
 
             of_features, *of_parameters = differentiate(run, inputs, gradient)
             return of_features, None, *of_parameters
-        source = Gradients(torch.zeros_like(step.source), step.source)
-        found = undo_stage(ctx.stage, step, gradient.permute(0, 2, 3, 1), source)
-        return source.settle(0, step.source.shape[3]).permute(0, 3, 1, 2), None, *found
+        source = Gradients(_zeros(step.source), step.source)
+        found = undo_stage(ctx.stage, step, _copy(gradient.permute(0, 2, 3, 1)), source)
+        of_features = source.settle(0, step.source.shape[3]).to(step.source.dtype)
+        return of_features.permute(0, 3, 1, 2), None, *found
 
 
 def _run_layers(
@@ -157,23 +159,34 @@ def _run_layers(
 ) -> tuple[Features, list[Step]]:
     """Compute the stack of a dense block; also returns what the backward pass needs."""
     new_channels = sum(layer[-1].conv.out_channels for layer in layers)
-    values, width = new_stack(features, new_channels)
+    dtype = type_of_convolutions(layers[0][0].conv.weight)
+    values, width = new_stack(features, new_channels, dtype)
     stack = Features(values, measured=any(uses_batch(layer[0].norm) for layer in layers))
-    stack.measure(0, width)
+    stack.measure(values[..., :width], 0)
     steps = []
     for layer in layers:
         source, read = stack, width
         for stage, after in pairwise(layer):
-            made = values.new_empty(*values.shape[:3], stage.conv.out_channels)
-            narrow = Features(made, measured=uses_batch(after.norm))
-            steps.append(run_stage(stage, source, read, out=narrow.values))
-            source, read = narrow, stage.conv.out_channels
-            source.measure(0, read)
-        end = width + layer[-1].conv.out_channels
-        steps.append(run_stage(layer[-1], source, read, out=stack.values[..., width:end]))
-        stack.measure(width, end)
-        width = end
+            made, step = run_stage(stage, source, read)
+            steps.append(step)
+            source, read = Features(made, measured=uses_batch(after.norm)), made.shape[3]
+            source.measure(made, 0)
+        made, step = run_stage(layer[-1], source, read)
+        steps.append(step)
+        stack.add(made, width)
+        width += made.shape[3]
     return stack, steps
+
+
+def _zeros(features: Tensor) -> Tensor:
+    """A buffer for the sum of the gradients of features."""
+    return torch.zeros_like(features, dtype=type_of_sums(features))
+
+
+def _copy(gradient: Tensor) -> Tensor:
+    """A gradient (B, H, W, C) as a buffer of its own, in which others are added to it."""
+    copied = torch.empty(gradient.shape, dtype=type_of_sums(gradient))
+    return copied.copy_(gradient)
 
 
 def _save(ctx: Any, steps: Sequence[Step], *others: Tensor | None) -> None:

@@ -73,7 +73,9 @@ def run_stage_plainly(
             for vector in (step.mean, norm_weight * step.inverse_std, norm_bias)
         )
         normed = (features - mean) * scale + shift
-    made = F.conv2d(F.relu(normed), weight, bias, padding=stage.conv.padding)
+    dtype = step.weight.dtype  # bf16 under autocast
+    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    made = F.conv2d(F.relu(normed).to(dtype), weight, bias, padding=stage.conv.padding)
     if step.kept is not None:
         made = made * step.kept.permute(0, 3, 1, 2) / (1 - step.dropout)
     return made

@@ -1,10 +1,12 @@
 """One stage of a dense layer, forward and backward, in pieces that fit into the cache.
 
-Tensors here are (B, H, W, C): the order of channels-last memory.
+Tensors here are (B, H, W, C): the order of channels-last memory. Under autocast, convolutions run
+in bf16 and their outputs are kept in it; what lies between them, and all sums, are in fp32.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +16,9 @@ from torch import Tensor, nn
 
 PIECE_BYTES = 4 * 2**20
 """Size of the activations that are computed at a time: a part of the cache of two cores."""
+
+PIXELS_IN_ROW = 32
+"""Pixels whose few channels form one row of numbers: operations on short rows take longer."""
 
 
 class Stage(NamedTuple):
@@ -36,11 +41,19 @@ def split_stages(parts: Iterable[nn.Module]) -> list[Stage]:
     return [Stage._make(modules[i : i + 4]) for i in range(0, len(modules), 4)]
 
 
-def new_stack(features: Sequence[Tensor], new_channels: int) -> tuple[Tensor, int]:
-    """A buffer (B, H, W, C + new_channels) that begins with the input of a dense block, and C."""
+def new_stack(
+    features: Sequence[Tensor], new_channels: int, dtype: torch.dtype
+) -> tuple[Tensor, int]:
+    """A buffer (B, H, W, C + new_channels) that begins with the input of a dense block, and C.
+
+    Args:
+        dtype: type of the new channels.
+    """
     batch, _, *size = features[0].shape
     width = sum(part.shape[1] for part in features)
-    stack = features[0].new_empty(batch, *size, width + new_channels)
+    for part in features:
+        dtype = torch.promote_types(dtype, part.dtype)
+    stack = features[0].new_empty(batch, *size, width + new_channels, dtype=dtype)
     torch.cat([part.permute(0, 2, 3, 1) for part in features], 3, out=stack[..., :width])
     return stack, width
 
@@ -51,22 +64,27 @@ class Features:
     def __init__(self, values: Tensor, *, measured: bool) -> None:
         self.values = values
         self.measured = measured
-        self.mean = values.new_empty(values.shape[3])
-        self.variance = values.new_empty(values.shape[3])
+        self.mean, self.variance = values.new_empty(2, values.shape[3], dtype=type_of_sums(values))
 
-    def measure(self, start: int, end: int) -> None:
-        """Compute the statistics of channels that have just been written."""
+    def add(self, new: Tensor, start: int) -> None:
+        """Write new features (B, H, W, K) to the channels from `start` on."""
+        self.values[..., start : start + new.shape[3]] = new
+        self.measure(new, start)
+
+    def measure(self, new: Tensor, start: int) -> None:
+        """Compute the statistics of features (B, H, W, K), the channels from `start` on."""
         if self.measured:
-            new = self.values[..., start:end]
+            end = start + new.shape[3]
             count = new[..., 0].numel()
             # Sums of distances from a value near the mean: sums of the values themselves would
             # round off the differences between them where the mean is large.
-            near = new[:, new.shape[1] // 2].mean(dim=(0, 1))
-            total, total_square = new.new_zeros(2, end - start)
+            near = new[:, new.shape[1] // 2].mean(dim=(0, 1), dtype=self.mean.dtype)
+            total, total_square = near.new_zeros(2, len(near))
             for images, rows in split_pieces(new):
-                distances = new[images, rows] - near
-                total += distances.sum(dim=(0, 1, 2))
-                total_square += distances.square_().sum(dim=(0, 1, 2))
+                values = _as_rows(new[images, rows])
+                distances = values - near.repeat(values.shape[1] // len(near))
+                total += _sum_pixels(distances, len(near))
+                total_square += _sum_pixels(distances.square_(), len(near))
             self.mean[start:end] = near + total / count
             self.variance[start:end] = total_square / count - (total / count).square()
 
@@ -86,11 +104,20 @@ class Gradients:
 
     def settle(self, start: int, end: int) -> Tensor:
         """The gradient of some channels, after all stages that read them have added theirs."""
-        gradient = self.values[..., start:end]
+        gradient = self.values.new_empty(*self.values.shape[:3], end - start)
         for images, rows in split_pieces(gradient):
-            centred = self.features[images, rows, :, start:end] - self.mean[start:end]
-            gradient[images, rows].addcmul_(centred, self.slope[start:end])
-            gradient[images, rows] += self.constant[start:end]
+            features = _as_rows(self.features[images, rows, :, start:end])
+            mean, constant, slope = (
+                numbers[start:end].repeat(features.shape[1] // (end - start))
+                for numbers in (self.mean, self.constant, self.slope)
+            )
+            through_statistics = (features - mean).mul_(slope).add_(constant)
+            piece = gradient[images, rows]
+            torch.add(
+                self.values[images, rows, :, start:end],
+                through_statistics.view(piece.shape),
+                out=piece,
+            )
         return gradient
 
 
@@ -100,22 +127,22 @@ class Step(NamedTuple):
     source: Tensor
     """Input of the stage, (B, H, W, C)."""
     scale: Tensor
-    """(C,); BN is source * scale + shift."""
-    shift: Tensor
+    """(C,); BN is (source - mean) * scale + bias."""
+    bias: Tensor
     mean: Tensor
     """(C,), of the batch or the running average."""
     inverse_std: Tensor
     weight: Tensor
-    """Weight of the convolution, (K, C, 1, 1) or (K, C, 3, 3)."""
+    """Weight of the convolution, (K, C, 1, 1) or (K, C, 3, 3), in the type it was computed in."""
     kept: Tensor | None
-    """The new features that dropout has kept, bool (B, H, W, K)."""
+    """1 for the new features that dropout has kept, otherwise 0: uint8 (B, H, W, K)."""
     from_batch: bool
     """Whether mean and standard deviation are those of the batch."""
     dropout: float
     """Probability of dropout."""
 
 
-def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> Step:
+def run_stage(stage: Stage, features: Features, width: int) -> tuple[Tensor, Step]:
     """Compute new features (B, H, W, K) from the first `width` channels of others."""
     norm, _, conv, dropout = stage
     source = features.values[..., :width]
@@ -129,21 +156,25 @@ def run_stage(stage: Stage, features: Features, width: int, *, out: Tensor) -> S
         mean, variance = norm.running_mean, norm.running_var
     inverse_std = torch.rsqrt(variance + norm.eps)
     scale = norm.weight * inverse_std
-    shift = torch.addcmul(norm.bias, mean, scale, value=-1)
+    shift = _shift(norm.bias, mean, scale)
 
+    dtype = type_of_convolutions(conv.weight)
+    weight, bias = conv.weight.to(dtype), None if conv.bias is None else conv.bias.to(dtype)
+    out = weight.new_empty(*source.shape[:3], conv.out_channels)
     kept = _draw(out.shape, dropout.p) if dropout.training and dropout.p > 0 else None
     margin = conv.kernel_size[0] // 2
     for images, rows in split_pieces(source):
         # A piece of an image has more rows around it; a whole image is padded with zeros.
         beyond = 0 if rows == slice(0, source.shape[1]) else margin
-        piece = _activate(source, images, rows, scale, shift, margin=beyond)
+        piece = _activate(source, images, rows, scale, shift, margin=beyond).to(dtype)
         padding = (margin - beyond, margin)
-        new = F.conv2d(piece.permute(0, 3, 1, 2), conv.weight, conv.bias, padding=padding)
+        new = F.conv2d(piece.permute(0, 3, 1, 2), weight, bias, padding=padding)
         new = new.permute(0, 2, 3, 1)
         if kept is not None:
-            new.mul_(kept[images, rows]).div_(1 - dropout.p)
+            new = _drop(new, kept[images, rows], dropout.p)
         out[images, rows] = new
-    return Step(source, scale, shift, mean, inverse_std, conv.weight, kept, from_batch, dropout.p)
+    step = Step(source, scale, norm.bias, mean, inverse_std, weight, kept, from_batch, dropout.p)
+    return out, step
 
 
 def undo_stage(
@@ -153,48 +184,50 @@ def undo_stage(
 
     Args:
         step: what its forward pass has kept.
-        gradient: gradient of the new features, (B, H, W, K).
+        gradient: gradient of the new features, (B, H, W, K), which is overwritten.
         into: gradients of the features that the stage has read; its own are added here.
 
     Returns:
         The gradients of its parameters, in the order of `Stage.parameters`.
     """
-    source, scale, shift, mean, inverse_std, weight, kept, from_batch, p = step
+    source, scale, bias, mean, inverse_std, weight, kept, from_batch, p = step
+    shift = _shift(bias, mean, scale)
     if kept is not None:
-        gradient = (gradient * kept).div_(1 - p)
-    windows, taps = _as_pointwise(gradient, weight)
-    of_taps = torch.zeros_like(taps)
+        gradient = _drop(gradient, kept, p)
+    windows, taps = _as_pointwise(gradient.to(weight.dtype), weight)
+    of_taps = torch.zeros_like(taps, dtype=scale.dtype)
     width = source.shape[3]
-    # Sums of the gradient, and of the gradient times the centred source. Centring takes time; the
-    # mean may be subtracted from the sum instead if that does not cancel most of its digits.
-    total, total_product = source.new_zeros(2, width)
-    is_centred = bool(((mean * inverse_std).abs() > 8).any())
+    total, total_product = scale.new_zeros(2, width)
+    norm_weight = scale / inverse_std
+    by_taps = _sums_by_taps(norm_weight, bias, dtype=weight.dtype)
     for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
-        read = piece.permute(0, 3, 1, 2)
+        read = piece.to(taps.dtype).permute(0, 3, 1, 2)
         of_piece, of_taps_here, _ = torch.ops.aten.convolution_backward(
             window, read, taps, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (True, True, False)
         )
         of_taps += of_taps_here
-        passed = of_piece.permute(0, 2, 3, 1)
+        passed = of_piece.permute(0, 2, 3, 1).to(scale.dtype)
         torch.ops.aten.threshold_backward.grad_input(passed, piece, 0, grad_input=passed)
         into.values[images, rows, :, :width].addcmul_(passed, scale)
-        total += passed.sum(dim=(0, 1, 2))
-        factor = source[images, rows]
-        if is_centred:
-            factor = torch.sub(factor, mean, out=piece)
-        total_product += torch.mul(factor, passed, out=piece).sum(dim=(0, 1, 2))
-    if not is_centred:
-        total_product -= mean * total
+        total += _sum_pixels(_as_rows(passed), width)
+        if not by_taps:
+            product = torch.sub(source[images, rows], mean, out=piece).mul_(passed)
+            total_product += _sum_pixels(_as_rows(product), width)
 
-    of_norm_weight = total_product * inverse_std
+    if by_taps:
+        # The sum of gradient times BN's output, over pixels, is that of weights times gradients.
+        of_output = (taps * of_taps).sum(dim=(0, 2, 3))
+        of_norm_weight = (of_output - bias * total) / norm_weight
+    else:
+        of_norm_weight = total_product * inverse_std
     if from_batch:
         count = source[..., 0].numel()
         into.mean[:width] = mean  # of the batch, so the same for all stages
         into.slope[:width] -= scale * of_norm_weight * inverse_std / count
         into.constant[:width] -= scale * total / count
-    of_bias = None if stage.conv.bias is None else gradient.sum(dim=(0, 1, 2))
+    of_bias = None if stage.conv.bias is None else _sum_pixels(_as_rows(gradient), len(weight))
     return of_norm_weight, total, _from_pointwise(of_taps, weight), of_bias
 
 
@@ -203,13 +236,12 @@ def _activate(
 ) -> Tensor:
     """BN and ReLU of some rows and of `margin` rows on either side; zeros beyond the image."""
     if margin == 0:
-        seen = source[images, rows]
-        return torch.addcmul(shift, seen, scale, out=seen.new_empty(seen.shape)).relu_()
+        return torch.addcmul(shift, source[images, rows], scale).relu_()
     height = source.shape[1]
     top, bottom = max(rows.start - margin, 0), min(rows.stop + margin, height)
     seen = source[images, top:bottom]
     num_images, _, width, channels = seen.shape
-    piece = source.new_empty(num_images, rows.stop - rows.start + 2 * margin, width, channels)
+    piece = scale.new_empty(num_images, rows.stop - rows.start + 2 * margin, width, channels)
     above = top - (rows.start - margin)
     below = above + seen.shape[1]
     piece[:, :above] = 0
@@ -244,7 +276,7 @@ def _from_pointwise(taps: Tensor, weight: Tensor) -> Tensor:
 def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
     """Slices of images and rows of about PIECE_BYTES: some whole images, or some rows of one."""
     batch, height, width, channels = features.shape
-    row_bytes = width * channels * features.element_size()
+    row_bytes = width * channels * type_of_sums(features).itemsize
     if height * row_bytes <= PIECE_BYTES:
         num_images = PIECE_BYTES // (height * row_bytes)
         for start in range(0, batch, num_images):
@@ -257,11 +289,61 @@ def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(image, image + 1), slice(top, min(top + num_rows, height))
 
 
+def type_of_convolutions(weight: Tensor) -> torch.dtype:
+    """The type in which a convolution is computed: autocast's, or that of its weight."""
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu")
+    return weight.dtype
+
+
+def type_of_sums(values: Tensor) -> torch.dtype:
+    """The type in which numbers are summed: fp32 for those in bf16, otherwise their own."""
+    return torch.promote_types(values.dtype, torch.float32)
+
+
+def _shift(bias: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """(C,), for BN as source * scale + shift."""
+    return torch.addcmul(bias, mean, scale, value=-1)
+
+
+def _sums_by_taps(weight: Tensor, bias: Tensor, *, dtype: torch.dtype) -> bool:
+    """Whether the gradient of BN's weight may be found from those of the convolution's.
+
+    This saves two passes over the features, but divides by BN's weight.
+
+    Args:
+        weight: BN's, (C,).
+        bias: BN's, (C,).
+        dtype: type of the convolution.
+    """
+    smallest = 0.01 if dtype == weight.dtype else 0.1
+    return bool((weight.abs() > smallest * (1 + bias.abs())).all())
+
+
+def _as_rows(values: Tensor) -> Tensor:
+    """(B, H, W, C) -> (N, P * C) without gaps, in the type of sums: P pixels in each row."""
+    num_pixels = values[..., 0].numel()
+    in_row = math.gcd(num_pixels, PIXELS_IN_ROW)
+    rows = values.reshape(num_pixels // in_row, in_row * values.shape[3])
+    return rows.to(type_of_sums(values))
+
+
+def _sum_pixels(rows: Tensor, num_channels: int) -> Tensor:
+    """The sum of each channel: (N, P * C) -> (C,)."""
+    return rows.sum(dim=0).view(-1, num_channels).sum(dim=0)
+
+
+def _drop(values: Tensor, kept: Tensor, p: float) -> Tensor:
+    """Dropout with a given mask, uint8; overwrites `values`."""
+    return values.mul_(kept.to(values.dtype)).div_(1 - p)
+
+
 def _draw(shape: torch.Size, p: float) -> Tensor:
     """Keep each element with probability 1 - p, in 16 bits: ten times faster than `bernoulli_`."""
     count = shape.numel()
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    return bits.view(torch.int16)[:count].view(shape) >= round(p * 2**16) - 2**15
+    kept = bits.view(torch.int16)[:count].view(shape) >= round(p * 2**16) - 2**15
+    return kept.view(torch.uint8)
 
 
 def uses_batch(norm: nn.BatchNorm2d) -> bool:
