@@ -12,6 +12,7 @@ from tiramisu.models.fast import fused
 from tiramisu.models.fast.choice import Accelerated
 from tiramisu.models.fast.recompute import recompute
 from tiramisu.models.fast.stages import split_stages
+from tiramisu.models.fast.transposed import transposed_conv
 from tiramisu.models.operators import ACTIVATIONS, OPERATORS, Activation, Dims, Operators
 
 Pooling = Literal["max", "average"]
@@ -219,7 +220,7 @@ class TransitionDown(Accelerated, nn.Sequential):
         return features
 
 
-class TransitionUp(nn.Module):
+class TransitionUp(Accelerated):
     """Up-samples the new features of the block below to the size of the skip connection.
 
     3x3 transposed convolution of stride 2, with bias (1611.09326 table 1). It is applied only to
@@ -240,6 +241,23 @@ class TransitionUp(nn.Module):
         """Up-sample the last `in_channels` channels of a stack to the size of a skip connection."""
         new_features = stack[:, -self.in_channels :]
         upsampled = self.conv(new_features)  # (B, C, H, W) -> (B, C, 2H + 1, 2W + 1)
+        return self._crop(upsampled, skip)
+
+    def parts(self) -> list[nn.Module] | None:
+        """See `Accelerated`."""
+        return [self.conv]
+
+    def run_fused(self, stack: Tensor, skip: Tensor) -> Tensor:
+        """See `Accelerated`."""
+        new_features = stack[:, -self.in_channels :]
+        assert isinstance(self.conv, nn.ConvTranspose2d)
+        return self._crop(transposed_conv(new_features, self.conv), skip)
+
+    def run_recomputing(self, stack: Tensor, skip: Tensor) -> Tensor:
+        """See `Accelerated`."""
+        return self.forward(stack, skip)
+
+    def _crop(self, upsampled: Tensor, skip: Tensor) -> Tensor:
         # The skip has 2H or 2H + 1 rows, so at most one row is cut off; a centred crop, rounded
         # down, cuts off the last. Negative padding crops like a slice, but torch.export traces it
         # for even and odd sizes at once.

@@ -14,7 +14,7 @@ from tiramisu.models.blocks import DenseBlock, TransitionDown, TransitionUp
 from tiramisu.models.operators import GlobalAveragePool
 from tiramisu.summary.meta_run import CONVOLUTIONS, LAYERS, TRANSPOSED, MetaRun
 
-BLOCKS = {
+BLOCKS: dict[type[nn.Module], str] = {
     DenseBlock: "dense block",
     TransitionDown: "transition down",
     TransitionUp: "transition up",

@@ -71,6 +71,46 @@ def test_fused_equals_modules(network, training, piece_bytes, monkeypatch) -> No
     assert set(calls) == {"dense_block", *([] if pools_first else ["norm_relu_conv"])}
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_in_bf16_equals_modules(network, training, monkeypatch) -> None:
+    monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
+    calls = count_calls(monkeypatch)
+    images = torch.randn(3, 3, 37, 42)
+    network.float().train(training)
+    plain, exact = by_modules(network), by_modules(network).double()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = two_steps(plain, images)
+        assert not calls
+        found = two_steps(network, images)
+    assert calls
+    right = two_steps(exact, images.double())
+    for name, value in found.items():
+        assert value.dtype == expected[name].dtype
+        # A bias before a batch norm has no gradient, only noise.
+        size = right[name].double().norm() + 1e-3
+        difference = (value.double() - expected[name].double()).norm() / size
+        noise = (expected[name].double() - right[name].double()).norm() / size
+        assert difference < 0.02 + 3 * noise, name
+
+
+def test_second_derivatives_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
+    torch.manual_seed(0)
+    network = tiny_fcdensenet(dropout=0).eval()
+    images = torch.randn(2, 3, 20, 24)
+
+    def penalty(network: nn.Module) -> list[Tensor]:
+        given = images.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = network(given).float().square().mean()
+        (slope,) = torch.autograd.grad(value, given, create_graph=True)
+        weights = [p for p in network.parameters() if p.ndim > 1]
+        return list(torch.autograd.grad(slope.square().sum(), weights))
+
+    for ours, plain in zip(penalty(network), penalty(by_modules(network)), strict=True):
+        assert (ours - plain).norm() < 0.1 * plain.norm()
+
+
 @pytest.fixture
 def not_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU, the memory-efficient way is taken only where the fused one is not."""
@@ -118,6 +158,7 @@ def test_memory_efficient_recomputes_no_convolution(monkeypatch) -> None:
     assert in_forward == sum(isinstance(m, nn.Conv2d) for m in network.modules())
 
 
+@pytest.mark.usefixtures("not_fused")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_memory_efficient_in_bfloat16(compiled: bool) -> None:
     torch.manual_seed(0)
@@ -138,7 +179,7 @@ def test_memory_efficient_is_an_option_of_every_network() -> None:
     for arch in ("fc56", "densenet121"):
         for chosen in (False, True):
             network = build_model(arch, num_classes=3, memory_efficient=chosen)
-            parts = [m for m in network.modules() if isinstance(m, choice.Accelerated)]
+            parts = [m for m in network.modules() if isinstance(m, DenseBlock | TransitionDown)]
             assert {part.memory_efficient for part in parts} == {chosen}
 
 
@@ -237,7 +278,15 @@ def test_graph_may_be_walked_twice(network) -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["hook", "hook on a layer", "replaced", "replaced layer", "dilated", "autocast to fp16", "one value"],
+    [
+        "hook",
+        "hook on a layer",
+        "replaced",
+        "replaced layer",
+        "dilated",
+        "fp16",
+        "one value",
+    ],
 )
 def test_the_fused_path_steps_aside(reason: str, monkeypatch) -> None:
     calls = count_calls(monkeypatch)
@@ -258,7 +307,7 @@ def test_the_fused_path_steps_aside(reason: str, monkeypatch) -> None:
         block.denselayer2.forward = lambda *stack: torch.cat(stack, 1)[:, :3]
     if reason == "dilated":
         block.denselayer2.conv1.dilation = block.denselayer2.conv1.padding = (2, 2)
-    with torch.autocast("cpu", dtype=torch.float16, enabled=reason == "autocast to fp16"):
+    with torch.autocast("cpu", dtype=torch.float16, enabled=reason == "fp16"):
         block(features)
     assert calls == ["dense_block"]
     assert bool(seen) == reason.startswith("hook")

@@ -1,14 +1,16 @@
 """Rounding errors of the fused way: no larger than those of the network of the paper."""
 
 import random
+from collections.abc import Sequence
 from statistics import median
 
 import pytest
 import torch
+from paths import by_modules
 from torch import Tensor, nn
 
 from tiramisu.models import FCDenseNet
-from tiramisu.models.fast import fused
+from tiramisu.models.fast import choice, fused, stages
 from tiramisu.models.reference import ReferenceFCDenseNet
 
 TRIALS = 9
@@ -58,16 +60,28 @@ def random_networks(
     return network.train(training), reference.train(training), images
 
 
-def logits_and_gradients(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, and the gradients of images and of the parameters, of which the bias of a convolution
-    before a batch norm has none and is left out."""
+def logits_and_gradients(
+    network: nn.Module, images: Tensor, *, bf16: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, the gradients of images and of the weights of convolutions, and those of batch norms.
+
+    The bias of a convolution before a batch norm has no gradient and is left out.
+    """
     images = images.detach().clone().requires_grad_()
-    logits = network(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        logits = network(images)
     torch.manual_seed(0)
     loss = (logits * torch.randn(logits.shape, dtype=torch.double)).sum()
-    parameters = [p for p in network.parameters() if p.ndim > 1]
-    gradients = torch.autograd.grad(loss, [images, *parameters])
-    return logits.detach(), torch.cat([gradient.flatten() for gradient in gradients])
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    of_norms = [p for module in norms for p in module.parameters()]
+    gradients = torch.autograd.grad(loss, [images, *weights, *of_norms])
+    first = len(weights) + 1
+    return logits.detach(), join(gradients[:first]), join(gradients[first:])
+
+
+def join(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
 
 
 def error(found: Tensor, exact: Tensor) -> float:
@@ -77,7 +91,7 @@ def error(found: Tensor, exact: Tensor) -> float:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("mean", [0, 3, 8, 30])
 def test_errors_are_at_most_three_times_the_plain_networks(mean: int, training: bool) -> None:
-    ratios: list[list[float]] = [[], [], []]
+    ratios: list[list[float]] = [[], [], [], []]
     for trial in range(TRIALS):
         network, reference, images = random_networks(trial, mean=mean, training=training)
         exact = logits_and_gradients(reference, images.double())
@@ -87,14 +101,42 @@ def test_errors_are_at_most_three_times_the_plain_networks(mean: int, training: 
         # Channels-first, because PyTorch itself rounds far more in channels-last.
         plain = logits_and_gradients(reference.float(), images.contiguous())
         ours = logits_and_gradients(network.float(), images)
-        for i in range(2):
+        for i in range(3):
             ratios[i].append(error(ours[i], exact[i]) / error(plain[i], exact[i]))
         with torch.no_grad():
-            ratios[2].append(error(network(images), exact[0]) / error(plain[0], exact[0]))
+            ratios[3].append(error(network(images), exact[0]) / error(plain[0], exact[0]))
     assert max(median(each) for each in ratios) < 3
 
 
-def test_the_fused_way_is_the_one_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("smallest", [0.1, 1e9])
+def test_in_bf16_errors_are_those_of_plain_modules(
+    training: bool, smallest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`smallest`: the gradients of batch norms are found from those of convolutions, or summed."""
+    monkeypatch.setattr(stages, "SMALLEST_IN_BF16", smallest)
+    monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
+    ratios: list[list[float]] = [[], [], [], []]
+    for trial in range(TRIALS):
+        network, _, images = random_networks(trial, mean=1, training=training)
+        exact = logits_and_gradients(network, images.double())
+        network.float()
+        plain = logits_and_gradients(by_modules(network), images, bf16=True)
+        ours = logits_and_gradients(network, images, bf16=True)
+        for i in range(3):
+            assert ours[i].dtype == plain[i].dtype
+            ratios[i].append(error(ours[i], exact[i]) / error(plain[i], exact[i]))
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(images)
+        assert logits.dtype == plain[0].dtype
+        ratios[3].append(error(logits, exact[0]) / error(plain[0], exact[0]))
+    assert max(median(each) for each in ratios) < 1.5
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_fused_way_is_the_one_that_is_tested(
+    bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     original = fused.dense_block
 
@@ -104,5 +146,7 @@ def test_the_fused_way_is_the_one_that_is_tested(monkeypatch: pytest.MonkeyPatch
 
     network, _, images = random_networks(0, mean=0, training=True)
     monkeypatch.setattr(fused, "dense_block", counted)
-    network.float()(images)
+    monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        network.float()(images)
     assert len(calls) == 5

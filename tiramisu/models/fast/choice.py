@@ -25,7 +25,7 @@ Way = Literal["plain", "fused", "recomputing"]
 """plain: `forward`; fused: `fused`, on a CPU; recomputing: `recompute`, in less memory."""
 
 STAGE = (nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.Dropout)
-"""The modules of a stage of the fused way, in order."""
+"""The modules of a stage of the fused way, in order. A transposed convolution stands alone."""
 
 RECOMPUTED = (
     (nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
@@ -39,8 +39,11 @@ ORDINARY = (Tensor, nn.Parameter)
 """PyTorch's own classes of tensors: others may see every operation."""
 
 _REPLACEABLE = [
-    *((kind, "forward", kind.forward) for kind in (*STAGE, nn.Sequential)),
-    *((F, name, getattr(F, name)) for name in ("batch_norm", "relu", "conv2d", "dropout")),
+    *((kind, "forward", kind.forward) for kind in (*STAGE, nn.ConvTranspose2d, nn.Sequential)),
+    *(
+        (F, name, getattr(F, name))
+        for name in ("batch_norm", "relu", "conv2d", "conv_transpose2d", "dropout")
+    ),
 ]
 """What some tools replace in PyTorch itself, to count or change operations."""
 
@@ -52,7 +55,7 @@ class Accelerated(nn.Module, ABC):
     torch.fx and TorchScript can follow.
     """
 
-    memory_efficient: bool
+    memory_efficient = False
     """Whether training saves memory, where the fused way, which always does, is not taken."""
 
     own_forward: Callable[..., Tensor]
@@ -201,9 +204,7 @@ def _list_types() -> tuple[torch.dtype, ...]:
 @cache
 def _computes_in_bf16() -> bool:
     """Whether convolutions in bf16 are fast on this processor."""
-    return torch.backends.mkldnn.is_available() and bool(
-        torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _can_recompute(parts: list[nn.Module]) -> bool:
@@ -216,7 +217,8 @@ def _can_recompute(parts: list[nn.Module]) -> bool:
 def _can_fuse(parts: list[nn.Module], inputs: Sequence[Tensor]) -> bool:
     """Whether modules form stages of the usual settings, with ordinary tensors of one type."""
     kinds = [type(part) for part in parts]
-    if kinds != [*STAGE] * (len(parts) // len(STAGE)) or not all(map(_is_usual, parts)):
+    are_stages = kinds == [*STAGE] * (len(parts) // len(STAGE))
+    if not (are_stages or kinds == [nn.ConvTranspose2d]) or not all(map(_is_usual, parts)):
         return False
     tensors = [
         tensor
@@ -243,6 +245,15 @@ def _is_usual(part: nn.Module) -> bool:
             part.kernel_size in ((1, 1), (3, 3))
             and part.padding == (margin, margin)
             and part.stride == part.dilation == (1, 1)
+            and part.groups == 1
+            and part.padding_mode == "zeros"
+        )
+    if isinstance(part, nn.ConvTranspose2d):
+        return (
+            part.kernel_size == (3, 3)
+            and part.stride == (2, 2)
+            and part.padding == part.output_padding == (0, 0)
+            and part.dilation == (1, 1)
             and part.groups == 1
             and part.padding_mode == "zeros"
         )

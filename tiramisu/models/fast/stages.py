@@ -17,6 +17,9 @@ from torch import Tensor, nn
 PIECE_BYTES = 4 * 2**20
 """Size of the activations that are computed at a time: a part of the cache of two cores."""
 
+SMALLEST, SMALLEST_IN_BF16 = 0.01, 0.1
+"""Weights of batch norm by which a gradient may be divided, for a bias of 0."""
+
 PIXELS_IN_ROW = 32
 """Pixels whose few channels form one row of numbers: operations on short rows take longer."""
 
@@ -81,10 +84,10 @@ class Features:
             near = new[:, new.shape[1] // 2].mean(dim=(0, 1), dtype=self.mean.dtype)
             total, total_square = near.new_zeros(2, len(near))
             for images, rows in split_pieces(new):
-                values = _as_rows(new[images, rows])
+                values = as_rows(new[images, rows])
                 distances = values - near.repeat(values.shape[1] // len(near))
-                total += _sum_pixels(distances, len(near))
-                total_square += _sum_pixels(distances.square_(), len(near))
+                total += sum_pixels(distances, len(near))
+                total_square += sum_pixels(distances.square_(), len(near))
             self.mean[start:end] = near + total / count
             self.variance[start:end] = total_square / count - (total / count).square()
 
@@ -106,7 +109,7 @@ class Gradients:
         """The gradient of some channels, after all stages that read them have added theirs."""
         gradient = self.values.new_empty(*self.values.shape[:3], end - start)
         for images, rows in split_pieces(gradient):
-            features = _as_rows(self.features[images, rows, :, start:end])
+            features = as_rows(self.features[images, rows, :, start:end])
             mean, constant, slope = (
                 numbers[start:end].repeat(features.shape[1] // (end - start))
                 for numbers in (self.mean, self.constant, self.slope)
@@ -204,17 +207,15 @@ def undo_stage(
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
         read = piece.to(taps.dtype).permute(0, 3, 1, 2)
-        of_piece, of_taps_here, _ = torch.ops.aten.convolution_backward(
-            window, read, taps, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (True, True, False)
-        )
+        of_piece, of_taps_here = undo_conv(window, read, taps)
         of_taps += of_taps_here
         passed = of_piece.permute(0, 2, 3, 1).to(scale.dtype)
         torch.ops.aten.threshold_backward.grad_input(passed, piece, 0, grad_input=passed)
         into.values[images, rows, :, :width].addcmul_(passed, scale)
-        total += _sum_pixels(_as_rows(passed), width)
+        total += sum_pixels(as_rows(passed), width)
         if not by_taps:
             product = torch.sub(source[images, rows], mean, out=piece).mul_(passed)
-            total_product += _sum_pixels(_as_rows(product), width)
+            total_product += sum_pixels(as_rows(product), width)
 
     if by_taps:
         # The sum of gradient times BN's output, over pixels, is that of weights times gradients.
@@ -227,7 +228,7 @@ def undo_stage(
         into.mean[:width] = mean  # of the batch, so the same for all stages
         into.slope[:width] -= scale * of_norm_weight * inverse_std / count
         into.constant[:width] -= scale * total / count
-    of_bias = None if stage.conv.bias is None else _sum_pixels(_as_rows(gradient), len(weight))
+    of_bias = None if stage.conv.bias is None else sum_pixels(as_rows(gradient), len(weight))
     return of_norm_weight, total, _from_pointwise(of_taps, weight), of_bias
 
 
@@ -248,6 +249,31 @@ def _activate(
     piece[:, below:] = 0
     torch.addcmul(shift, seen, scale, out=piece[:, above:below])
     return piece.relu_()
+
+
+def undo_conv(
+    gradient: Tensor,
+    read: Tensor,
+    weight: Tensor,
+    *,
+    stride: int = 1,
+    wanted: tuple[bool, bool] = (True, True),
+) -> tuple[Tensor, Tensor]:
+    """The gradients of a convolution without padding: by what it has read, and by its weight."""
+    of_read, of_weight, _ = torch.ops.aten.convolution_backward(
+        gradient,
+        read,
+        weight,
+        None,
+        (stride, stride),
+        (0, 0),
+        (1, 1),
+        False,
+        (0, 0),
+        1,
+        (*wanted, False),
+    )
+    return of_read, of_weight
 
 
 def _as_pointwise(gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -273,10 +299,14 @@ def _from_pointwise(taps: Tensor, weight: Tensor) -> Tensor:
     return taps.view(3, 3, len(weight), -1).permute(2, 3, 0, 1).flip(2, 3)
 
 
-def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Slices of images and rows of about PIECE_BYTES: some whole images, or some rows of one."""
-    batch, height, width, channels = features.shape
-    row_bytes = width * channels * type_of_sums(features).itemsize
+def split_pieces(features: Tensor, channels: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """Slices of images and rows of about PIECE_BYTES: some whole images, or some rows of one.
+
+    Args:
+        channels: numbers for each pixel, by default those of the features.
+    """
+    batch, height, width, own_channels = features.shape
+    row_bytes = width * (channels or own_channels) * type_of_sums(features).itemsize
     if height * row_bytes <= PIECE_BYTES:
         num_images = PIECE_BYTES // (height * row_bytes)
         for start in range(0, batch, num_images):
@@ -316,11 +346,11 @@ def _sums_by_taps(weight: Tensor, bias: Tensor, *, dtype: torch.dtype) -> bool:
         bias: BN's, (C,).
         dtype: type of the convolution.
     """
-    smallest = 0.01 if dtype == weight.dtype else 0.1
+    smallest = SMALLEST_IN_BF16 if dtype == torch.bfloat16 else SMALLEST
     return bool((weight.abs() > smallest * (1 + bias.abs())).all())
 
 
-def _as_rows(values: Tensor) -> Tensor:
+def as_rows(values: Tensor) -> Tensor:
     """(B, H, W, C) -> (N, P * C) without gaps, in the type of sums: P pixels in each row."""
     num_pixels = values[..., 0].numel()
     in_row = math.gcd(num_pixels, PIXELS_IN_ROW)
@@ -328,7 +358,7 @@ def _as_rows(values: Tensor) -> Tensor:
     return rows.to(type_of_sums(values))
 
 
-def _sum_pixels(rows: Tensor, num_channels: int) -> Tensor:
+def sum_pixels(rows: Tensor, num_channels: int) -> Tensor:
     """The sum of each channel: (N, P * C) -> (C,)."""
     return rows.sum(dim=0).view(-1, num_channels).sum(dim=0)
 
