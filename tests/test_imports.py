@@ -13,7 +13,7 @@ PACKAGE = Path(tiramisu.__file__).parent
 # From the bottom up. Rooms of one level do not import each other.
 LEVELS = [
     {"text"},
-    {"settings", "progress", "atomic", "terminal", "interrupts", "environment", "control_groups"},
+    {"settings", "progress", "atomic", "terminal", "interrupts", "environment", "machine"},
     {"free_memory", "shipped", "flags", "own_parts"},
     {"devices"},
     {"models", "streets"},

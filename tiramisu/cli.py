@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import NoReturn
 
-from tiramisu.control_groups import keep_memory, share_cores
 from tiramisu.environment import check_environment
 from tiramisu.interrupts import Terminated, raise_interrupt
+from tiramisu.machine import keep_memory, share_cores
 from tiramisu.terminal import protect_output, quieten_decoders
 from tiramisu.text import did_you_mean
 
@@ -56,7 +56,8 @@ def run(command: str, argv: Sequence[str] | None = None) -> NoReturn:
     with _one_line(f"tiramisu {command}"):
         check_environment()
         share_cores()
-        keep_memory()
+        if command != "benchmark":  # which measures what any program gets
+            keep_memory()
 
         from tiramisu.commands import COMMANDS
 

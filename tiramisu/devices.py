@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from tiramisu.control_groups import count_cores
 from tiramisu.environment import read_rank
+from tiramisu.machine import count_cores
 from tiramisu.settings import Accelerator
 
 PACKAGES = ("tiramisu-seg", "torch", "torchvision", "onnxruntime", "openvino", "nncf")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import torch
 
-from tiramisu.control_groups import list_groups
+from tiramisu.machine import list_groups
 
 
 def free_memory() -> int:

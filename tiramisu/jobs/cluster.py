@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tiramisu.control_groups import count_cores, keep_memory
 from tiramisu.inference.packages import require_package
 from tiramisu.interrupts import leave_process_group
+from tiramisu.machine import count_cores, keep_memory
 from tiramisu.text import in_one_line
 
 EXTRA = "cluster"

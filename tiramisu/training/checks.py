@@ -7,13 +7,13 @@ from typing import Any
 from torch import nn
 
 from tiramisu.checkpoints.run_folder import CONFIG_NAME, LAST, find_run, read_settings
-from tiramisu.control_groups import count_cores
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.devices import check_precision, count_devices, is_main_process, pick_device
 from tiramisu.inference.tester import as_tile
 from tiramisu.inference.tiles import DEFAULT_TILE
 from tiramisu.inference.whole_images import check_batch, describe_smaller
+from tiramisu.machine import count_cores
 from tiramisu.models import list_models, task_of
 from tiramisu.settings import explain
 from tiramisu.summary.meta_run import run_on_meta

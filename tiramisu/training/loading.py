@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import IMAGENET_MEAN, IMAGENET_STD
-from tiramisu.control_groups import count_cores
 from tiramisu.data.dataset import ImageDataset
 from tiramisu.data.image_format import PixelType
 from tiramisu.data.loader import EpochSampler, make_loader
@@ -26,6 +25,7 @@ from tiramisu.data.scaling import RGB_SCALING, Scaling, choose_scaling, usual_sc
 from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.transforms import IMAGENET_COLOR, TrainTransform
 from tiramisu.devices import pick_device
+from tiramisu.machine import count_cores
 from tiramisu.training.config import TrainConfig
 
 MOST_WORKERS = 8

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tiramisu.control_groups import count_cores
 from tiramisu.data.image_format import (
     RGB,
     ImageFormat,
@@ -30,6 +29,7 @@ from tiramisu.data.spec import DatasetSpec
 from tiramisu.data.spec_parts import AnnotatedSplit, DrawnSplit, FileSplit
 from tiramisu.data.task_specs import SegmentationSpec
 from tiramisu.interrupts import leave_process_group
+from tiramisu.machine import count_cores
 from tiramisu.streets import NAMES, draw_scene
 from tiramisu.text import list_some, show_path
 

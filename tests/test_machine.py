@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tiramisu import control_groups
-from tiramisu.control_groups import count_cores, share_cores
+from tiramisu import machine
+from tiramisu.machine import count_cores, share_cores
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A container on a machine with 16 cores."""
     (tmp_path / "own").write_text("0::/box/inner\n")
     (tmp_path / "groups/box/inner").mkdir(parents=True)
-    monkeypatch.setattr(control_groups, "_OWN_GROUPS", tmp_path / "own")
-    monkeypatch.setattr(control_groups, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
@@ -86,3 +86,36 @@ def test_the_command_line_sets_it_before_torch_is_loaded_and_an_import_does_not(
         for source in (command, f"import tiramisu; {show}")
     ]
     assert said == [["3000", "False"], ["None", "False"]]
+
+
+PAGES = """
+import resource, torch
+from tiramisu.machine import keep_memory
+if {kept}:
+    keep_memory()
+def count():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(12):  # until the C library has found its places
+    torch.zeros(64 * 2**20)
+before = count()
+torch.zeros(64 * 2**20)
+print(count() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library of Linux")
+def test_freed_memory_is_used_again() -> None:
+    """An array of 256 MB: 65,000 pages that are new to the process, or none."""
+    faults = {
+        kept: int(
+            subprocess.run(
+                [sys.executable, "-c", PAGES.format(kept=kept)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+        for kept in (True, False)
+    }
+    assert faults[True] < 1000
+    assert faults[False] > 10 * faults[True] + 100
