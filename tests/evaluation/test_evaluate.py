@@ -139,6 +139,10 @@ def test_images_are_shrunk_as_the_model_wants_them_and_labels_are_not(
     assert set(seen) == {(32, 32)}
     labels = [dataset.read(i)[1] for i in range(len(dataset))]
     assert scores.matrix.sum() == sum((label != 255).sum() for label in labels)
+    # The same for a data set that was opened without regard to the model.
+    assert evaluate(model, dataset).matrix.tolist() == scores.matrix.tolist()
+    recalibrate_batch_norm(model, dataset)
+    assert set(seen) == {(32, 32)}
 
 
 def test_earlier_results_are_only_replaced_on_request(

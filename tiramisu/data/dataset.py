@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import copy
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +136,18 @@ class ImageDataset(Dataset[Sample]):
     def __getstate__(self) -> dict[str, Any]:
         # Each spawned worker would get a copy of the cache, so they read the files instead.
         return {**self.__dict__, "_cached": []}
+
+    def as_seen(
+        self, *, image_scale: float, image_size: tuple[int, int] | None
+    ) -> "ImageDataset":
+        """These samples with images in the size that a network sees, and labels in their own."""
+        wanted = (image_scale, image_size, False)
+        if (self.image_scale, self.image_size, self.scale_labels) == wanted:
+            return self
+        seen = copy.copy(self)
+        seen.image_scale, seen.image_size, seen.scale_labels = wanted
+        seen._cached = []  # in another size
+        return seen
 
     def find_size(self) -> tuple[int, int] | None:
         """(height, width) of all images as the network sees them; None if they differ."""

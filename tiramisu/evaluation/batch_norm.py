@@ -28,13 +28,15 @@ def recalibrate_batch_norm(
 
     Args:
         model: stays as it is.
-        dataset: the images.
+        dataset: the images, in any size.
         tile: longest side of what goes through the network, in pixels; "auto" is 1024, None takes
             every image whole. If memory runs out, it starts again with smaller tiles.
 
     Raises:
         ValueError: the images are so small that a channel has a single value.
     """
+    info = model.info
+    dataset = dataset.as_seen(image_scale=info.image_scale, image_size=info.seen_size)
     if model.task == "classification":
         return _measure(model, dataset, side=None)
     side = DEFAULT_TILE if tile == "auto" else tile

@@ -29,7 +29,8 @@ def evaluate(
     Args:
         model: a trained model. Its batch norm is used as it is; see `recalibrate_batch_norm` and
             `use_batch_statistics`.
-        dataset: one split of a data set.
+        dataset: one split of a data set. Whatever its `image_scale`, the model gets images in the
+            size that it was trained on.
         batch_size: images in a batch.
         tile: side of the tiles in which larger images are predicted, as in `predict`; None predicts
             every image whole.
@@ -45,6 +46,8 @@ def evaluate(
     """
     if tta and mc_dropout:
         raise ValueError("tta and mc_dropout are two ways to average; give one of them")
+    info = model.info
+    dataset = dataset.as_seen(image_scale=info.image_scale, image_size=info.seen_size)
     indices = pick_evenly(len(dataset), limit)
     testing = Testing(
         batch_size=batch_size,
