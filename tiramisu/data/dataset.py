@@ -1,10 +1,10 @@
 """The samples of a split as the network sees them: read, cached and augmented."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import copy
 import cv2
 import numpy as np
 import numpy.typing as npt
