@@ -137,9 +137,7 @@ class ImageDataset(Dataset[Sample]):
         # Each spawned worker would get a copy of the cache, so they read the files instead.
         return {**self.__dict__, "_cached": []}
 
-    def as_seen(
-        self, *, image_scale: float, image_size: tuple[int, int] | None
-    ) -> "ImageDataset":
+    def as_seen(self, *, image_scale: float, image_size: tuple[int, int] | None) -> "ImageDataset":
         """These samples with images in the size that a network sees, and labels in their own."""
         wanted = (image_scale, image_size, False)
         if (self.image_scale, self.image_size, self.scale_labels) == wanted:
