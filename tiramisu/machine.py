@@ -10,7 +10,7 @@ from pathlib import Path
 
 _SPINS = "3000"
 """Rounds for which a thread of GNU's OpenMP waits before it sleeps."""
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from malloc.h
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -53,17 +53,25 @@ def share_cores() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
-def keep_memory() -> None:
-    """Let memory that is freed stay with this process, as far as the C library can.
+def keep_memory(*, watched: bool = False) -> None:
+    """Let memory that is freed stay with this process, unless MALLOC_... variables say otherwise.
 
-    By itself it gives large arrays back at once, and each new one costs its page faults anew: a
+    By default the C library gives it back to the system, and new arrays cost page faults: a
     quarter of the time of a training.
+
+    Args:
+        watched: keep only arrays up to 32 MB, and 1 GB of them, because something stops processes
+            that hold more than they need, as Dask does.
     """
-    if sys.platform == "linux":
+    is_set = any(name.startswith("MALLOC_") for name in os.environ)
+    if sys.platform == "linux" and not is_set and "GLIBC_TUNABLES" not in os.environ:
         with contextlib.suppress(OSError, AttributeError):  # a C library without it, such as musl
             adjust = ctypes.CDLL(None).mallopt
-            adjust(_M_MMAP_MAX, 0)
-            adjust(_M_TRIM_THRESHOLD, 2**31 - 1)
+            adjust(_M_TRIM_THRESHOLD, 2**30 if watched else 2**31 - 1)
+            if watched:
+                adjust(_M_MMAP_THRESHOLD, 2**25)
+            else:
+                adjust(_M_MMAP_MAX, 0)
 
 
 def _shares_in_groups() -> Iterator[int]:

@@ -141,6 +141,7 @@ def test_images_are_shrunk_as_the_model_wants_them_and_labels_are_not(
     assert scores.matrix.sum() == sum((label != 255).sum() for label in labels)
     # The same for a data set that was opened without regard to the model.
     assert evaluate(model, dataset).matrix.tolist() == scores.matrix.tolist()
+    assert dataset.as_seen(image_scale=1.0, image_size=None) is dataset
     with pytest.raises(ValueError, match="expected sides of 64 pixels or more"):
         recalibrate_batch_norm(model, dataset)
 

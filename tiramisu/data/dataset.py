@@ -139,11 +139,11 @@ class ImageDataset(Dataset[Sample]):
 
     def as_seen(self, *, image_scale: float, image_size: tuple[int, int] | None) -> "ImageDataset":
         """These samples with images in the size that a network sees, and labels in their own."""
-        wanted = (image_scale, image_size, False)
-        if (self.image_scale, self.image_size, self.scale_labels) == wanted:
+        is_same = (self.image_scale, self.image_size) == (image_scale, image_size)
+        if is_same and (not self.scale_labels or (image_scale == 1 and image_size is None)):
             return self
         seen = copy.copy(self)
-        seen.image_scale, seen.image_size, seen.scale_labels = wanted
+        seen.image_scale, seen.image_size, seen.scale_labels = image_scale, image_size, False
         seen._cached = []  # in another size
         return seen
 

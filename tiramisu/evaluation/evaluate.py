@@ -30,7 +30,7 @@ def evaluate(
         model: a trained model. Its batch norm is used as it is; see `recalibrate_batch_norm` and
             `use_batch_statistics`.
         dataset: one split of a data set. Whatever its `image_scale`, the model gets images in the
-            size that it was trained on.
+            size that it was trained on, and labels are read in their own.
         batch_size: images in a batch.
         tile: side of the tiles in which larger images are predicted, as in `predict`; None predicts
             every image whole.

@@ -43,7 +43,7 @@ class Workers:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._names: list[str] = []
-        self.set_up(keep_memory, name="tiramisu-memory")
+        self.set_up(functools.partial(keep_memory, watched=True), name="tiramisu-memory")
 
     @property
     def number(self) -> int:

@@ -44,7 +44,7 @@ class LayerStyle:
     memory_efficient: bool = False
     """Save memory in training: keep only the outputs of convolutions and the masks of dropout for
     the backward pass, and compute concatenation, BN and ReLU again. The faster code for the CPU
-    (images, ReLU, fp32 or fp64) always does so."""
+    (images, ReLU, fp32, fp64 or autocast to bf16) always does so."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -230,6 +230,8 @@ class TransitionUp(Accelerated):
     Shapes: stack (B, in_channels or more, H, W) and skip (B, any, 2H or 2H + 1, 2W or 2W + 1)
     -> (B, in_channels, the skip's height and width).
     """
+
+    can_save_memory = False
 
     def __init__(self, in_channels: int, *, dims: Dims = 2) -> None:
         super().__init__()

@@ -127,7 +127,8 @@ class Network(nn.Module):
         Raises:
             ValueError: the network has no part that can do so.
         """
-        parts = [module for module in self.modules() if isinstance(module, Accelerated)]
+        blocks = (module for module in self.modules() if isinstance(module, Accelerated))
+        parts = [block for block in blocks if block.can_save_memory]
         if not parts:
             raise ValueError("the network has no dense blocks, which alone can save memory")
         for part in parts:

@@ -93,6 +93,19 @@ def test_fused_in_bf16_equals_modules(network, training, monkeypatch) -> None:
         assert difference < 0.02 + 3 * noise, name
 
 
+@pytest.mark.parametrize("build", [tiny_fcdensenet, classifier])
+def test_autocast_around_the_backward_pass_is_as_with_plain_modules(build) -> None:
+    torch.manual_seed(0)
+    network = build().eval()
+    images = torch.randn(1, 3, 20, 24, requires_grad=True)
+    slopes = []
+    for either in (network, by_modules(network)):
+        value = either(images).square().sum()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            slopes += torch.autograd.grad(value, images, create_graph=True)
+    torch.testing.assert_close(*slopes)
+
+
 def test_second_derivatives_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
     torch.manual_seed(0)

@@ -9,8 +9,9 @@ import torch
 from paths import by_modules
 from torch import Tensor, nn
 
-from tiramisu.models import FCDenseNet
-from tiramisu.models.fast import choice, fused, stages
+from tiramisu.models import FCDenseNet, LayerStyle
+from tiramisu.models.blocks import TransitionDown
+from tiramisu.models.fast import choice, fused
 from tiramisu.models.reference import ReferenceFCDenseNet
 
 TRIALS = 9
@@ -108,13 +109,42 @@ def test_errors_are_at_most_three_times_the_plain_networks(mean: int, training: 
     assert max(median(each) for each in ratios) < 3
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("smallest", [0.1, 1e9])
-def test_in_bf16_errors_are_those_of_plain_modules(
-    training: bool, smallest: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(
+    ("weight", "bias"), [(1, 0), (1, 0.9), (1, 3), (0.3, 1), (0.02, 1), (0.6, 5), (0, 1)]
+)
+def test_the_gradient_of_a_scale_is_precise_for_any_scale_and_bias(
+    weight: float, bias: float, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`smallest`: the gradients of batch norms are found from those of convolutions, or summed."""
-    monkeypatch.setattr(stages, "SMALLEST_IN_BF16", smallest)
+    """A mean of the gradient that is not 0 makes the two sums large whose difference counts."""
+    monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
+    style = LayerStyle(bias=True, eps=1e-4, dropout=0)
+    ratios = []
+    for trial in range(TRIALS):
+        torch.manual_seed(trial)
+        block = TransitionDown(8, pooling="max", style=style).double()
+        nn.init.constant_(block.norm.weight, weight)
+        nn.init.constant_(block.norm.bias, bias)
+        features = torch.randn(2, 8, 24, 20)
+
+        def of_scale(block: nn.Module, *, bf16: bool, features: Tensor = features) -> Tensor:
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                made = block(features.to(next(block.parameters()).dtype))
+            gradient = 1 + torch.linspace(-1, 1, made.numel()).view(made.shape)
+            made.backward(gradient.to(made.dtype))
+            return block.norm.weight.grad
+
+        exact = of_scale(by_modules(block), bf16=False)
+        block.float()
+        plain = error(of_scale(by_modules(block), bf16=bf16), exact)
+        ratios.append(error(of_scale(block, bf16=bf16), exact) / plain)
+    assert median(ratios) < 4
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_in_bf16_errors_are_those_of_plain_modules(
+    training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(choice, "_computes_in_bf16", lambda: True)
     ratios: list[list[float]] = [[], [], [], []]
     for trial in range(TRIALS):

@@ -7,14 +7,12 @@ from paths import by_modules
 from torch import Tensor, nn
 
 from tiramisu.models.blocks import TransitionUp
-from tiramisu.models.fast import choice, stages
+from tiramisu.models.fast import choice
 from tiramisu.models.fast.transposed import transposed_conv
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("piece_bytes", [2000, 2**22])
-def test_outputs_and_gradients(bias: bool, piece_bytes: int, monkeypatch) -> None:
-    monkeypatch.setattr(stages, "PIECE_BYTES", piece_bytes)
+def test_outputs_and_gradients(bias: bool) -> None:
     torch.manual_seed(0)
     conv = nn.ConvTranspose2d(5, 4, 3, stride=2, bias=bias).double()
     features = torch.randn(3, 5, 6, 9).double().requires_grad_()
@@ -27,6 +25,20 @@ def test_outputs_and_gradients(bias: bool, piece_bytes: int, monkeypatch) -> Non
         torch.autograd.grad(found, inputs, gradient),
         torch.autograd.grad(expected, inputs, gradient),
     )
+
+
+@pytest.mark.parametrize("frozen", ["features", "weight", "bias"])
+def test_what_needs_no_gradient_gets_none(frozen: str) -> None:
+    conv = nn.ConvTranspose2d(5, 4, 3, stride=2)
+    inputs = {"features": torch.randn(3, 5, 6, 9).requires_grad_(), **dict(conv.named_parameters())}
+    inputs[frozen].requires_grad_(False)
+    transposed_conv(inputs["features"], conv).sum().backward()
+    assert [name for name, tensor in inputs.items() if tensor.grad is None] == [frozen]
+
+
+def test_another_number_of_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="the features have 4 channels; expected 8"):
+        TransitionUp(8)(torch.randn(2, 4, 6, 9), torch.zeros(2, 3, 12, 18))
 
 
 def test_second_derivatives() -> None:

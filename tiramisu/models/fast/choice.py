@@ -58,6 +58,8 @@ class Accelerated(nn.Module, ABC):
     memory_efficient = False
     """Whether training saves memory, where the fused way, which always does, is not taken."""
 
+    can_save_memory = True
+    """Whether there is something to repeat in the backward pass."""
     own_forward: Callable[..., Tensor]
     """`forward` as it was defined: some tools replace it."""
     compiles_fused = False
@@ -105,8 +107,9 @@ def choose_way(block: Accelerated, inputs: Sequence[Any]) -> Way:
     if torch.compiler.is_exporting():
         return "plain"
     if torch.compiler.is_compiling():
-        is_fixed = not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
-        suits = block.compiles_fused and is_fixed and _suits_fused(inputs[0])
+        converts = inputs[0].dtype != next(block.parameters()).dtype
+        is_plain = converts or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        suits = block.compiles_fused and not is_plain and _suits_fused(inputs[0])
         if suits and not any(module.training for module in block.modules()):
             return "fused" if _can_compile(block, fused=True) else "plain"
         return "recomputing" if saves_memory and _can_compile(block, fused=False) else "plain"
@@ -181,8 +184,8 @@ def _has_hooks(module: nn.Module) -> bool:
 def _suits_fused(features: Tensor) -> bool:
     """Whether features are images that the fused functions can read.
 
-    They run on a CPU, in full precision, or in bf16 where autocast asks for it and the processor
-    computes in it; and batch norm refuses a single value per channel.
+    They run on a CPU, in full precision, or in bf16 where autocast asks for it and oneDNN has it
+    for this processor; and batch norm refuses a single value per channel.
     """
     return (
         features.ndim == 4
@@ -203,7 +206,7 @@ def _list_types() -> tuple[torch.dtype, ...]:
 
 @cache
 def _computes_in_bf16() -> bool:
-    """Whether convolutions in bf16 are fast on this processor."""
+    """Whether oneDNN has convolutions in bf16 for this processor: from AVX-512 on."""
     return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

@@ -40,6 +40,7 @@ from tiramisu.models.fast.stages import (
     Gradients,
     Stage,
     Step,
+    check_width,
     new_stack,
     run_stage,
     type_of_convolutions,
@@ -59,7 +60,7 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
         features: input of the block, in parts (B, C1, H, W), (B, C2, H, W), ...
         layers: for each dense layer, its stages: one, or two with a bottleneck.
     """
-    _check_width(features, layers[0][0])
+    check_width(features, layers[0][0].norm.num_features)
     if folded.suits(layers):
         return folded.run_layers(features, layers)
     parameters = [p for layer in layers for stage in layer for p in stage.parameters]
@@ -69,16 +70,9 @@ def dense_block(features: Sequence[Tensor], layers: Sequence[Sequence[Stage]]) -
 
 def norm_relu_conv(features: Tensor, stage: Stage) -> Tensor:
     """Run one stage by itself: (B, C, H, W) -> (B, K, H, W), channels-last."""
-    _check_width([features], stage)
+    check_width([features], stage.norm.num_features)
     convolved: Tensor = _NormReluConv.apply(features, stage, *stage.parameters)
     return convolved
-
-
-def _check_width(features: Sequence[Tensor], stage: Stage) -> None:
-    """Refuse another number of channels, which operations on the buffer might broadcast."""
-    width = sum(part.shape[1] for part in features)
-    if width != stage.norm.num_features:
-        raise ValueError(f"the features have {width} channels; expected {stage.norm.num_features}")
 
 
 class _DenseBlock(torch.autograd.Function):

@@ -28,7 +28,8 @@ def differentiate(
 ) -> list[Tensor | None]:
     """The gradients of plain operations, which autograd can differentiate again."""
     keeps_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
+    # `run` says itself in which type it computes.
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         # Views, because one input may depend on another: only `run` itself is differentiated.
         views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
         wanted = [view for view in views if view is not None and view.requires_grad]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 PIECE_BYTES = 4 * 2**20
 """Size of the activations that are computed at a time: a part of the cache of two cores."""
 
-SMALLEST, SMALLEST_IN_BF16 = 0.01, 0.1
-"""Weights of batch norm by which a gradient may be divided, for a bias of 0."""
+SMALLEST = 0.5
+"""Weight of batch norm, for a bias of 0, that makes its gradient precise if it is divided by it."""
 
 PIXELS_IN_ROW = 32
 """Pixels whose few channels form one row of numbers: operations on short rows take longer."""
@@ -42,6 +42,13 @@ def split_stages(parts: Iterable[nn.Module]) -> list[Stage]:
     """The modules of a dense layer as one stage, or two with a bottleneck."""
     modules = list(parts)
     return [Stage._make(modules[i : i + 4]) for i in range(0, len(modules), 4)]
+
+
+def check_width(features: Sequence[Tensor], expected: int) -> None:
+    """Refuse another number of channels, which operations on a buffer might broadcast."""
+    width = sum(part.shape[1] for part in features)
+    if width != expected:
+        raise ValueError(f"the features have {width} channels; expected {expected}")
 
 
 def new_stack(
@@ -202,7 +209,7 @@ def undo_stage(
     width = source.shape[3]
     total, total_product = scale.new_zeros(2, width)
     norm_weight = scale / inverse_std
-    by_taps = _sums_by_taps(norm_weight, bias, dtype=weight.dtype)
+    by_taps = weight.dtype == scale.dtype and _is_precise_by_taps(norm_weight, bias)
     for images, rows in split_pieces(source):
         piece = _activate(source, images, rows, scale, shift, margin=0)
         window = windows[images, rows].reshape(*piece.shape[:3], len(taps)).permute(0, 3, 1, 2)
@@ -299,14 +306,10 @@ def _from_pointwise(taps: Tensor, weight: Tensor) -> Tensor:
     return taps.view(3, 3, len(weight), -1).permute(2, 3, 0, 1).flip(2, 3)
 
 
-def split_pieces(features: Tensor, channels: int | None = None) -> Iterator[tuple[slice, slice]]:
-    """Slices of images and rows of about PIECE_BYTES: some whole images, or some rows of one.
-
-    Args:
-        channels: numbers for each pixel, by default those of the features.
-    """
-    batch, height, width, own_channels = features.shape
-    row_bytes = width * (channels or own_channels) * type_of_sums(features).itemsize
+def split_pieces(features: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Slices of images and rows of about PIECE_BYTES: some whole images, or some rows of one."""
+    batch, height, width, channels = features.shape
+    row_bytes = width * channels * type_of_sums(features).itemsize
     if height * row_bytes <= PIECE_BYTES:
         num_images = PIECE_BYTES // (height * row_bytes)
         for start in range(0, batch, num_images):
@@ -336,18 +339,13 @@ def _shift(bias: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(bias, mean, scale, value=-1)
 
 
-def _sums_by_taps(weight: Tensor, bias: Tensor, *, dtype: torch.dtype) -> bool:
+def _is_precise_by_taps(weight: Tensor, bias: Tensor) -> bool:
     """Whether the gradient of BN's weight may be found from those of the convolution's.
 
-    This saves two passes over the features, but divides by BN's weight.
-
-    Args:
-        weight: BN's, (C,).
-        bias: BN's, (C,).
-        dtype: type of the convolution.
+    This saves two passes over the features, but subtracts what comes from BN's bias, and divides
+    by BN's weight. In bf16 it is never precise.
     """
-    smallest = SMALLEST_IN_BF16 if dtype == torch.bfloat16 else SMALLEST
-    return bool((weight.abs() > smallest * (1 + bias.abs())).all())
+    return bool((weight.abs() > SMALLEST * (1 + bias.abs())).all())
 
 
 def as_rows(values: Tensor) -> Tensor:

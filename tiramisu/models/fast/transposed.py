@@ -1,8 +1,7 @@
 """The transposed 3x3 convolution of stride 2 on the CPU: the same numbers in less time.
 
 It is the gradient of a convolution by its input, for which oneDNN has faster code, above all in
-bf16. In the backward pass, the 3x3 gradients that a pixel has contributed to are gathered into one
-row, piece by piece. Then both gradients are large matrix products.
+bf16. Its own gradients are then a convolution, and the gradient of one by its weight.
 """
 
 from __future__ import annotations
@@ -14,20 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiramisu.models.fast.plain_gradients import differentiate, is_differentiated
-from tiramisu.models.fast.stages import (
-    as_rows,
-    split_pieces,
-    sum_pixels,
-    type_of_convolutions,
-    undo_conv,
-)
+from tiramisu.models.fast.stages import check_width, type_of_convolutions, undo_conv
 
-POINTWISE = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
-"""A convolution of stride 1: not `F.conv2d`, which profilers take for a part of the network."""
+STRIDE_2 = ([2, 2], [0, 0], [1, 1], False, [0, 0], 1)
+"""A convolution of stride 2: not `F.conv2d`, which profilers take for a part of the network."""
 
 
 def transposed_conv(features: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     """(B, C, H, W) -> (B, K, 2H + 1, 2W + 1), channels-last."""
+    check_width([features], conv.in_channels)
     made: Tensor = _TransposedConv.apply(features, conv.weight, conv.bias)
     return made
 
@@ -55,20 +49,15 @@ class _TransposedConv(torch.autograd.Function):
                 return F.conv_transpose2d(read, weight, bias, stride=2)
 
             return tuple(differentiate(run, inputs, gradient))
-        values = gradient.permute(0, 2, 3, 1).to(ctx.dtype)
-        windows = values.unfold(1, 3, 2).unfold(2, 3, 2).permute(0, 1, 2, 4, 5, 3)
-        read = features.permute(0, 2, 3, 1).to(ctx.dtype)  # (B, H, W, C)
-        # (C, K, 3, 3) -> (C, 9 K, 1, 1)
-        taps = weight.to(ctx.dtype).permute(0, 2, 3, 1).flatten(1)[..., None, None].contiguous()
-        of_features = torch.empty_like(read, memory_format=torch.contiguous_format)
-        of_taps = torch.zeros_like(taps, dtype=weight.dtype)
-        for images, rows in split_pieces(read, channels=taps.shape[1]):
-            piece = read[images, rows].permute(0, 3, 1, 2)
-            window = windows[images, rows].flatten(3).permute(0, 3, 1, 2)
-            of_piece = torch.convolution(window, taps, None, *POINTWISE)
-            of_features[images, rows] = of_piece.permute(0, 2, 3, 1)
-            _, of_taps_here = undo_conv(piece, window, taps, wanted=(False, True))
-            of_taps += of_taps_here
-        of_weight = of_taps.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
-        of_bias = None if bias is None else sum_pixels(as_rows(values), len(bias))
-        return of_features.permute(0, 3, 1, 2).to(features.dtype), of_weight, of_bias
+        values = gradient.to(ctx.dtype, memory_format=torch.channels_last)
+        kernel = weight.to(ctx.dtype)
+        of_features = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_features = torch.convolution(values, kernel, None, *STRIDE_2).to(features.dtype)
+        if ctx.needs_input_grad[1]:
+            read = features.to(ctx.dtype)
+            _, of_kernel = undo_conv(read, values, kernel, stride=2, wanted=(False, True))
+            of_weight = of_kernel.to(weight.dtype)
+        if bias is not None and ctx.needs_input_grad[2]:
+            of_bias = values.sum(dim=(0, 2, 3), dtype=bias.dtype)
+        return of_features, of_weight, of_bias
