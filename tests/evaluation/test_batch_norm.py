@@ -64,8 +64,10 @@ def test_recalibration_reaches_frozen_parts(
 
 def test_recalibration_of_a_single_pixel_is_refused(model: SegmentationModel) -> None:
     class OnePixel(ImageDataset):
+        image_scale, image_size = 1.0, None
+
         def __init__(self) -> None:
-            pass
+            self.scale_labels = False
 
         def __len__(self) -> int:
             return 1
