@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tiramisu.models import DenseNet, LayerStyle, build_model
 from tiramisu.models.blocks import DenseBlock, DenseLayer, TransitionDown
-from tiramisu.models.fast import choice, fused, stages
+from tiramisu.models.fast import buffers, choice, fused
 
 
 def classifier() -> nn.Module:
@@ -59,7 +59,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("piece_bytes", [2000, 2**22])
 def test_fused_equals_modules(network, training, piece_bytes, monkeypatch) -> None:
-    monkeypatch.setattr(stages, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(buffers, "PIECE_BYTES", piece_bytes)
     calls = count_calls(monkeypatch)
     images = torch.randn(3, 3, 37, 42).double()
     network.train(training)
@@ -328,7 +328,7 @@ def test_the_fused_path_steps_aside(reason: str, monkeypatch) -> None:
 
 @pytest.mark.parametrize("piece_bytes", [2000, 2**22])
 def test_inference_mode_and_odd_layouts(network, piece_bytes, monkeypatch) -> None:
-    monkeypatch.setattr(stages, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(buffers, "PIECE_BYTES", piece_bytes)
     images = torch.randn(2, 3, 45, 38).double()
     network.eval()
     expected = by_modules(network)(images)

@@ -17,13 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tiramisu.models.fast.stages import (
-    Stage,
-    new_stack,
-    split_pieces,
-    type_of_convolutions,
-    uses_batch,
-)
+from tiramisu.models.fast.buffers import new_stack, split_pieces, type_of_convolutions
+from tiramisu.models.fast.stages import Stage, uses_batch
 
 
 def suits(layers: Sequence[Sequence[Stage]]) -> bool:

@@ -29,25 +29,21 @@ import torch
 from torch import Tensor
 
 from tiramisu.models.fast import folded
+from tiramisu.models.fast.buffers import (
+    Features,
+    Gradients,
+    check_width,
+    new_stack,
+    type_of_convolutions,
+    type_of_sums,
+)
 from tiramisu.models.fast.plain_gradients import (
     differentiate,
     is_differentiated,
     run_block_plainly,
     run_stage_plainly,
 )
-from tiramisu.models.fast.stages import (
-    Features,
-    Gradients,
-    Stage,
-    Step,
-    check_width,
-    new_stack,
-    run_stage,
-    type_of_convolutions,
-    type_of_sums,
-    undo_stage,
-    uses_batch,
-)
+from tiramisu.models.fast.stages import Stage, Step, run_stage, undo_stage, uses_batch
 
 NUM_TENSORS = Step._fields.index("from_batch")
 """Number of tensors in a step; they come first."""

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tiramisu.models.fast.buffers import check_width, type_of_convolutions
 from tiramisu.models.fast.plain_gradients import differentiate, is_differentiated
-from tiramisu.models.fast.stages import check_width, type_of_convolutions, undo_conv
+from tiramisu.models.fast.stages import undo_conv
 
 STRIDE_2 = ([2, 2], [0, 0], [1, 1], False, [0, 0], 1)
 """A convolution of stride 2: not `F.conv2d`, which profilers take for a part of the network."""
