@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_data import write_rectangles
 from torch import nn
 
+from tiramisu import machine
 from tiramisu.checkpoints.info import ModelInfo
 from tiramisu.checkpoints.model import SegmentationModel
 from tiramisu.data.catalog import load_spec
@@ -126,3 +127,13 @@ def dataset(rectangles: Path) -> ImageDataset:
 def model(rectangles: Path) -> SegmentationModel:
     spec = load_spec(str(rectangles))
     return build_model_for(spec, TrainConfig(arch="fc56", data=str(rectangles))).eval()
+
+
+@pytest.fixture
+def control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a container's control groups; this process is in box/inner."""
+    (tmp_path / "own").write_text("1:name=systemd:/elsewhere\n0::/box/inner\n")
+    (tmp_path / "groups/box/inner").mkdir(parents=True)
+    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
+    return tmp_path / "groups"

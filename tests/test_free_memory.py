@@ -4,22 +4,17 @@ import psutil
 import pytest
 
 from tiramisu import free_memory as memory
-from tiramisu import machine
 from tiramisu.free_memory import free_memory
 
 GB = 10**9
 
 
 @pytest.fixture
-def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def groups(control_groups: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Control groups of a machine with 8 GB free, and this process in one of them."""
-    (tmp_path / "own").write_text("1:name=systemd:/elsewhere\n0::/box/inner\n")
-    (tmp_path / "groups/box/inner").mkdir(parents=True)
-    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
     state = psutil.virtual_memory()._replace(available=8 * GB)
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: state)
-    return tmp_path / "groups"
+    return control_groups
 
 
 def limit(group: Path, most: str, *, used: int, files: int = 0) -> None:

@@ -5,22 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tiramisu import machine
 from tiramisu.machine import count_cores, share_cores
 
 
 @pytest.fixture
-def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def group(control_groups: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A container on a machine with 16 cores."""
-    (tmp_path / "own").write_text("0::/box/inner\n")
-    (tmp_path / "groups/box/inner").mkdir(parents=True)
-    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path / "groups/box/inner"
+    return control_groups / "box/inner"
 
 
 @pytest.mark.parametrize(

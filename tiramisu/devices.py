@@ -1,4 +1,4 @@
-"""The machine: where to compute, which process speaks for a run, whether memory ran out."""
+"""Where to compute, which process speaks for a run, whether memory ran out."""
 
 import contextlib
 import datetime

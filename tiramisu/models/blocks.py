@@ -231,8 +231,6 @@ class TransitionUp(Accelerated):
     -> (B, in_channels, the skip's height and width).
     """
 
-    can_save_memory = False
-
     def __init__(self, in_channels: int, *, dims: Dims = 2) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -254,10 +252,6 @@ class TransitionUp(Accelerated):
         new_features = stack[:, -self.in_channels :]
         assert isinstance(self.conv, nn.ConvTranspose2d)
         return self._crop(transposed_conv(new_features, self.conv), skip)
-
-    def run_recomputing(self, stack: Tensor, skip: Tensor) -> Tensor:
-        """See `Accelerated`."""
-        return self.forward(stack, skip)
 
     def _crop(self, upsampled: Tensor, skip: Tensor) -> Tensor:
         # The skip has 2H or 2H + 1 rows, so at most one row is cut off; a centred crop, rounded

@@ -127,8 +127,7 @@ class Network(nn.Module):
         Raises:
             ValueError: the network has no part that can do so.
         """
-        blocks = (module for module in self.modules() if isinstance(module, Accelerated))
-        parts = [block for block in blocks if block.can_save_memory]
+        parts = [module for module in self.modules() if isinstance(module, Accelerated)]
         if not parts:
             raise ValueError("the network has no dense blocks, which alone can save memory")
         for part in parts:

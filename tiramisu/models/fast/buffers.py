@@ -65,10 +65,12 @@ class Features:
             near = new[:, new.shape[1] // 2].mean(dim=(0, 1), dtype=self.mean.dtype)
             total, total_square = near.new_zeros(2, len(near))
             for images, rows in split_pieces(new):
-                values = as_rows(new[images, rows])
+                piece = new[images, rows]
+                values = as_rows(piece)
                 distances = values - near.repeat(values.shape[1] // len(near))
-                total += sum_pixels(distances, len(near))
-                total_square += sum_pixels(distances.square_(), len(near))
+                distances = distances.view(piece.shape)
+                total += sum_pixels(distances)
+                total_square += sum_pixels(distances.square_())
             self.mean[start:end] = near + total / count
             self.variance[start:end] = total_square / count - (total / count).square()
 
@@ -128,6 +130,13 @@ def type_of_convolutions(weight: Tensor) -> torch.dtype:
     return weight.dtype
 
 
+def convert(
+    weight: Tensor, bias: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a convolution in the type in which it is computed."""
+    return weight.to(dtype), None if bias is None else bias.to(dtype)
+
+
 def type_of_sums(values: Tensor) -> torch.dtype:
     """The type in which numbers are summed: fp32 for those in bf16, otherwise their own."""
     return torch.promote_types(values.dtype, torch.float32)
@@ -141,6 +150,6 @@ def as_rows(values: Tensor) -> Tensor:
     return rows.to(type_of_sums(values))
 
 
-def sum_pixels(rows: Tensor, num_channels: int) -> Tensor:
-    """The sum of each channel: (N, P * C) -> (C,)."""
-    return rows.sum(dim=0).view(-1, num_channels).sum(dim=0)
+def sum_pixels(values: Tensor) -> Tensor:
+    """The sum of each channel: (B, H, W, C) -> (C,)."""
+    return as_rows(values).sum(dim=0).view(-1, values.shape[3]).sum(dim=0)

@@ -58,8 +58,6 @@ class Accelerated(nn.Module, ABC):
     memory_efficient = False
     """Whether training saves memory, where the fused way, which always does, is not taken."""
 
-    can_save_memory = True
-    """Whether there is something to repeat in the backward pass."""
     own_forward: Callable[..., Tensor]
     """`forward` as it was defined: some tools replace it."""
     compiles_fused = False
@@ -92,9 +90,9 @@ class Accelerated(nn.Module, ABC):
     def run_fused(self, *inputs: Any) -> Tensor:
         """The numbers of `forward` by the fused functions for the CPU."""
 
-    @abstractmethod
     def run_recomputing(self, *inputs: Any) -> Tensor:
-        """The numbers of `forward`; the backward pass computes what is cheap again."""
+        """The numbers of `forward`; the backward pass computes what is cheap again, in stages."""
+        raise NotImplementedError
 
 
 def choose_way(block: Accelerated, inputs: Sequence[Any]) -> Way:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tiramisu.models.fast.buffers import new_stack, split_pieces, type_of_convolutions
+from tiramisu.models.fast.buffers import convert, new_stack, split_pieces, type_of_convolutions
 from tiramisu.models.fast.stages import Stage, uses_batch
 
 
@@ -111,17 +111,14 @@ def _run_layer(
     scale, shift = folded[0]
     last = layer[-1]
     dtype = type_of_convolutions(last.weight)
-    last_weight, last_bias = (
-        last.weight.to(dtype),
-        None if last.bias is None else last.bias.to(dtype),
-    )
+    last_weight, last_bias = convert(last.weight, last.bias, dtype)
     if len(layer) == 2:
         narrowing = layer[0]
         scale_narrow, shift_narrow = folded[1]
         weight = narrowing.weight * scale_narrow[:, None, None, None]
         if narrowing.bias is not None:
             shift_narrow = torch.addcmul(shift_narrow, narrowing.bias, scale_narrow)
-        weight, shift_narrow = weight.to(dtype), shift_narrow.to(dtype)
+        weight, bias = convert(weight, shift_narrow, dtype)
     margin = last.weight.shape[2] // 2
     height = source.shape[1]
     for images, rows in split_pieces(source):
@@ -129,7 +126,7 @@ def _run_layer(
         seen = source[images, top:bottom]
         piece = torch.addcmul(shift, seen, scale).relu_().to(dtype).permute(0, 3, 1, 2)
         if len(layer) == 2:
-            piece = F.conv2d(piece, weight, shift_narrow).relu_()
+            piece = F.conv2d(piece, weight, bias).relu_()
         # Zeros only beyond the border of the image; elsewhere the piece has more rows around it.
         above, below = top - (rows.start - margin), rows.stop + margin - bottom
         if above != below:

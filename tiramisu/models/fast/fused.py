@@ -100,7 +100,8 @@ class _DenseBlock(torch.autograd.Function):
                 return None, None, *([None] * len(ctx.widths)), *found
             return None, None, *torch.split(of_stack, ctx.widths, dim=1), *found
         values = out.permute(0, 2, 3, 1)
-        stack = Gradients(_copy(gradient.permute(0, 2, 3, 1)), values)
+        own = torch.empty(values.shape, dtype=type_of_sums(values))  # others are added to it
+        stack = Gradients(own.copy_(gradient.permute(0, 2, 3, 1)), values)
         found = []
         end = values.shape[3]
         for first, *others in reversed(ctx.layers):
@@ -139,7 +140,7 @@ class _NormReluConv(torch.autograd.Function):
             of_features, *of_parameters = differentiate(run, inputs, gradient)
             return of_features, None, *of_parameters
         source = Gradients(_zeros(step.source), step.source)
-        found = undo_stage(ctx.stage, step, _copy(gradient.permute(0, 2, 3, 1)), source)
+        found = undo_stage(ctx.stage, step, gradient.permute(0, 2, 3, 1), source)
         of_features = source.settle(0, step.source.shape[3]).to(step.source.dtype)
         return of_features.permute(0, 3, 1, 2), None, *found
 
@@ -171,12 +172,6 @@ def _run_layers(
 def _zeros(features: Tensor) -> Tensor:
     """A buffer for the sum of the gradients of features."""
     return torch.zeros_like(features, dtype=type_of_sums(features))
-
-
-def _copy(gradient: Tensor) -> Tensor:
-    """A gradient (B, H, W, C) as a buffer of its own, in which others are added to it."""
-    copied = torch.empty(gradient.shape, dtype=type_of_sums(gradient))
-    return copied.copy_(gradient)
 
 
 def _save(ctx: Any, steps: Sequence[Step], *others: Tensor | None) -> None:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tiramisu.models.fast.buffers import convert
 from tiramisu.models.fast.choice import is_observed, is_ordinary
 from tiramisu.models.fast.stages import Stage, Step
 
@@ -75,7 +76,7 @@ def run_stage_plainly(
         )
         normed = (features - mean) * scale + shift
     dtype = step.weight.dtype  # bf16 under autocast
-    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    weight, bias = convert(weight, bias, dtype)
     made = F.conv2d(F.relu(normed).to(dtype), weight, bias, padding=stage.conv.padding)
     if step.kept is not None:
         made = made * step.kept.permute(0, 3, 1, 2) / (1 - step.dropout)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tiramisu.models.fast.buffers import (
     Features,
     Gradients,
-    as_rows,
+    convert,
     split_pieces,
     sum_pixels,
     type_of_convolutions,
@@ -84,7 +84,7 @@ def run_stage(stage: Stage, features: Features, width: int) -> tuple[Tensor, Ste
     shift = _shift(norm.bias, mean, scale)
 
     dtype = type_of_convolutions(conv.weight)
-    weight, bias = conv.weight.to(dtype), None if conv.bias is None else conv.bias.to(dtype)
+    weight, bias = convert(conv.weight, conv.bias, dtype)
     out = weight.new_empty(*source.shape[:3], conv.out_channels)
     kept = _draw(out.shape, dropout.p) if dropout.training and dropout.p > 0 else None
     margin = conv.kernel_size[0] // 2
@@ -109,7 +109,7 @@ def undo_stage(
 
     Args:
         step: what its forward pass has kept.
-        gradient: gradient of the new features, (B, H, W, K), which is overwritten.
+        gradient: gradient of the new features, (B, H, W, K).
         into: gradients of the features that the stage has read; its own are added here.
 
     Returns:
@@ -134,10 +134,10 @@ def undo_stage(
         passed = of_piece.permute(0, 2, 3, 1).to(scale.dtype)
         torch.ops.aten.threshold_backward.grad_input(passed, piece, 0, grad_input=passed)
         into.values[images, rows, :, :width].addcmul_(passed, scale)
-        total += sum_pixels(as_rows(passed), width)
+        total += sum_pixels(passed)
         if not by_taps:
             product = torch.sub(source[images, rows], mean, out=piece).mul_(passed)
-            total_product += sum_pixels(as_rows(product), width)
+            total_product += sum_pixels(product)
 
     if by_taps:
         # The sum of gradient times BN's output, over pixels, is that of weights times gradients.
@@ -150,7 +150,7 @@ def undo_stage(
         into.mean[:width] = mean  # of the batch, so the same for all stages
         into.slope[:width] -= scale * of_norm_weight * inverse_std / count
         into.constant[:width] -= scale * total / count
-    of_bias = None if stage.conv.bias is None else sum_pixels(as_rows(gradient), len(weight))
+    of_bias = None if stage.conv.bias is None else sum_pixels(gradient)
     return of_norm_weight, total, _from_pointwise(of_taps, weight), of_bias
 
 
@@ -236,8 +236,8 @@ def _is_precise_by_taps(weight: Tensor, bias: Tensor) -> bool:
 
 
 def _drop(values: Tensor, kept: Tensor, p: float) -> Tensor:
-    """Dropout with a given mask, uint8; overwrites `values`."""
-    return values.mul_(kept.to(values.dtype)).div_(1 - p)
+    """Dropout with a given mask, uint8."""
+    return (values * kept.to(values.dtype)).div_(1 - p)
 
 
 def _draw(shape: torch.Size, p: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiramisu.models.fast.buffers import check_width, type_of_convolutions
+from tiramisu.models.fast.buffers import check_width, convert, type_of_convolutions
 from tiramisu.models.fast.plain_gradients import differentiate, is_differentiated
 from tiramisu.models.fast.stages import undo_conv
 
@@ -35,9 +35,9 @@ class _TransposedConv(torch.autograd.Function):
         batch, _, height, width = features.shape
         shape = batch, weight.shape[1], 2 * height + 1, 2 * width + 1
         like = torch.empty(shape, dtype=ctx.dtype, memory_format=torch.channels_last)
-        read = features.to(ctx.dtype)
-        made, _ = undo_conv(read, like, weight.to(ctx.dtype), stride=2, wanted=(True, False))
-        return made if bias is None else made.add_(bias.to(ctx.dtype)[:, None, None])
+        read, (kernel, constant) = features.to(ctx.dtype), convert(weight, bias, ctx.dtype)
+        made, _ = undo_conv(read, like, kernel, stride=2, wanted=(True, False))
+        return made if constant is None else made.add_(constant[:, None, None])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -45,9 +45,8 @@ class _TransposedConv(torch.autograd.Function):
         if is_differentiated(gradient):
 
             def run(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-                bias = None if bias is None else bias.to(ctx.dtype)
-                read, weight = features.to(ctx.dtype), weight.to(ctx.dtype)
-                return F.conv_transpose2d(read, weight, bias, stride=2)
+                weight, bias = convert(weight, bias, ctx.dtype)
+                return F.conv_transpose2d(features.to(ctx.dtype), weight, bias, stride=2)
 
             return tuple(differentiate(run, inputs, gradient))
         values = gradient.to(ctx.dtype, memory_format=torch.channels_last)
